@@ -1,0 +1,29 @@
+# Only Python 3.11 with venv, and make, are assumed.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+export QIONGXIN_HOME ?= $(CURDIR)/var
+
+.PHONY: env nightly test soak bench lint clean
+
+env: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found. Install Python 3.11, or run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: env lint
+	$(BIN)/python -m pytest
+
+soak: env lint
+	QIONGXIN_SOAK=1 $(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache

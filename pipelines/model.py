@@ -1,0 +1,102 @@
+"""The words of the journey as small frozen records, and where things lie in a home."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ACCOUNT = ("new", "changed", "unchanged", "duplicate", "superseded", "withdrawn", "rejected", "refused", "held")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One file under one department, item, declared period, sequence and mode."""
+
+    delivery_id: str
+    department: str
+    item: str
+    file: str
+    period: date
+    sequence: int
+    mode: str
+    sha256: str
+    size: int
+    declared_rows: int | None
+
+
+def delivery_id(department: str, item: str, period: date, sequence: int, mode: str, sha256: str) -> str:
+    """The same tuple is the same delivery, whenever and under whatever file name it arrives."""
+    text = "\0".join((department, item, period.isoformat(), str(sequence), mode, sha256))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Home:
+    """Places under QIONGXIN_HOME (design.md section 5); paths kept inside are relative to `root`."""
+
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        return self.root / "outbox"
+
+    @property
+    def is_sample(self) -> bool:
+        return (self.root / "sample.json").exists()
+
+    def raw(self, sha256: str) -> Path:
+        return self.root / "raw" / sha256[:2] / sha256
+
+    def staged(self, delivery: str) -> Path:
+        return self.root / "staged" / f"{delivery}.parquet"
+
+    def accepted(self, delivery: str) -> Path:
+        return self.root / "accepted" / f"{delivery}.parquet"
+
+    def rejected(self, delivery: str) -> Path:
+        return self.root / "rejected" / f"{delivery}.parquet"
+
+    def findings(self, delivery: str) -> Path:
+        return self.root / "findings" / f"{delivery}.parquet"
+
+    def verdicts(self, delivery: str) -> Path:
+        return self.root / "findings" / f"{delivery}.verdicts.parquet"
+
+    def candidate(self, item: str) -> Path:
+        return self.root / "work" / "candidates" / f"{item}.json"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+
+def publish(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all: a neighbour first, synced, then renamed over `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        with part.open("rb") as f:
+            os.fsync(f.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def publish_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str)
+    publish(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def as_dict(delivery: Delivery) -> dict[str, Any]:
+    return asdict(delivery)

@@ -1,0 +1,162 @@
+"""`receive`: finished files of an inbox become archived bytes and deliveries in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import StoreError
+from pipelines.model import Delivery, Home, delivery_id, publish
+from pipelines.stores.ledger import Ledger
+
+UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
+MANIFEST, DONE, TAKEN = ".manifest.json", ".done", ".taken"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file in an inbox and what its sidecar says."""
+
+    path: Path
+    department: str
+    item: str
+    manifest: dict[str, Any] | None
+    is_declared_finished: bool
+    look: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Received:
+    """What one look at the inboxes gave: new deliveries, files known before, files still being written."""
+
+    deliveries: tuple[Delivery, ...]
+    again: tuple[str, ...]
+    waiting: tuple[str, ...]
+    strangers: tuple[str, ...]
+
+
+def receive(home: Home, ledger: Ledger, known: Mapping[str, Iterable[str]], as_of: date, pause: float) -> Received:
+    """Take every finished file. Reads the inboxes; writes `raw/`, the ledger, and moves originals to `.taken/`.
+
+    `known` maps department -> its items. A file is finished when it has a manifest or `.done`, or looks the same
+    (size, time) after `pause` seconds. Nothing leaves the inbox before its archived copy is verified, so a kill
+    between any two steps only means that the next run does the step again. Raises `StoreError`.
+    """
+    arrivals, strangers = _look(home.inbox, known)
+    if any(not a.is_declared_finished for a in arrivals):
+        time.sleep(pause)
+    new: list[Delivery] = []
+    again: list[str] = []
+    waiting: list[str] = []
+    for a in arrivals:
+        name = a.path.relative_to(home.root).as_posix()
+        if not a.is_declared_finished and _stamp(a.path) != a.look:
+            waiting.append(name)
+            continue
+        delivery = _archive(home, a, as_of)
+        if ledger.register(delivery, as_of):
+            new.append(delivery)
+        else:
+            again.append(name)
+        _move_away(a.path)
+    return Received(tuple(new), tuple(again), tuple(waiting), tuple(strangers))
+
+
+def _look(inbox: Path, known: Mapping[str, Iterable[str]]) -> tuple[list[Arrival], list[str]]:
+    arrivals: list[Arrival] = []
+    strangers: list[str] = []
+    for path in sorted(inbox.glob("*/*/*")):
+        if not path.is_file() or path.name.startswith(".") or path.name.endswith(UNFINISHED):
+            continue
+        if path.name.endswith((MANIFEST, DONE)):
+            continue
+        department, item = path.parts[-3], path.parts[-2]
+        if item not in known.get(department, ()):
+            strangers.append("/".join(path.parts[-4:]))
+            continue
+        manifest = _manifest(path.with_name(path.name + MANIFEST))
+        done = manifest is not None or path.with_name(path.name + DONE).exists()
+        arrivals.append(Arrival(path, department, item, manifest, done, _stamp(path)))
+    return arrivals, strangers
+
+
+def _manifest(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError):
+        return {}  # a manifest that cannot be read still says that the sender has finished
+    return value if isinstance(value, dict) else {}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery:
+    """Copy into `raw/` under the content hash, hashing while reading; then read the copy back before trusting it."""
+    (home.root / "work").mkdir(parents=True, exist_ok=True)
+    part = home.root / "work" / f"receive.{os.getpid()}.part"
+    try:
+        digest = hashlib.sha256()
+        with arrival.path.open("rb") as source, part.open("wb") as copy:
+            while block := source.read(1 << 22):
+                digest.update(block)
+                copy.write(block)
+            copy.flush()
+            os.fsync(copy.fileno())
+        sha256 = digest.hexdigest()
+        with part.open("rb") as copy:
+            if hashlib.file_digest(copy, "sha256").hexdigest() != sha256:
+                raise StoreError(f"raw/{sha256[:8]}…: the copy differs from what was read. Check the disk, run again.")
+        target = home.raw(sha256)
+        if not target.exists():
+            publish(target, lambda place: shutil.move(part, place))
+    finally:
+        part.unlink(missing_ok=True)
+    manifest = arrival.manifest or {}
+    period = _period(manifest.get("period"), as_of)
+    sequence = manifest.get("sequence", 1)
+    sequence = sequence if isinstance(sequence, int) and 0 < sequence < 1 << 31 else 1
+    mode = manifest.get("mode", "incremental")
+    mode = mode if mode in ("incremental", "full") else "incremental"
+    rows = manifest.get("rows")
+    claimed = manifest.get("sha256")
+    declared = -1 if claimed and str(claimed).lower() != sha256 else rows if isinstance(rows, int) else None
+    return Delivery(
+        delivery_id=delivery_id(arrival.department, arrival.item, period, sequence, mode, sha256),
+        department=arrival.department,
+        item=arrival.item,
+        file=arrival.path.name,
+        period=period,
+        sequence=sequence,
+        mode=mode,
+        sha256=sha256,
+        size=arrival.look[0],
+        declared_rows=declared,
+    )
+
+
+def _period(text: object, as_of: date) -> date:
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError:
+        return as_of
+
+
+def _move_away(path: Path) -> None:
+    taken = path.parent / TAKEN
+    taken.mkdir(exist_ok=True)
+    for name in (path.name + MANIFEST, path.name + DONE, path.name):  # the file last: it is what `_look` goes by
+        if (path.parent / name).exists():
+            os.replace(path.parent / name, taken / name)

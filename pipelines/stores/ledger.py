@@ -1,0 +1,201 @@
+"""The ledger: deliveries, their states and row accounts, releases. PostgreSQL through SQLAlchemy; no personal value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from pipelines.errors import StoreError
+from pipelines.model import ACCOUNT, Delivery
+
+SCHEMAS = ("ledger", "vault", "records", "history")
+READER = "qiongxin_reader"
+metadata = sa.MetaData()
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("delivery_id", sa.Text, primary_key=True),
+    sa.Column("department", sa.Text, nullable=False),
+    sa.Column("item", sa.Text, nullable=False),
+    sa.Column("file", sa.Text, nullable=False, comment="name in the inbox"),
+    sa.Column("period", sa.Date, nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("mode", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("declared_rows", sa.BigInteger),
+    sa.Column("received_on", sa.Date, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, comment="received, checked, returned, held, released"),
+    sa.Column("message_code", sa.Text, nullable=False, server_default=""),
+    sa.Column("message_zh", sa.Text, nullable=False, server_default=""),
+    sa.Column("message_en", sa.Text, nullable=False, server_default=""),
+    sa.Column("revision", sa.Text),
+    sa.Column("release_id", sa.Text),
+    sa.Column("read", sa.BigInteger, nullable=False, server_default="0"),
+    *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in ACCOUNT),
+    schema="ledger",
+)
+release = sa.Table(
+    "release",
+    metadata,
+    sa.Column("release_id", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False, unique=True),
+    sa.Column("previous", sa.Text),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.Column("revision", sa.Text, nullable=False),
+    schema="ledger",
+)
+snapshot = sa.Table(
+    "release_snapshot",
+    metadata,
+    sa.Column("release_id", sa.Text, primary_key=True),
+    sa.Column("item", sa.Text, primary_key=True),
+    sa.Column("records_snapshot", sa.BigInteger),
+    sa.Column("history_snapshot", sa.BigInteger),
+    schema="ledger",
+)
+gate_result = sa.Table(
+    "gate_result",
+    metadata,
+    sa.Column("candidate", sa.Text, primary_key=True),
+    sa.Column("item", sa.Text, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False, comment="passed, failed, could_not_evaluate"),
+    sa.Column("detail", sa.JSON, nullable=False),
+    schema="ledger",
+)
+subject = sa.Table(
+    "subject",
+    metadata,
+    sa.Column("subject_id", sa.LargeBinary, primary_key=True),
+    sa.Column("credit_number", sa.LargeBinary, nullable=False, comment="AES-GCM-SIV, bound to subject_id"),
+    sa.Column("number_kind", sa.Text, nullable=False),
+    schema="vault",
+)
+statement_identity = sa.Table(
+    "statement_identity",
+    metadata,
+    sa.Column("delivery_id", sa.Text, primary_key=True),
+    sa.Column("line", sa.BigInteger, primary_key=True),
+    sa.Column("sheet", sa.Text, primary_key=True),
+    sa.Column("item", sa.Text, nullable=False),
+    sa.Column("record_key", sa.LargeBinary, nullable=False),
+    sa.Column("identity", sa.Text, nullable=False, comment="JSON of the identifying fields of the statement"),
+    schema="vault",
+)
+
+
+class Ledger:
+    """All reads and writes of the schemas `ledger` and `vault`. `url` is a SQLAlchemy URL of PostgreSQL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = sa.create_engine(url, pool_pre_ping=True)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def prepare(self, tables: Iterable[sa.MetaData] = ()) -> None:
+        """Create what is missing: schemas, tables, the reader role. Safe to run by several processes at once."""
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(4601)"))
+                for name in SCHEMAS:
+                    connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {name}"))
+                for part in (metadata, *tables):
+                    part.create_all(connection)
+                exists = connection.execute(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :r"), {"r": READER})
+                if exists.first() is None:
+                    connection.execute(sa.text(f"CREATE ROLE {READER} NOLOGIN"))
+                connection.execute(sa.text(f"GRANT USAGE ON SCHEMA records, history TO {READER}"))
+                connection.execute(sa.text(f"GRANT SELECT ON ALL TABLES IN SCHEMA records, history TO {READER}"))
+                connection.execute(sa.text("REVOKE ALL ON SCHEMA vault FROM PUBLIC"))
+        except (OperationalError, DBAPIError) as e:
+            raise StoreError(f"database: {type(e.orig).__name__}. Start it, then run the same command again.") from e
+
+    def register(self, new: Delivery, received_on: date) -> bool:
+        """Enter a delivery; False when it is known already (the same tuple is the same delivery)."""
+        row = {
+            "delivery_id": new.delivery_id,
+            "department": new.department,
+            "item": new.item,
+            "file": new.file,
+            "period": new.period,
+            "sequence": new.sequence,
+            "mode": new.mode,
+            "sha256": new.sha256,
+            "size": new.size,
+            "declared_rows": new.declared_rows,
+            "received_on": received_on,
+            "state": "received",
+        }
+        with self.engine.begin() as connection:
+            done = connection.execute(insert(delivery).values(row).on_conflict_do_nothing())
+            return done.rowcount == 1
+
+    def deliveries(self, *states: str, item: str | None = None, only: str | None = None) -> list[dict[str, Any]]:
+        query = sa.select(delivery).order_by(delivery.c.department, delivery.c.item, delivery.c.delivery_id)
+        if states:
+            query = query.where(delivery.c.state.in_(states))
+        if item is not None:
+            query = query.where(delivery.c.item == item)
+        if only is not None:
+            query = query.where(delivery.c.delivery_id == only)
+        with self.engine.connect() as connection:
+            return [dict(r._mapping) for r in connection.execute(query)]
+
+    def update(self, delivery_id: str, **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(delivery).where(delivery.c.delivery_id == delivery_id).values(**values))
+
+    def current_release(self) -> dict[str, Any] | None:
+        query = sa.select(release).order_by(release.c.number.desc()).limit(1)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return dict(row._mapping) if row else None
+
+    def find_release(self, wanted: str | None) -> dict[str, Any] | None:
+        """By id, or the last one whose as-of date is not later than a date; None means the current one."""
+        if wanted is None:
+            return self.current_release()
+        query = sa.select(release).order_by(release.c.number.desc()).limit(1)
+        try:
+            query = query.where(release.c.as_of <= date.fromisoformat(wanted))
+        except ValueError:
+            query = query.where(release.c.release_id == wanted)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return dict(row._mapping) if row else None
+
+    def snapshots(self, release_id: str | None) -> dict[str, tuple[int, int]]:
+        """Item -> (records snapshot, history snapshot) of a release."""
+        if release_id is None:
+            return {}
+        query = sa.select(snapshot).where(snapshot.c.release_id == release_id)
+        with self.engine.connect() as connection:
+            return {r.item: (r.records_snapshot, r.history_snapshot) for r in connection.execute(query)}
+
+    def gate(self, candidate: str, item: str, verdict: str, detail: Sequence[dict[str, Any]]) -> None:
+        row = {"candidate": candidate, "item": item, "verdict": verdict, "detail": list(detail)}
+        with self.engine.begin() as connection:
+            query = insert(gate_result).values(row)
+            connection.execute(query.on_conflict_do_update(index_elements=["candidate"], set_=row))
+
+    def gate_verdict(self, candidate: str) -> str | None:
+        with self.engine.connect() as connection:
+            return connection.execute(
+                sa.select(gate_result.c.verdict).where(gate_result.c.candidate == candidate)
+            ).scalar()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with suppress(OperationalError):
+            self.close()

@@ -1,0 +1,29 @@
+"""Rule kinds. One module per kind owns its options, its finding code and its SQL tree; this table lists them.
+
+A kind's `violated(...)` is an expression that is TRUE where the rule fails and NULL or FALSE otherwise, so an absent
+value never fails any rule but `required`. Expressions keep to the subset that DuckDB and Spark read alike.
+"""
+
+from typing import Any
+
+from schemas.kinds import (
+    amount_if_code,
+    between,
+    document_number,
+    matches,
+    not_after_as_of,
+    not_before,
+    required_if,
+)
+
+FIELD_KINDS: dict[str, Any] = {
+    "between": between,
+    "document_number": document_number,
+    "matches": matches,
+    "not_after_as_of": not_after_as_of,
+}
+ITEM_KINDS: dict[str, Any] = {
+    "amount_if_code": amount_if_code,
+    "not_before": not_before,
+    "required_if": required_if,
+}

@@ -1,0 +1,20 @@
+"""`amount_if_code`: where a text names a kind (e.g. 罚款), the amount is present and above zero.
+
+Options: field (the amount), when (the text), contains (the word).
+"""
+
+from typing import Any
+
+from sqlglot import exp
+
+CODE = "X003"
+OPTIONS = ("field", "when", "contains")
+REQUIRED = ("field", "when", "contains")
+
+
+def violated(options: dict[str, Any]) -> exp.Expr:
+    amount = exp.Coalesce(this=exp.column(options["field"]), expressions=[exp.Literal.number(0)])
+    return exp.and_(
+        exp.RegexpLike(this=exp.column(options["when"]), expression=exp.Literal.string(options["contains"])),
+        exp.LTE(this=amount, expression=exp.Literal.number(0)),
+    )

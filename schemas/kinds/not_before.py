@@ -1,0 +1,13 @@
+"""`not_before`: one date of the row is not earlier than another. Options: field, other."""
+
+from typing import Any
+
+from sqlglot import exp
+
+CODE = "X001"
+OPTIONS = ("field", "other")
+REQUIRED = ("field", "other")
+
+
+def violated(options: dict[str, Any]) -> exp.Expr:
+    return exp.LT(this=exp.column(options["field"]), expression=exp.column(options["other"]))

@@ -1,0 +1,187 @@
+"""The catalogue as frozen, validated models. One model per kind of declaration; nothing here reads files.
+
+Shapes follow the metadata that provincial credit regulations ask of a catalogue row (data code, name, format,
+provider, subject type, nature, sharing attribute, coverage, update cycle, fields).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
+
+
+class CatalogError(Exception):
+    """The catalogue is wrong; message: *file [key]: what is wrong. What to do.*"""
+
+    exit_code = 2
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rule(Model):
+    """One rule as declared; `kind` names a module of `schemas.kinds`, `options` are that kind's own words."""
+
+    kind: str
+    severity: Literal["error", "hold", "warning", "info"] = "error"
+    code: str | None = None
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def gather_options(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "options" not in data:
+            own = {"kind", "severity", "code"}
+            return {k: v for k, v in data.items() if k in own} | {
+                "options": {k: v for k, v in data.items() if k not in own}
+            }
+        return data
+
+
+class FieldSpec(Model):
+    """One field of an item. `type` decides the Arrow, SQL and warehouse type; `unit` is part of the meaning."""
+
+    name: Name
+    label_zh: str
+    label_en: str
+    type: Literal["text", "code", "date", "timestamp", "integer", "decimal", "boolean"]
+    role: Literal["credit_number", "certificate_type", "name", "action", "attribute"] = "attribute"
+    unit: str | None = None
+    length: int | None = None
+    scale: int | None = None
+    required: bool = False
+    code_set: Name | None = None
+    sensitivity: Literal["identifying", "personal", "internal", "public"] = "internal"
+    is_free_text: bool = False
+    aliases: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def agree(self) -> FieldSpec:
+        if (self.type == "code") != (self.code_set is not None):
+            raise ValueError("a field of type 'code' names its code_set, and only such a field does")
+        if self.type == "decimal" and self.scale is None:
+            raise ValueError("a decimal field states its scale (digits after the point)")
+        if self.role in ("credit_number", "name") and self.sensitivity != "identifying":
+            raise ValueError("a number or name is sensitivity = 'identifying'")
+        return self
+
+
+class Item(Model):
+    """One kind of information: what a department delivers and what a record of it is."""
+
+    code: Name
+    name_zh: str
+    name_en: str
+    providers: tuple[Name, ...] = Field(min_length=1, description="departments, greatest precedence first")
+    nature: Literal["basic", "good", "adverse", "other"]
+    domain: Name
+    groups: tuple[str, ...] = ()
+    legal_basis: tuple[str, ...] = Field(min_length=1)
+    sharing: Literal["unconditional", "conditional", "none"]
+    publicity: Literal["public", "on_request", "authorised", "government", "none"]
+    update_cycle: Literal["realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular"]
+    retention_years: int = Field(gt=0)
+    retention_source: str
+    subject_types: tuple[Literal["natural_person", "sole_trader", "organisation"], ...]
+    business_key: tuple[Name, ...] = Field(min_length=1)
+    event_date: Name | None = None
+    source_time: Name | None = None
+    history_in_warehouse: bool = False
+    valid_from: date
+    valid_to: date | None = None
+    fields: tuple[FieldSpec, ...]
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def refer(self) -> Item:
+        names = [f.name for f in self.fields]
+        if len(names) != len(set(names)):
+            raise ValueError("two fields share a name")
+        for key in ("event_date", "source_time"):
+            if getattr(self, key) is not None and getattr(self, key) not in names:
+                raise ValueError(f"{key} names no field of the item")
+        for name in self.business_key:
+            if name not in names:
+                raise ValueError(f"business_key: '{name}' is no field of the item")
+            if self.field(name).sensitivity == "identifying":
+                raise ValueError(f"business_key: '{name}' is identifying; the subject is part of every key already")
+        for role in ("credit_number", "certificate_type", "name"):
+            if sum(f.role == role for f in self.fields) != 1:
+                raise ValueError(f"exactly one field has role = '{role}'")
+        return self
+
+    def field(self, name: str) -> FieldSpec:
+        return next(f for f in self.fields if f.name == name)
+
+    def by_role(self, role: str) -> FieldSpec:
+        return next(f for f in self.fields if f.role == role)
+
+    @property
+    def curated_fields(self) -> tuple[FieldSpec, ...]:
+        """Fields that may leave the vault: everything not identifying, in declared order."""
+        return tuple(f for f in self.fields if f.sensitivity != "identifying" and f.role != "action")
+
+    @property
+    def identifying_fields(self) -> tuple[FieldSpec, ...]:
+        return tuple(f for f in self.fields if f.sensitivity == "identifying")
+
+
+class Department(Model):
+    """A unit that delivers. Counties are departments of kind `county`."""
+
+    code: Name
+    name_zh: str
+    name_en: str
+    kind: Literal["province", "central", "court", "county"]
+    region_code: str
+    valid_from: date
+    valid_to: date | None = None
+    predecessors: tuple[str, ...] = ()
+    successor: Name | None = None
+    contact: str
+    items: tuple[Name, ...]
+
+
+class Code(Model):
+    code: str
+    label: str
+    valid_from: date | None = None
+    valid_to: date | None = None
+    source: str
+
+
+class CodeSet(Model):
+    """`codes` by code, and `variants`: what departments write for a code."""
+
+    name: Name
+    codes: tuple[Code, ...]
+    variants: dict[str, str] = {}
+
+
+class FindingCode(Model):
+    """One finding code: what it means, what to do. Messages may use {line}, {label} and {value}."""
+
+    code: str = Field(pattern=r"^[FVIXDHLG]\d{3}$")
+    severity: Literal["error", "hold", "warning", "info"]
+    title_en: str
+    message_zh: str
+    message_en: str
+    fix_zh: str
+    fix_en: str
+    example: str
+    source: str
+
+
+class Catalog(Model):
+    items: dict[str, Item]
+    departments: dict[str, Department]
+    code_sets: dict[str, CodeSet]
+    findings: dict[str, FindingCode]
+    policy: dict[str, dict[str, Any]]
+    revision: str

@@ -1,0 +1,83 @@
+"""What an item's curated tables look like, from one declaration: Arrow for Iceberg, SQLAlchemy for the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from schemas.model import FieldSpec, Item
+
+
+def record_schema(item: Item) -> pa.Schema:
+    """Arrow schema of a current record. All nullable: the engine's writer, not the table, knows what is never null."""
+    return pa.schema(
+        [
+            ("record_key", pa.binary()),
+            ("subject_id", pa.binary()),
+            ("content_hash", pa.binary()),
+            ("department", pa.string()),
+            ("delivery_id", pa.string()),
+            ("line", pa.int64()),
+            ("sheet", pa.string()),
+            ("period", pa.date32()),
+            ("sequence", pa.int32()),
+            ("source_time", pa.timestamp("us")),
+            *((f.name, arrow_type(f)) for f in item.curated_fields),
+            ("bucket", pa.int32()),
+        ]
+    )
+
+
+def statement_schema(item: Item) -> pa.Schema:
+    """Arrow schema of a statement: the record's columns and the row's action."""
+    return record_schema(item).append(pa.field("action", pa.string()))
+
+
+def arrow_type(field: FieldSpec) -> pa.DataType:
+    if field.type == "decimal":
+        return pa.decimal128(18, field.scale or 0)
+    return {
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us"),
+        "integer": pa.int64(),
+        "boolean": pa.bool_(),
+    }.get(field.type, pa.string())
+
+
+def warehouse(items: Iterable[Item]) -> sa.MetaData:
+    """One table per item in the schema `records`, keyed by the 16-byte record key."""
+    metadata = sa.MetaData()
+    for item in items:
+        sa.Table(
+            item.code,
+            metadata,
+            sa.Column("record_key", sa.LargeBinary, primary_key=True),
+            sa.Column("subject_id", sa.LargeBinary, nullable=False, index=True),
+            sa.Column("content_hash", sa.LargeBinary, nullable=False),
+            sa.Column("department", sa.Text, nullable=False),
+            sa.Column("delivery_id", sa.Text, nullable=False),
+            sa.Column("line", sa.BigInteger, nullable=False),
+            sa.Column("sheet", sa.Text),
+            sa.Column("period", sa.Date, nullable=False),
+            sa.Column("sequence", sa.Integer, nullable=False),
+            sa.Column("source_time", sa.DateTime),
+            *(sa.Column(f.name, _warehouse_type(f), comment=f.label_zh) for f in item.curated_fields),
+            sa.Column("bucket", sa.Integer, nullable=False),
+            schema="records",
+            comment=item.name_zh,
+        )
+    return metadata
+
+
+def _warehouse_type(field: FieldSpec) -> sa.types.TypeEngine[Any]:
+    types: dict[str, sa.types.TypeEngine[Any]] = {
+        "date": sa.Date(),
+        "timestamp": sa.DateTime(),
+        "integer": sa.BigInteger(),
+        "boolean": sa.Boolean(),
+        "decimal": sa.Numeric(18, field.scale),
+    }
+    return types.get(field.type, sa.Text())

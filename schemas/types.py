@@ -1,0 +1,66 @@
+"""What each field type reads: text -> typed value, as SQLGlot trees, plus the Arrow and Iceberg-facing type names.
+
+A typed expression is NULL where the text is no value of the type; the caller tells 'absent' from 'unreadable'.
+Date forms: 2098-01-05, 2098/1/5, 2098.1.5, 20980105, 2098年1月5日, each also with a time behind it (domain Q100).
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp, parse_one
+
+from schemas.model import FieldSpec
+
+# Characters that people see as blank at either end of a cell (Q05, Q45, Q61).
+BLANKS = " \t\r\n\u00a0\u3000\u200b\ufeff"
+CODES = {"date": "V002", "decimal": "V003", "integer": "V003", "timestamp": "V009", "boolean": "V010", "code": "V004"}
+
+
+def trimmed(column: exp.Expr) -> exp.Expr:
+    """Text without blanks at its ends; an all-blank cell is NULL."""
+    text = exp.Trim(this=column.copy(), expression=exp.Literal.string(BLANKS))
+    return exp.Nullif(this=text, expression=exp.Literal.string(""))
+
+
+def typed(field: FieldSpec, text: exp.Expr) -> exp.Expr:
+    """The value of `field` read from trimmed `text`; codes are resolved by a join, not here."""
+    sql = text.sql(dialect="duckdb")
+    if field.type == "date":
+        tree = f"""CASE
+            WHEN regexp_matches({sql}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$') THEN TRY_CAST({sql} AS DATE)
+            WHEN regexp_matches({sql}, '^[0-9]{{8}}$')
+            THEN TRY_CAST(concat(substr({sql},1,4),'-',substr({sql},5,2),'-',substr({sql},7,2)) AS DATE)
+            WHEN regexp_matches({sql}, '^[0-9]{{4}}([-/.年])[0-9]{{1,2}}([-/.月])[0-9]{{1,2}}日?([ T][0-9:.]*)?$')
+            THEN TRY_CAST(translate(regexp_extract({sql}, '^([0-9]{{4}}[-/.年][0-9]{{1,2}}[-/.月][0-9]{{1,2}})', 1),
+                '/.年月', '----') AS DATE) END"""
+        return parse_one(tree, dialect="duckdb")
+    if field.type == "timestamp":
+        return parse_one(f"TRY_CAST(translate({sql}, '/T', '- ') AS TIMESTAMP)", dialect="duckdb")
+    if field.type == "decimal":
+        plain = f"translate({sql}, ',，￥¥元', '')"
+        tree = f"""CASE WHEN regexp_matches({plain}, '^[+-]?[0-9]{{1,14}}([.][0-9]{{0,{field.scale}}}0*)?$')
+            THEN TRY_CAST({plain} AS DECIMAL(18, {field.scale})) END"""
+        return parse_one(tree, dialect="duckdb")
+    if field.type == "integer":
+        return parse_one(
+            f"CASE WHEN regexp_matches({sql}, '^[+-]?[0-9]{{1,18}}([.]0+)?$') THEN"
+            f" TRY_CAST(regexp_replace({sql}, '[.]0+$', '') AS BIGINT) END",
+            dialect="duckdb",
+        )
+    if field.type == "boolean":
+        return parse_one(
+            f"CASE WHEN {sql} IN ('是','Y','y','1','true','TRUE','√') THEN TRUE"
+            f" WHEN {sql} IN ('否','N','n','0','false','FALSE','×') THEN FALSE END",
+            dialect="duckdb",
+        )
+    return text.copy()
+
+
+def sql_type(field: FieldSpec) -> str:
+    """DuckDB type of the curated column."""
+    return {
+        "date": "DATE",
+        "timestamp": "TIMESTAMP",
+        "decimal": f"DECIMAL(18, {field.scale})",
+        "integer": "BIGINT",
+        "boolean": "BOOLEAN",
+    }.get(field.type, "VARCHAR")

@@ -1,0 +1,44 @@
+"""The house: imports point down, rooms on one level do not know each other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("schemas", "pipelines", "dags")
+FORBIDDEN = {
+    "schemas": ("pipelines", "dags", "airflow"),
+    "pipelines": ("dags", "airflow"),
+    "pipelines/readers": ("pipelines.stores", "pipelines.stages", "pipelines.run", "pipelines.cli", "schemas.load"),
+    "pipelines/stores": ("pipelines.readers", "pipelines.stages", "pipelines.run", "pipelines.cli", "schemas"),
+    "pipelines/stages": ("pipelines.run", "pipelines.cli", "schemas.load"),
+    "pipelines/sampling": ("schemas", "pipelines.readers", "pipelines.stages", "pipelines.stores"),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_point_down(path: Path) -> None:
+    place = path.relative_to(ROOT).as_posix()
+    for room, words in FORBIDDEN.items():
+        if not place.startswith(room + "/"):
+            continue
+        for name in imported(path):
+            for word in words:
+                assert name != word and not name.startswith(word + "."), (
+                    f"{place} imports {name}; {room} may not know {word}. Hand the object in instead."
+                )
