@@ -26,6 +26,9 @@ from schemas.model import Item
 from schemas.tables import record_schema, statement_schema
 
 
+PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
 def load(
     home: Home,
     ledger: Ledger,
@@ -115,7 +118,7 @@ def _switch(
                 for item, pair in sorted(snapshots.items())
             ),
         ):
-            compiled = row.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+            compiled = row.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
             cursor.execute(str(compiled))
         connection.commit()
 
