@@ -1,0 +1,71 @@
+"""Readers: any file a department may send, as staged rows. The form is told by content, never by the file's name."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.errors import DeliveryError
+from pipelines.readers.document import read_json, read_xml
+from pipelines.readers.headers import normalise_header
+from pipelines.readers.staging import Decoded, Fault
+from pipelines.readers.text import read_text
+from pipelines.readers.workbook import locked, read_workbook
+
+__all__ = ["Decoded", "Fault", "decode", "normalise_header"]
+
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def decode(source: Path, target: Path, fields: Mapping[str, str], work: Path) -> Decoded:
+    """Read `source` into staged Parquet at `target`. `fields`: normalised header -> field name.
+
+    Raises `DeliveryError` where the whole file goes back: F001 encoding, F002 empty, F004 layout, F006 two columns for
+    one field, F009 password, F010 not a table, F013 broken JSON or XML, F014 damaged.
+    """
+    with source.open("rb") as f:
+        start = f.read(4096)
+    if not start.strip(b" \t\r\n\x1a\x00\xef\xbb\xbf"):
+        raise DeliveryError(
+            "F002",
+            "文件是空的。若本期没有数据，请在清单中写明 nil；否则请重新报送。",
+            "The file is empty. If there is nothing to report, say nil in the manifest; else send it again.",
+        )
+    if start.startswith(b"PK"):
+        return _zipped(source, target, fields, work)
+    if start.startswith(OLE):
+        if "EncryptedPackage".encode("utf-16-le") in source.read_bytes():
+            raise locked()
+        return read_workbook(source, target, fields, work)
+    if start.startswith((b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")):
+        raise DeliveryError(
+            "F010",
+            "文件不是表格（例如 PDF、图片或压缩包）。请导出为 CSV 或 xlsx 后重新报送。",
+            "The file is not a table (a PDF, a picture or an archive). Export it as CSV or xlsx and send it again.",
+        )
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith((b"<?xml", b"<")):
+        return read_xml(source, target, fields, work)
+    if text.startswith((b"{", b"[{", b"[\n", b"[\r", b"[ ", b"[]")):
+        return read_json(source, target, fields, work)
+    return read_text(source, target, fields, work)
+
+
+def _zipped(source: Path, target: Path, fields: Mapping[str, str], work: Path) -> Decoded:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as e:
+        raise DeliveryError(
+            "F014",
+            "文件没有传完或已损坏。请重新上传。",
+            "The file is incomplete or damaged. Upload it again.",
+        ) from e
+    if "[Content_Types].xml" in names:
+        return read_workbook(source, target, fields, work)
+    raise DeliveryError(
+        "F010",
+        "暂不接收压缩包。请解压后报送其中的 CSV 或 xlsx。",
+        "Archives are not taken yet. Send the CSV or xlsx inside.",
+    )

@@ -25,7 +25,6 @@ from pipelines.stores.ledger import Ledger
 from schemas.model import Item
 from schemas.tables import record_schema, statement_schema
 
-
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 

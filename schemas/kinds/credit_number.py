@@ -1,0 +1,174 @@
+"""The credit number: cleaning, shape, date and check digit of every number a subject may carry, as SQL trees.
+
+Sources: GB 11643-1999 (citizen number, MOD 11-2 of ISO 7064), residence permits 81/82/83 (2018), five-star permanent
+resident cards (2023), GB 32100-2015 (unified social credit code, MOD 31); see domain notes 1.1-1.5, Q40-Q50.
+
+`columns` gives layers of helper columns; each layer may use the columns of the layers before. A value that already
+has the plain shape skips all cleaning. Where several things are wrong, the first of this order is reported: absent,
+destroyed by a spreadsheet, masked, shape, trailing 000, date, check digit, certificate type.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp, parse_one
+
+PERSON = "^[1-9][0-9]{16}[0-9X]$"
+USCC = "^[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}$"
+FULL = "０１２３４５６７８９ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺ．＊" + "".join(
+    chr(code) for code in range(0xFF41, 0xFF5B)
+)
+HALF = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ.*abcdefghijklmnopqrstuvwxyz"
+# Blanks, invisible characters, dashes and the wrappers that spreadsheets and people put around numbers.
+NOISE = " \t\r\n\u00a0\u3000\u2002\u2003\u2009\u200b\u200c\u200d\u2060\ufeff-－‐–'’‘`\"“”="
+LOOK_ALIKES = "ХхΧχ×✕"
+PLACEHOLDERS = ("", "/", "无", "—", "——", "暂无", "NULL", "\\N", "不详", "未提供", "123456789012345678")
+WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+USCC_WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
+USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+TRAVEL = ("414", "516", "511")
+
+Layer = list[tuple[str, exp.Expr]]
+
+
+def columns(raw: exp.Expr, cert_type: exp.Expr) -> list[Layer]:
+    """Layers ending in cn (canonical number or NULL), cn_kind, cn_error (one code or NULL), cn_repair (one code or
+    NULL), cn_region (first six digits of numbers that carry one), cn_birth (DATE)."""
+    text, kind = raw.sql(dialect="duckdb"), cert_type.sql(dialect="duckdb")
+    noisy = FULL + LOOK_ALIKES + NOISE
+    plain = HALF + "X" * len(LOOK_ALIKES)
+    placeholders = ", ".join(_quoted(p) for p in PLACEHOLDERS if p)
+    repeated = "|".join(f"{d}{{5,}}" for d in "0123456789") + "|0"
+    sum_17 = _sum([f"CAST(substr(cn17, {i}, 1) AS INTEGER) * {w}" for i, w in enumerate(WEIGHTS, start=1)])
+    sum_uscc = _sum(
+        [f"(strpos('{USCC_ALPHABET}', substr(cn_text, {i}, 1)) - 1) * {w}" for i, w in enumerate(USCC_WEIGHTS, 1)]
+    )
+    layers: list[list[tuple[str, str]]] = [
+        [
+            ("cn_is_plain", f"{text} IS NOT NULL AND regexp_matches({text}, '{PERSON}')"),
+            ("cn_type", f"coalesce({kind}, '111')"),
+        ],
+        [
+            (
+                "cn_clean",
+                f"CASE WHEN cn_is_plain THEN {text}"
+                f" ELSE upper(translate({text}, {_quoted(noisy)}, {_quoted(plain)})) END",
+            ),
+            ("cn_is_alike", f"NOT cn_is_plain AND regexp_matches({text}, '[{LOOK_ALIKES}]')"),
+        ],
+        [
+            (
+                "cn_is_letters",
+                "NOT cn_is_plain AND regexp_matches(cn_clean, '^[0-9OIL]{17}[0-9XOIL]$')"
+                f" AND NOT regexp_matches(cn_clean, '{PERSON}')",
+            ),
+        ],
+        [
+            (
+                "cn_text",
+                "CASE WHEN cn_is_letters THEN translate(cn_clean, 'OIL', '011') ELSE cn_clean END",
+            ),
+        ],
+        [
+            (
+                "cn_is_uscc",
+                f"cn_type = 'uscc' OR (NOT cn_is_plain AND regexp_matches(cn_text, '{USCC}')"
+                f" AND NOT regexp_matches(cn_text, '{PERSON}'))",
+            ),
+            ("cn_is_15", "NOT cn_is_plain AND cn_type = '111' AND regexp_matches(cn_text, '^[1-9][0-9]{14}$')"),
+            ("cn_is_18", f"cn_type <> 'uscc' AND (cn_is_plain OR regexp_matches(cn_text, '{PERSON}'))"),
+        ],
+        [
+            (
+                "cn17",
+                "CASE WHEN cn_is_18 THEN substr(cn_text, 1, 17) WHEN cn_is_15 THEN concat(substr(cn_text, 1, 6),"
+                " CASE WHEN substr(cn_text, 13, 3) >= '996' THEN '18' ELSE '19' END, substr(cn_text, 7, 9)) END",
+            ),
+        ],
+        [
+            ("cn_check", f"substr('10X98765432', ({sum_17}) % 11 + 1, 1)"),
+            (
+                "cn_birth_read",
+                "TRY_CAST(concat(substr(cn17, 7, 4), '-', substr(cn17, 11, 2), '-', substr(cn17, 13, 2)) AS DATE)",
+            ),
+            (
+                "cn_is_coded",
+                f"cn_is_uscc AND regexp_matches(cn_text, '{USCC}') AND"
+                f" substr('{USCC_ALPHABET}', (31 - CASE WHEN cn_is_uscc THEN {sum_uscc} END % 31) % 31 + 1, 1)"
+                " = substr(cn_text, 18, 1)",
+            ),
+        ],
+        [
+            (
+                "cn_error",
+                f"""CASE
+                WHEN cn_is_plain THEN CASE
+                    WHEN cn_is_uscc AND NOT cn_is_coded THEN 'I014' WHEN cn_is_uscc THEN NULL
+                    WHEN cn_text = '123456789012345678' OR regexp_matches(cn_text, '^({repeated})$') THEN 'I001'
+                    WHEN substr(cn_text, 16, 3) = '000' THEN 'I005'
+                    WHEN cn_birth_read IS NULL THEN 'I004'
+                    WHEN cn_check <> substr(cn_text, 18, 1) THEN 'I003'
+                    WHEN cn_type IN ('414', '516', '511') THEN 'I010' END
+                WHEN cn_clean IS NULL OR cn_clean = '' OR cn_clean IN ({placeholders})
+                    OR regexp_matches(cn_clean, '^({repeated})$') THEN 'I001'
+                WHEN regexp_matches(cn_clean, '^[0-9][0-9.]*E[+]?[0-9]+$')
+                    OR regexp_matches(cn_clean, '^[0-9]{{12,}}[.]0*$') THEN 'I005'
+                WHEN regexp_matches(cn_clean, '[*某]') THEN 'I006'
+                WHEN cn_is_uscc AND NOT regexp_matches(cn_text, '{USCC}') THEN 'I002'
+                WHEN cn_is_uscc AND NOT cn_is_coded THEN 'I014'
+                WHEN cn_is_uscc THEN NULL
+                WHEN cn_is_18 AND substr(cn_text, 16, 3) = '000' THEN 'I005'
+                WHEN (cn_is_18 OR cn_is_15) AND cn_birth_read IS NULL THEN 'I004'
+                WHEN cn_is_18 AND cn_check <> substr(cn_text, 18, 1) THEN
+                    CASE WHEN cn_is_letters THEN 'I002' ELSE 'I003' END
+                WHEN cn_is_18 AND cn_type IN ('414', '516', '511') THEN 'I010'
+                WHEN cn_is_18 OR cn_is_15 THEN NULL
+                WHEN regexp_matches(cn_text, '^[A-Z]{{3}}[0-9]{{12}}$')
+                    THEN CASE WHEN cn_type IN ('553', '990') THEN NULL ELSE 'I010' END
+                WHEN cn_type = '414' AND regexp_matches(cn_text, '^[A-Z0-9]{{5,17}}$') THEN NULL
+                WHEN cn_type = '516' AND regexp_matches(cn_text, '^[HM][0-9]{{8}}([0-9]{{2}})?$') THEN NULL
+                WHEN cn_type = '511' AND regexp_matches(cn_text, '^([0-9]{{8}}|[0-9]{{10}}[A-Z]?)$') THEN NULL
+                WHEN cn_type = '990' AND length(cn_text) BETWEEN 3 AND 32 THEN NULL
+                WHEN cn_type = '111' AND regexp_matches(cn_text,
+                    '^(E[0-9A-Z][0-9]{{7}}|G[0-9]{{8}}|[PSD]E[0-9]{{7}}|[HM][0-9]{{8}}([0-9]{{2}})?)$') THEN 'I010'
+                ELSE 'I002' END""",
+            ),
+        ],
+        [
+            (
+                "cn",
+                "CASE WHEN cn_error IS NULL THEN CASE WHEN cn_is_15 THEN concat(cn17, cn_check) ELSE cn_text END END",
+            ),
+            (
+                "cn_kind",
+                """CASE WHEN cn_error IS NOT NULL THEN NULL WHEN cn_is_uscc THEN 'uscc'
+                WHEN cn_is_15 THEN 'citizen'
+                WHEN cn_is_18 AND substr(cn_text, 1, 6) IN ('810000', '820000', '830000') THEN 'resident_permit'
+                WHEN cn_is_18 AND substr(cn_text, 1, 1) = '9' THEN 'foreign_card_18'
+                WHEN cn_is_18 THEN 'citizen'
+                WHEN regexp_matches(cn_text, '^[A-Z]{3}[0-9]{12}$') THEN 'foreign_card_15'
+                WHEN cn_type = '414' THEN 'passport' WHEN cn_type = '516' THEN 'travel_permit_hm'
+                WHEN cn_type = '511' THEN 'travel_permit_tw' ELSE 'other' END""",
+            ),
+            (
+                "cn_repair",
+                f"""CASE WHEN cn_is_plain OR cn_error IS NOT NULL THEN NULL
+                WHEN cn_is_alike OR cn_is_letters THEN 'I013'
+                WHEN cn_is_15 THEN 'I008' WHEN cn_text <> {text} THEN 'I009' END""",
+            ),
+            ("cn_birth", "CASE WHEN cn_error IS NULL AND NOT cn_is_uscc THEN cn_birth_read END"),
+            (
+                "cn_region",
+                "CASE WHEN cn_error IS NULL AND cn17 IS NOT NULL AND NOT cn_is_uscc AND substr(cn17, 1, 1) <> '9'"
+                " THEN substr(cn17, 1, 6) END",
+            ),
+        ],
+    ]
+    return [[(name, parse_one(sql, dialect="duckdb")) for name, sql in layer] for layer in layers]
+
+
+def _sum(terms: list[str]) -> str:
+    return " + ".join(terms)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,149 @@
+"""Files as departments send them: encodings, delimiters, exact lines, and defined answers to what cannot be read."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.errors import DeliveryError
+from pipelines.readers import Decoded, decode, normalise_header
+
+FIELDS = {normalise_header(k): v for k, v in {"姓名": "name", "证件\n号码": "credit_number", "说明": "note"}.items()}
+
+
+def run(folder: Path, content: bytes, name: str = "a.csv") -> tuple[Decoded, list[dict[str, object]]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / name
+    source.write_bytes(content)
+    target = folder / "staged.parquet"
+    decoded = decode(source, target, FIELDS, folder / "work")
+    assert decoded.read == decoded.rows + len(decoded.faults)
+    return decoded, pq.read_table(target).to_pylist()
+
+
+def lines(rows: list[dict[str, object]]) -> list[object]:
+    return [r["line"] for r in rows]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_encoding_and_delimiter_are_found(tmp_path: Path, encoding: str, delimiter: str, end: str) -> None:
+    text = end.join(delimiter.join(r) for r in (("姓名", "证件号码", "说明"), ("甲䶮", "1", "x"), ("乙·丙", "2", "y")))
+    decoded, rows = run(tmp_path, (text + end).encode(encoding))
+    assert [(r["line"], r["name"], r["note"]) for r in rows] == [(2, "甲䶮", "x"), (3, "乙·丙", "y")]
+    assert decoded.delimiter == delimiter
+
+
+def test_quoted_newlines_blank_lines_and_title_rows_keep_lines_exact(tmp_path: Path) -> None:
+    text = '某某局公示表\n姓名,证件号码,说明\n甲,1,"第一\n第二"\n\n乙,2,y\n'
+    decoded, rows = run(tmp_path, text.encode())
+    assert lines(rows) == [3, 6]
+    assert decoded.blank == 1
+
+
+def test_ragged_rows_are_faults_with_their_lines_on_the_fast_way(tmp_path: Path) -> None:
+    text = "姓名,证件号码,说明\n甲,1,a\n乙,2\n\n丙,3,c,d\n丁,4,d\n"
+    decoded, rows = run(tmp_path, text.encode())
+    assert lines(rows) == [2, 6]
+    assert [(f.code, f.line) for f in decoded.faults] == [("F007", 3), ("F007", 5)]
+
+
+def test_a_quote_that_never_closes_costs_one_line(tmp_path: Path) -> None:
+    body = "".join(f"甲,{n},a\n" for n in range(300))
+    decoded, rows = run(tmp_path, f'姓名,证件号码,说明\n乙,0,"open\n{body}'.encode())
+    assert [(f.code, f.line) for f in decoded.faults] == [("F008", 2)]
+    assert lines(rows) == list(range(3, 303))
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "F002"),
+        (b"\xef\xbb\xbf\r\n", "F002"),
+        ("随便,什么\n1,2\n".encode(), "F004"),
+        ("姓名,姓名,证件号码\n甲,乙,1\n".encode(), "F006"),
+        (b"%PDF-1.7 ...", "F010"),
+        (b"PK\x03\x04broken", "F014"),
+        (b'[{"a": 1}, {"b"', "F013"),
+        (b"<rows><row>", "F013"),
+        ("姓名,证件号码\n".encode() + b"\xff\xff\xff,1\n", "F001"),
+    ],
+)
+def test_what_cannot_be_read_has_its_code_and_two_languages(tmp_path: Path, content: bytes, code: str) -> None:
+    with pytest.raises(DeliveryError) as caught:
+        run(tmp_path, content)
+    assert caught.value.code == code
+    assert caught.value.message_zh
+    assert caught.value.message_en
+
+
+def test_header_only_is_no_row_and_no_fault(tmp_path: Path) -> None:
+    decoded, rows = run(tmp_path, "姓名,证件号码,说明\n".encode())
+    assert (decoded.rows, rows, decoded.faults) == (0, [], ())
+
+
+def test_workbook_rows_have_sheet_and_row_and_footers_do_not_count(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "数据"
+    for row in (
+        ("XX局",),
+        ("姓名", "证件号码（必填）"),
+        ("甲", "007"),
+        (None, None),
+        ("乙", 460106186003070037),
+        ("合计", 2),
+    ):
+        sheet.append(row)
+    book.create_sheet("填报说明").append(("说明",))
+    book.save(tmp_path / "b.xlsx")
+    decoded, rows = run(tmp_path, (tmp_path / "b.xlsx").read_bytes(), "b.csv")
+    assert [(r["sheet"], r["line"], r["credit_number"]) for r in rows] == [
+        ("数据", 3, "007"),
+        ("数据", 5, "4.60106186003070E+17"),
+    ]
+    assert (decoded.blank, decoded.total_lines) == (1, 1)
+
+
+def test_json_numbers_keep_all_digits_and_lines_are_those_of_the_element(tmp_path: Path) -> None:
+    text = '[\n {"姓名": "甲",\n  "证件号码": 460106186003070037},\n {"姓名": "乙", "证件号码": "2"}\n]'
+    _, rows = run(tmp_path, text.encode())
+    assert [(r["line"], r["credit_number"]) for r in rows] == [(2, "460106186003070037"), (4, "2")]
+    jsonl = "\n".join(json.dumps({"姓名": "甲", "证件号码": str(n)}, ensure_ascii=False) for n in range(3))
+    assert lines(run(tmp_path, jsonl.encode())[1]) == [1, 2, 3]
+
+
+def test_xml_entities_are_not_expanded(tmp_path: Path) -> None:
+    text = """<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/hostname">]>
+<r><row><姓名>甲</姓名><证件号码>1</证件号码></row>
+<row><姓名>&x;</姓名><证件号码>2</证件号码></row></r>"""
+    _, rows = run(tmp_path, text.encode())
+    assert [(r["line"], r["name"]) for r in rows] == [(2, "甲"), (3, None)]
+
+
+CELL = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\ufeff"), max_size=8) | st.just(
+    "a\nb"
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=12))
+def test_write_then_read_returns_the_rows_on_their_lines(tmp_path: Path, table: list[tuple[str, str, str]]) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(("姓名", "证件号码", "说明"))
+    expected = []
+    for row in table:
+        expected.append((out.getvalue().count("\n") + 1, *(c or None for c in row)))
+        writer.writerow(row)
+    decoded, rows = run(tmp_path, out.getvalue().encode())
+    assert decoded.faults == ()
+    assert [(r["line"], r["name"], r["credit_number"], r["note"]) for r in rows] == expected
