@@ -143,7 +143,8 @@ def _create(home: Path) -> dict[str, Any]:
 
 
 def _start(home: Path, note: dict[str, Any]) -> None:
-    for _ in range(3):
+    for attempt in range(10):
+        time.sleep(attempt / 4)  # the children of a killed server let go of its memory only after a while
         if _taken(note["port"]):
             note["port"] = _free_port()
             _write_note(home, note)
