@@ -96,8 +96,10 @@ def _switch(
             cursor.execute(f'INSERT INTO records."{c.item}" ({columns}) SELECT {columns} FROM "upserts_{c.item}"')
             for n, delivery_id in enumerate(c.deliveries):
                 _vault(cursor, home, c.item, delivery_id, keys, f"{c.item}_{n}")
-                figures = {k: v for k, v in c.accounts[delivery_id].items() if k not in ("rejected", "refused")}
-                sums = ", ".join(f'"{k}" = {"held + " if k == "held" else ""}{int(v)}' for k, v in figures.items())
+                figures = {k: v for k, v in c.accounts[delivery_id].items() if k not in ("rejected", "refused", "held")}
+                # Until now all accepted rows counted as held; what the fold did not hold moves to its own word.
+                figures_sql = "".join(f', "{k}" = {int(v)}' for k, v in figures.items())
+                sums = f"held = held - {sum(figures.values())}" + figures_sql
                 cursor.execute(
                     f"UPDATE ledger.delivery SET {sums}, state = 'released', release_id = '{release_id}'"
                     f" WHERE delivery_id = '{delivery_id}' AND state = 'checked'"

@@ -136,8 +136,8 @@ class Ledger:
             "state": "received",
         }
         with self.engine.begin() as connection:
-            done = connection.execute(insert(delivery).values(row).on_conflict_do_nothing())
-            return done.rowcount == 1
+            query = insert(delivery).values(row).on_conflict_do_nothing().returning(delivery.c.delivery_id)
+            return connection.execute(query).first() is not None
 
     def deliveries(self, *states: str, item: str | None = None, only: str | None = None) -> list[dict[str, Any]]:
         query = sa.select(delivery).order_by(delivery.c.department, delivery.c.item, delivery.c.delivery_id)

@@ -1,0 +1,305 @@
+"""The journey in order. Each function takes and returns keys, never rows, so a scheduler or a loop may call it.
+
+`nightly` is the loop; `dags/nightly.py` is the scheduler. Both follow `ORDER`, and a test holds them to it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+
+from pipelines.errors import DeliveryError, StoreError
+from pipelines.model import ACCOUNT, Home
+from pipelines.readers import Decoded, decode, normalise_header
+from pipelines.stages import curate, gate, load, receive, validate
+from pipelines.stages.dedupe import Incoming
+from pipelines.stages.receipt import Receipt, write_receipt
+from pipelines.stages.validate import Fault
+from pipelines.stores import postgres
+from pipelines.stores.keys import Keys, open_keys
+from pipelines.stores.lake import Lake
+from pipelines.stores.ledger import Ledger
+from schemas import load as catalogue
+from schemas.model import Catalog
+from schemas.row_rules import Policy
+from schemas.tables import warehouse
+
+ORDER = ("receive", "check", "integrate", "load", "receipts")
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Night:
+    """Everything a stage is handed: the home, the catalogue, the stores, the as-of date."""
+
+    home: Home
+    catalog: Catalog
+    ledger: Ledger
+    lake: Lake
+    keys: Keys
+    as_of: date
+
+    @property
+    def policy(self) -> Policy:
+        year = catalogue.effective(self.catalog, "minimum_birth_year", self.as_of)
+        age = catalogue.effective(self.catalog, "adult_age", self.as_of)
+        return Policy(minimum_birth_year=1850 if self.home.is_sample else year, adult_age=age)
+
+
+@contextmanager
+def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
+    """Load the catalogue, start or find the database, prepare the stores. Raises `StoreError`, `CatalogError`."""
+    place = Home(Path(home).resolve())
+    as_of = day if isinstance(day, date) else date.fromisoformat(day)
+    place.root.mkdir(parents=True, exist_ok=True)
+    catalog = catalogue.load()
+    url = postgres.ensure(place.root)
+    with Ledger(url) as ledger:
+        ledger.prepare([warehouse(catalog.items.values())])
+        try:
+            lake = Lake(url, place.root / "curated")
+        except OSError as e:
+            raise StoreError(f"curated/: {e.strerror}. Make the place writable, then run again.") from e
+        yield Night(place, catalog, ledger, lake, open_keys(place.root), as_of)
+
+
+def take(night: Night) -> receive.Received:
+    """Look at the inboxes and take what is finished."""
+    known = {d.code: d.items for d in night.catalog.departments.values()}
+    pause = float(os.environ.get("QIONGXIN_LOOK_SECONDS", "5"))
+    return receive.receive(night.home, night.ledger, known, night.as_of, pause)
+
+
+def check_delivery(night: Night, delivery_id: str) -> str:
+    """decode, validate, identify and the checked receipt of one delivery; returns its state."""
+    row = night.ledger.deliveries(only=delivery_id)[0]
+    if row["state"] not in ("received", "checked", "held"):
+        return str(row["state"])
+    item = night.catalog.items[row["item"]]
+    zero = dict.fromkeys(ACCOUNT, 0)
+    try:
+        if row["declared_rows"] == -1:
+            raise DeliveryError(
+                "F014",
+                "文件内容与清单中的 SHA-256 不一致，可能没有传完。请重新上传文件和清单。",
+                "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
+            )
+        decoded = _decode(night, row)
+        faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
+        result = validate.validate(
+            night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults
+        )
+    except DeliveryError as e:
+        night.ledger.update(
+            delivery_id, state="returned", message_code=e.code, message_zh=e.message_zh, message_en=e.message_en,
+            revision=night.catalog.revision, read=0, **zero,
+        )  # fmt: skip
+        _receipt(night, delivery_id, "checked")
+        return "returned"
+    account = {**zero, "rejected": result.rejected, "refused": result.refused, "held": result.held}
+    limit = catalogue.effective(night.catalog, "reject_rate_limit", night.as_of)
+    balance = {**account, "accepted": result.accepted}
+    reasons = gate.delivery_reasons(decoded.read, balance, limit)
+    if row["declared_rows"] is not None and row["declared_rows"] != decoded.read:
+        told = row["declared_rows"]
+        reasons.append(
+            (
+                "F011",
+                f"清单写明 {told} 行，文件有 {decoded.read} 行，整批暂缓。请核对后重新报送。",
+                f"The manifest says {told} rows, the file has {decoded.read}; held. Check it and send it again.",
+            )
+        )
+    state = "held" if reasons else "checked"
+    # A checked delivery is not released yet: until the load says otherwise, its accepted rows are held.
+    account["held"] += result.accepted
+    code, zh, en = reasons[0] if reasons else ("", "", "")
+    night.ledger.update(
+        delivery_id, state=state, message_code=code, message_zh=zh, message_en=en,
+        revision=night.catalog.revision, read=decoded.read, **account,
+    )  # fmt: skip
+    _receipt(night, delivery_id, "checked")
+    return state
+
+
+def _decode(night: Night, row: dict[str, Any]) -> Decoded:
+    item = night.catalog.items[row["item"]]
+    known = catalogue.headers(catalogue.CATALOG, item, row["department"])
+    fields = {normalise_header(header): field for header, field in known.items()}
+    return decode(night.home.raw(row["sha256"]), night.home.staged(row["delivery_id"]), fields, night.home.work)
+
+
+def pending_items(night: Night) -> list[str]:
+    """Items with checked deliveries that no release holds yet."""
+    return sorted({str(r["item"]) for r in night.ledger.deliveries("checked")})
+
+
+def integrate_item(night: Night, code: str) -> str:
+    """dedupe, curate and gate one item; returns passed, failed or could_not_evaluate."""
+    rows = night.ledger.deliveries("checked", item=code)
+    incoming = [
+        Incoming(
+            delivery_id=r["delivery_id"],
+            department=r["department"],
+            period=r["period"].isoformat(),
+            sequence=r["sequence"],
+            accepted=str(night.home.accepted(r["delivery_id"])),
+        )
+        for r in rows
+    ]
+    if not incoming:
+        return "passed"
+    item = night.catalog.items[code]
+    release = night.ledger.current_release()
+    base = night.ledger.snapshots(release["release_id"] if release else None).get(code, (None, None))
+    candidate = curate.curate(night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of)
+    verdict, detail = gate.gate(candidate, item, night.as_of.isoformat())
+    night.ledger.gate(candidate.candidate, code, verdict, detail)
+    return verdict
+
+
+def publish_release(night: Night) -> str | None:
+    """load: every candidate that passed, as one release."""
+    passed = []
+    for code in night.catalog.items:
+        candidate = curate.read_candidate(night.home, code)
+        if candidate and night.ledger.gate_verdict(candidate.candidate) == "passed":
+            passed.append(candidate)
+    return load.load(
+        night.home, night.ledger, night.lake, night.catalog.items, passed, night.keys,
+        night.catalog.revision, night.as_of,
+    )  # fmt: skip
+
+
+def write_receipts(night: Night) -> int:
+    """Final receipts of everything released or returned; returns how many were written."""
+    done = 0
+    for row in night.ledger.deliveries("released", "returned", "held"):
+        _receipt(night, row["delivery_id"], "final")
+        done += 1
+    return done
+
+
+def _receipt(night: Night, delivery_id: str, stage: str) -> None:
+    row = night.ledger.deliveries(only=delivery_id)[0]
+    path = night.home.findings(delivery_id)
+    item = night.catalog.items[row["item"]]
+    receipt = Receipt(
+        delivery_id=delivery_id,
+        department=row["department"],
+        department_zh=night.catalog.departments[row["department"]].name_zh,
+        item=row["item"],
+        item_zh=item.name_zh,
+        file=row["file"],
+        period=row["period"].isoformat(),
+        sequence=row["sequence"],
+        mode=row["mode"],
+        state=row["state"],
+        stage="final" if stage == "final" else "checked",
+        as_of=row["received_on"].isoformat(),
+        revision=row["revision"] or "",
+        account={k: row[k] for k in ("read", *ACCOUNT)},
+        message_zh=row["message_zh"],
+        message_en=row["message_en"],
+    )
+    batches = pq.ParquetFile(path).iter_batches() if path.exists() else iter(())
+    write_receipt(night.home.outbox, receipt, batches, night.catalog.findings)
+
+
+def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: None) -> dict[str, Any]:
+    """The whole journey over every finished file now in the inboxes; returns the release and the exit code."""
+    with open_night(home, day) as night:
+        taken = take(night)
+        tell(f"receive: {len(taken.deliveries)} new, {len(taken.again)} known already, {len(taken.waiting)} waiting")
+        unfinished = [r["delivery_id"] for r in night.ledger.deliveries("received")]
+        for n, delivery_id in enumerate(unfinished, start=1):
+            state = check_delivery(night, delivery_id)
+            tell(f"check {n}/{len(unfinished)}: {delivery_id} {state}")
+        held = [r["delivery_id"] for r in night.ledger.deliveries("held")]
+        for code in pending_items(night):
+            verdict = integrate_item(night, code)
+            tell(f"integrate: {code} {verdict}")
+            if verdict != "passed":
+                held.append(code)
+        release = publish_release(night)
+        tell(f"load: release {release or 'none'}")
+        tell(f"receipts: {write_receipts(night)}")
+        return {
+            "release": release,
+            "exit_code": 3 if held else 0,
+            "held": held,
+            "waiting": list(taken.waiting),
+            "strangers": list(taken.strangers),
+        }
+
+
+# The same steps by keys alone, for a scheduler that hands on strings.
+
+
+def receive_all(home: str, day: str) -> list[str]:
+    with open_night(home, day) as night:
+        take(night)
+        return [r["delivery_id"] for r in night.ledger.deliveries("received")]
+
+
+def check(home: str, day: str, delivery_id: str) -> str:
+    with open_night(home, day) as night:
+        return check_delivery(night, delivery_id)
+
+
+def items(home: str, day: str) -> list[str]:
+    with open_night(home, day) as night:
+        return pending_items(night)
+
+
+def integrate(home: str, day: str, item: str) -> str:
+    with open_night(home, day) as night:
+        return integrate_item(night, item)
+
+
+def load_release(home: str, day: str) -> str | None:
+    with open_night(home, day) as night:
+        return publish_release(night)
+
+
+def receipts(home: str, day: str) -> int:
+    with open_night(home, day) as night:
+        return write_receipts(night)
+
+
+def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Read-only SQL over the release's snapshots: `records.<item>`, `history.<item>`; no file access from the SQL."""
+    place = Home(Path(home).resolve())
+    url = postgres.ensure(place.root)
+    with Ledger(url) as ledger, duckdb.connect() as engine:
+        ledger.prepare()
+        release = ledger.find_release(as_of)
+        if release is None:
+            raise StoreError(f"release: none{f' as of {as_of}' if as_of else ''} yet. Run 'qiongxin nightly' first.")
+        lake = Lake(url, place.root / "curated")
+        engine.execute("CREATE SCHEMA records; CREATE SCHEMA history")
+        allowed: list[str] = []
+        for item, pair in ledger.snapshots(release["release_id"]).items():
+            for space, snapshot in zip(("records", "history"), pair, strict=True):
+                files = lake.files(space, item, snapshot)
+                if files:
+                    allowed += files
+                    listed = ", ".join("'" + f.replace("'", "''") + "'" for f in files)
+                    engine.execute(
+                        f"CREATE VIEW {space}.{item} AS SELECT * EXCLUDE (bucket)"
+                        f" FROM read_parquet([{listed}], hive_partitioning=false)"
+                    )
+        names = ", ".join("'" + f.replace("'", "''") + "'" for f in allowed)
+        engine.execute(f"SET allowed_paths=[{names}]; SET enable_external_access=false; SET lock_configuration=true")
+        try:
+            result = engine.execute(sql)
+        except duckdb.Error as e:
+            raise StoreError(f"query: {e}") from e
+        return [c[0] for c in result.description], result.fetchall()

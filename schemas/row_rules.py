@@ -1,0 +1,154 @@
+"""The row engine: an item compiled into one SELECT over its staged table, and the list of checks it evaluates.
+
+Layers, each a common table expression of one SELECT, so that no expression is written twice:
+`texts` (trimmed cells) -> `coded` (typed values, codes joined) -> credit-number layers -> `flagged` (failed checks).
+All trees are SQLGlot; nothing is evaluated here. A check's expression is TRUE where the row fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlglot import exp, parse_one
+
+from schemas import types
+from schemas.kinds import FIELD_KINDS, ITEM_KINDS, credit_number
+from schemas.model import Catalog, CodeSet, Item
+
+REFUSING = ("L001",)
+LETTERS = {"error": "E", "hold": "H", "warning": "W", "info": "I"}
+CREDIT_ERRORS = ("I001", "I002", "I003", "I004", "I005", "I006", "I010", "I014")
+CREDIT_REPAIRS = ("I008", "I009", "I013")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that can be wrong with a row. `tag` is what the engine writes into `failed`."""
+
+    tag: str
+    field: str
+    code: str
+    severity: str
+    violated: exp.Expr
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Dated limits in force on the as-of date; see catalog/policy."""
+
+    minimum_birth_year: int
+    adult_age: int
+
+
+def code_values(code_set: CodeSet) -> dict[str, str]:
+    """Everything a cell may say -> code: the codes, what departments write, and the labels in force."""
+    known = {c.code: c.code for c in code_set.codes} | dict(code_set.variants)
+    for code in sorted(code_set.codes, key=lambda c: c.valid_to is not None):
+        known.setdefault(code.label, code.code)
+    return known
+
+
+def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
+    """All checks of an item in the order of its fields; the tag is severity letter (L = refused) + position."""
+    found: list[tuple[str, str, str, exp.Expr]] = []
+    for field in item.fields:
+        text, value = exp.column(f"t_{field.name}"), exp.column(field.name)
+        if field.role == "credit_number":
+            found += [_credit(field.name, code, "cn_error", catalog) for code in CREDIT_ERRORS]
+            found += [_credit(field.name, code, "cn_repair", catalog) for code in CREDIT_REPAIRS]
+            found += _person(item, field.name, policy)
+            continue
+        if field.required:
+            found.append((field.name, "V001", "error", _sql(f"t_{field.name} IS NULL")))
+        if field.type in types.CODES:
+            unreadable = _sql(f"t_{field.name} IS NOT NULL AND {field.name} IS NULL")
+            found.append((field.name, types.CODES[field.type], "error", unreadable))
+        if field.length is not None and field.type == "text":
+            found.append((field.name, "V005", "error", _sql(f"LENGTH(t_{field.name}) > {field.length}")))
+        if field.role == "name" or field.is_free_text:
+            lost = exp.RegexpLike(this=text, expression=exp.Literal.string("\ufffd|锟斤拷"))
+            found.append((field.name, "F015", "hold", lost))
+        for rule in field.rules:
+            kind = FIELD_KINDS[rule.kind]
+            found.append((field.name, rule.code or kind.CODE, rule.severity, kind.violated(value, rule.options)))
+    for rule in item.rules:
+        kind = ITEM_KINDS[rule.kind]
+        violated = kind.violated(rule.options)
+        found.append((rule.options["field"], rule.code or kind.CODE, rule.severity, violated))
+    return [
+        Check(f"{'L' if code in REFUSING else LETTERS[severity]}{n}", field, code, severity, violated)
+        for n, (field, code, severity, violated) in enumerate(found)
+    ]
+
+
+def select(item: Item, present: set[str], listed: list[Check], as_of: date, source: str = "staged") -> exp.Expr:
+    """The SELECT over `source`: line, sheet, t_<field> (trimmed text), <field> (typed), cn*, `failed`, `verdict`.
+
+    `present` are the fields the file has; others read as absent. `failed` is a comma-separated list of tags;
+    `verdict` is refused, rejected, held or accepted. Code tables are `codes_<set>(value, code)`.
+    """
+    texts: list[exp.Expr] = [exp.column("line"), exp.column("sheet")]
+    texts.append(exp.alias_(exp.cast(exp.Literal.string(as_of.isoformat()), "DATE"), "as_of"))
+    for f in item.fields:
+        read = types.trimmed(exp.column(f.name)) if f.name in present else exp.cast(exp.null(), "VARCHAR")
+        texts.append(exp.alias_(read, f"t_{f.name}"))
+    query = exp.select(exp.Star()).from_("flagged").with_("texts", as_=exp.select(*texts).from_(source))
+
+    coded = exp.select(exp.column(exp.Star(), table="texts")).from_("texts")
+    for f in item.fields:
+        if f.type == "code":
+            table = f"codes_{f.name}"
+            coded = coded.select(exp.alias_(exp.column("code", table=table), f.name))
+            coded = coded.join(f"codes_{f.code_set} AS {table}", on=f"{table}.value = t_{f.name}", join_type="left")
+        else:
+            coded = coded.select(exp.alias_(types.typed(f, exp.column(f"t_{f.name}")), f.name))
+    query = query.with_("coded", as_=coded)
+
+    last = "coded"
+    number = exp.column(f"t_{item.by_role('credit_number').name}")
+    certificate = exp.column(item.by_role("certificate_type").name)
+    for n, layer in enumerate(credit_number.columns(number, certificate)):
+        body = exp.select(exp.Star(), *(exp.alias_(e, name) for name, e in layer)).from_(last)
+        last = f"credit_{n}"
+        query = query.with_(last, as_=body)
+
+    region = exp.column("code", table="regions").as_("known_region")
+    known_region = exp.select(exp.column(exp.Star(), table=last), region)
+    known_region = known_region.from_(last).join(
+        "codes_region AS regions", on="regions.value = cn_region", join_type="left"
+    )
+    query = query.with_("located", as_=known_region)
+    tags = [exp.Case().when(c.violated.copy(), exp.Literal.string(c.tag)) for c in listed]
+    failed = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(","), *tags])
+    query = query.with_("tagged", as_=exp.select(exp.Star(), exp.alias_(failed, "failed")).from_("located"))
+    verdict = _sql(
+        "CASE WHEN failed = '' THEN 'accepted' WHEN STRPOS(failed, 'L') > 0 THEN 'refused'"
+        " WHEN STRPOS(failed, 'E') > 0 THEN 'rejected' WHEN STRPOS(failed, 'H') > 0 THEN 'held' ELSE 'accepted' END"
+    )
+    return query.with_("flagged", as_=exp.select(exp.Star(), exp.alias_(verdict, "verdict")).from_("tagged"))
+
+
+def _sql(text: str) -> exp.Expr:
+    return parse_one(text, dialect="duckdb")
+
+
+def _credit(field: str, code: str, column: str, catalog: Catalog) -> tuple[str, str, str, exp.Expr]:
+    known = catalog.findings.get(code)
+    severity = known.severity if known else ("error" if column == "cn_error" else "info")
+    return field, code, severity, _sql(f"{column} = '{code}'")
+
+
+def _person(item: Item, field: str, policy: Policy) -> list[tuple[str, str, str, exp.Expr]]:
+    """What the law and the policy ask of the person behind the number."""
+    event = item.event_date or "as_of"
+    found: list[tuple[str, str, str, Any]] = [
+        (field, "I007", "warning", "STARTS_WITH(cn_region, '46') AND known_region IS NULL"),
+        (field, "I011", "error", f"EXTRACT(YEAR FROM cn_birth) < {policy.minimum_birth_year}"),
+        (field, "I012", "error", "cn_birth > as_of"),
+        (item.event_date or field, "L001", "error", f"cn_birth + INTERVAL {policy.adult_age} YEAR > {event}"),
+    ]
+    if set(item.subject_types) == {"natural_person"}:
+        found.append((field, "I010", "error", "cn_kind = 'uscc'"))
+    return [(f, code, severity, _sql(text)) for f, code, severity, text in found]
