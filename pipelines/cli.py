@@ -241,3 +241,7 @@ def db_url(home: HomeOption = DEFAULT_HOME) -> None:
     from pipelines.stores import postgres
 
     print(postgres.url(home.resolve()))
+
+
+if __name__ == "__main__":
+    main()

@@ -32,3 +32,9 @@ class GateHeld(QiongxinError):
     """A delivery or an item is held; the rest is published."""
 
     exit_code = 3
+
+
+class QueryFault(QiongxinError):
+    """The SQL of `qiongxin query` cannot be answered."""
+
+    exit_code = 2

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from pipelines.errors import DeliveryError, StoreError
+from pipelines.errors import DeliveryError, QueryFault, StoreError
 from pipelines.model import ACCOUNT, Home
 from pipelines.readers import Decoded, decode, normalise_header
 from pipelines.stages import curate, gate, load, receive, validate
@@ -299,7 +299,10 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         names = ", ".join("'" + f.replace("'", "''") + "'" for f in allowed)
         engine.execute(f"SET allowed_paths=[{names}]; SET enable_external_access=false; SET lock_configuration=true")
         try:
+            asked = engine.extract_statements(sql)
+            if len(asked) != 1 or asked[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+                raise QueryFault("query: only one SELECT is answered; releases are read-only.")
             result = engine.execute(sql)
         except duckdb.Error as e:
-            raise StoreError(f"query: {e}") from e
+            raise QueryFault(f"query: {e}") from e
         return [c[0] for c in result.description], result.fetchall()

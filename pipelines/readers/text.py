@@ -254,22 +254,36 @@ def _lines_at(path: Path, positions: list[int]) -> list[int]:
     """Physical line numbers of 1-based byte positions, in one pass over the file."""
     if not positions:
         return []
+    starts = _record_starts(path, positions)
     found: list[int] = []
     line, offset = 1, 0
-    waiting = iter(positions)
+    waiting = iter(starts)
     wanted = next(waiting, None)
     with path.open("rb") as f:
         while wanted is not None and (chunk := f.read(CHUNK)):
             start = 0
-            while wanted is not None and wanted - 1 < offset + len(chunk):
-                end = wanted - 1 - offset
-                line += chunk.count(b"\n", start, end)
-                start = end
+            while wanted is not None and wanted < offset + len(chunk):
+                line += chunk.count(b"\n", start, wanted - offset)
+                start = wanted - offset
                 found.append(line)
                 wanted = next(waiting, None)
             line += chunk.count(b"\n", start)
             offset += len(chunk)
     return found
+
+
+def _record_starts(path: Path, positions: list[int]) -> list[int]:
+    """0-based offsets of the records' first bytes: the parser may point at line ends or blank lines before them."""
+    starts = []
+    with path.open("rb") as f:
+        for position in positions:
+            f.seek(position - 1)
+            at = position - 1
+            while (byte := f.read(1)) in (b"\r", b"\n"):
+                at += 1
+            if byte:
+                starts.append(at)
+    return starts
 
 
 def _exact(
