@@ -15,6 +15,18 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+DAY ?= $(shell date -d yesterday +%F)
+ROWS ?= 5000
+
+nightly: env
+	test -e $(QIONGXIN_HOME)/sample.json || $(BIN)/qiongxin sample --rows $(ROWS) --seed 1 --date $(DAY)
+	$(BIN)/qiongxin stack up
+	@$(BIN)/qiongxin stack run --date $(DAY); code=$$?; \
+	$(BIN)/qiongxin stack down; $(BIN)/qiongxin db down; \
+	echo "receipts: $(QIONGXIN_HOME)/outbox/<department>/  planted defects: $(QIONGXIN_HOME)/truth.json"; \
+	echo 'ask it:   $(BIN)/qiongxin query "SELECT department, count(*) FROM records.administrative_penalty GROUP BY ALL"'; \
+	exit $$code
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/mypy

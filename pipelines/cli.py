@@ -18,8 +18,10 @@ from schemas.model import CatalogError
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="琼信 Qiongxin: personal public credit records.")
 catalog_app = typer.Typer(no_args_is_help=True, help="The catalogue: what may be collected, by whom, under which law.")
 db_app = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL of this home.")
+stack_app = typer.Typer(no_args_is_help=True, help="The local Airflow of this home.")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(db_app, name="db")
+app.add_typer(stack_app, name="stack")
 out = Console()
 err = Console(stderr=True)
 
@@ -241,6 +243,41 @@ def db_url(home: HomeOption = DEFAULT_HOME) -> None:
     from pipelines.stores import postgres
 
     print(postgres.url(home.resolve()))
+
+
+@stack_app.command("up")
+def stack_up(home: HomeOption = DEFAULT_HOME) -> None:
+    """Start scheduler, dag-processor, triggerer and api-server on loopback."""
+    from pipelines import stack
+
+    state = stack.up(home.resolve(), lambda text: out.print(text, highlight=False))
+    out.print(f"airflow: {state['url']}, user admin, password in {home}/airflow/stack.json", highlight=False)
+
+
+@stack_app.command("run")
+def stack_run(
+    day: Annotated[str, typer.Option("--date", help="Business date, YYYY-MM-DD.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Run the nightly DAG on the running Airflow, wait, and print the account."""
+    from pipelines import stack
+
+    state = stack.run_nightly(home.resolve(), day, lambda text: out.print(text, highlight=False))
+    rows = _status(home, None)
+    _print_account(rows)
+    out.print(f"airflow: nightly {day} {state}", highlight=False)
+    if state != "success":
+        raise typer.Exit(4)
+    if any(r["state"] in ("held", "checked") for r in rows):
+        raise typer.Exit(3)
+
+
+@stack_app.command("down")
+def stack_down(home: HomeOption = DEFAULT_HOME) -> None:
+    """Stop the local Airflow; nothing of it is left running."""
+    from pipelines import stack
+
+    out.print("airflow: stopped" if stack.down(home.resolve()) else "airflow: was not running")
 
 
 if __name__ == "__main__":

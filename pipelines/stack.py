@@ -1,0 +1,223 @@
+"""The local Airflow of a home: four components started by hand, stopped in order, nothing left behind.
+
+Airflow is run as a program, never imported. Everything listens on loopback but Airflow's two log servers, whose host
+cannot be set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pipelines.errors import StoreError
+from pipelines.model import publish_json
+from pipelines.stores import postgres
+
+COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
+DAGS = Path(__file__).resolve().parents[1] / "dags"
+Tell = Callable[[str], None]
+
+
+def up(home: Path, tell: Tell = lambda text: None, dags: Path = DAGS) -> dict[str, Any]:
+    """Start what is not running; returns {"url", "pids"}. Raises `StoreError` with the tail of a log."""
+    folder = home / "airflow"
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    state = _state(home)
+    if state and all(_alive(pid) for pid in state["pids"].values()):
+        return state
+    down(home)
+    ports = [_free_port() for _ in range(3)]
+    state = {"url": f"http://127.0.0.1:{ports[0]}", "ports": ports, "pids": {}, "password": secrets.token_urlsafe(18)}
+    passwords = folder / "simple_auth_manager_passwords.json.generated"
+    passwords.write_text(json.dumps({"admin": state["password"]}))
+    passwords.chmod(0o600)
+    environment = _environment(home, state, dags)
+    tell("airflow: preparing its database")
+    done = subprocess.run([_program(), "db", "migrate"], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StoreError(f"airflow: db migrate failed: {done.stderr.strip()[-400:]}")
+    for name in COMPONENTS:
+        with (folder / "logs" / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [_program(), name], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, cwd=folder,
+            )  # fmt: skip
+        state["pids"][name] = process.pid
+        publish_json(folder / "stack.json", state)
+        (folder / "stack.json").chmod(0o600)
+    tell("airflow: starting scheduler, dag-processor, triggerer, api-server")
+    deadline = time.monotonic() + 180
+    while not _healthy(state):
+        for name, pid in state["pids"].items():
+            if not _alive(pid):
+                tail = (folder / "logs" / f"{name}.log").read_text(errors="replace")[-600:]
+                down(home)
+                raise StoreError(f"airflow: {name} died while starting: {tail}")
+        if time.monotonic() > deadline:
+            down(home)
+            raise StoreError(f"airflow: not healthy after 180 s. Read {folder / 'logs'}.")
+        time.sleep(0.5)
+    return state
+
+
+def down(home: Path) -> bool:
+    """Stop the components one after the other; False when nothing ran."""
+    state = _state(home)
+    if not state:
+        return False
+    ran = False
+    for name in COMPONENTS:
+        pid = state["pids"].get(name)
+        if pid is None or not _alive(pid):
+            continue
+        ran = True
+        # One SIGTERM may be swallowed while the interpreter collects garbage; the second is not.
+        for _ in range(2):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            if _gone(pid, 10):
+                break
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        _gone(pid, 5)
+    (home / "airflow" / "stack.json").unlink(missing_ok=True)
+    return ran
+
+
+def run_nightly(home: Path, day: str, tell: Tell = lambda text: None) -> str:
+    """Trigger the DAG `nightly` for a business date and wait; returns its final state."""
+    state = _state(home)
+    if not state:
+        raise StoreError("airflow: not running. Run 'qiongxin stack up' first.")
+    answer = _call(state, "POST", "/auth/token", {"username": "admin", "password": state["password"]})
+    token = answer["access_token"]
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            _call(state, "PATCH", "/api/v2/dags/nightly", {"is_paused": False}, token)
+            break
+        except urllib.error.HTTPError as e:
+            if e.code != 404 or time.monotonic() > deadline:
+                raise StoreError(
+                    f"airflow: the DAG 'nightly' is not there ({e.code}). Read the dag-processor log."
+                ) from e
+            time.sleep(1)
+    body = {"logical_date": None, "conf": {"business_date": day}}
+    run = _call(state, "POST", "/api/v2/dags/nightly/dagRuns", body, token)["dag_run_id"]
+    place = f"/api/v2/dags/nightly/dagRuns/{quote(run)}"
+    told: set[str] = set()
+    while True:
+        found = _call(state, "GET", place, None, token)["state"]
+        tasks = _call(state, "GET", f"{place}/taskInstances?limit=500", None, token)["task_instances"]
+        for t in tasks:
+            name = f"{t['task_id']} {t.get('rendered_map_index') or ''}".strip()
+            if t["state"] in ("success", "failed") and f"{name} {t['state']}" not in told:
+                told.add(f"{name} {t['state']}")
+                tell(f"airflow: {name} {t['state']}")
+        if found in ("success", "failed"):
+            return str(found)
+        time.sleep(1)
+
+
+def _environment(home: Path, state: dict[str, Any], dags: Path) -> dict[str, str]:
+    folder = home / "airflow"
+    secret_file = folder / "secrets.json"
+    if not secret_file.exists():
+        publish_json(secret_file, {"jwt": secrets.token_urlsafe(48), "key": secrets.token_urlsafe(48)})
+        secret_file.chmod(0o600)
+    kept = json.loads(secret_file.read_text())
+    database = postgres.create_database(home, "airflow")
+    airflow = {
+        "CORE__DAGS_FOLDER": str(dags),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": "2",
+        "CORE__EXECUTION_API_SERVER_URL": f"{state['url']}/execution/",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "DATABASE__SQL_ALCHEMY_CONN": database.replace("+psycopg:", "+psycopg2:"),
+        "DATABASE__SQL_ALCHEMY_CONN_ASYNC": database,
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(state["ports"][0]),
+        "API__BASE_URL": state["url"],
+        "API__SECRET_KEY": kept["key"],
+        "API_AUTH__JWT_SECRET": kept["jwt"],
+        "LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
+        "LOGGING__WORKER_LOG_SERVER_PORT": str(state["ports"][1]),
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": str(state["ports"][2]),
+    }
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
+        **{f"AIRFLOW__{k}": v for k, v in airflow.items()},
+        "AIRFLOW_HOME": str(folder),
+        "QIONGXIN_HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(DAGS.parent),
+    }
+
+
+def _program() -> str:
+    return str(Path(sys.executable).with_name("airflow"))
+
+
+def _state(home: Path) -> dict[str, Any]:
+    path = home / "airflow" / "stack.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _alive(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return b"airflow" in Path(f"/proc/{pid}/cmdline").read_bytes() if Path(f"/proc/{pid}").exists() else True
+
+
+def _gone(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while _alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _healthy(state: dict[str, Any]) -> bool:
+    try:
+        health = _call(state, "GET", "/api/v2/monitor/health")
+    except (OSError, ValueError):
+        return False
+    names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+    return all(health.get(n, {}).get("status") == "healthy" for n in names)
+
+
+def _call(state: dict[str, Any], method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+    request = urllib.request.Request(
+        state["url"] + path,
+        method=method,
+        data=json.dumps(body).encode() if body is not None else None,
+        headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.loads(response.read() or b"null")
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
