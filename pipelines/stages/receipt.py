@@ -395,7 +395,8 @@ def _encodable(text: str) -> str:
 
 
 def _legal(text: str) -> str:
-    legal = _ILLEGAL.sub("", _encodable(text))
+    # Almost every text is printable throughout, and asking costs a tenth of the two substitutions.
+    legal = text if text.isprintable() else _ILLEGAL.sub("", _encodable(text))
     if len(legal) > CELL_CHARACTERS:
         return f"{legal[:CELL_CHARACTERS]}…（原文 {len(legal)} 字，已截断 / cut, {len(legal)} characters）"
     return legal
