@@ -395,7 +395,7 @@ def _encodable(text: str) -> str:
 
 
 def _legal(text: str) -> str:
-    # Almost every text is printable throughout, and asking costs a tenth of the two substitutions.
+    # Almost every text is printable throughout, and asking is far cheaper than two substitutions.
     legal = text if text.isprintable() else _ILLEGAL.sub("", _encodable(text))
     if len(legal) > CELL_CHARACTERS:
         return f"{legal[:CELL_CHARACTERS]}…（原文 {len(legal)} 字，已截断 / cut, {len(legal)} characters）"
