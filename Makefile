@@ -37,5 +37,10 @@ test: env lint
 soak: env lint
 	QIONGXIN_SOAK=1 $(BIN)/python -m pytest
 
+TIMES ?= 5
+
+bench: env
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/nightly.py $(if $(filter command line,$(origin ROWS)),$(ROWS),1000000) $(TIMES)
+
 clean:
 	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache
