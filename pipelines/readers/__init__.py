@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipelines.readers.workbook import locked, read_workbook
 
 __all__ = ["Decoded", "Fault", "decode", "normalise_header"]
 
+NO_TABLES = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"GIF8", b"{\\rtf")
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -35,21 +37,31 @@ def decode(source: Path, target: Path, fields: Mapping[str, str], work: Path) ->
     if start.startswith(b"PK"):
         return _zipped(source, target, fields, work)
     if start.startswith(OLE):
-        if "EncryptedPackage".encode("utf-16-le") in source.read_bytes():
+        content = source.read_bytes()
+        if "EncryptedPackage".encode("utf-16-le") in content:
             raise locked()
+        if not any(name.encode("utf-16-le") in content for name in ("Workbook", "Book")):
+            raise _no_table()
         return read_workbook(source, target, fields, work)
-    if start.startswith((b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")):
-        raise DeliveryError(
-            "F010",
-            "文件不是表格（例如 PDF、图片或压缩包）。请导出为 CSV 或 xlsx 后重新报送。",
-            "The file is not a table (a PDF, a picture or an archive). Export it as CSV or xlsx and send it again.",
-        )
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text.startswith((b"<?xml", b"<")):
+    if start.startswith(NO_TABLES):
+        raise _no_table()
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = start[: len(start) & ~1].decode("utf-16", "replace").encode().lstrip()
+    else:
+        text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text.startswith(b"<"):
         return read_xml(source, target, fields, work)
-    if text.startswith((b"{", b"[{", b"[\n", b"[\r", b"[ ", b"[]")):
+    if text.startswith(b"{") or (text.startswith(b"[") and text[1:].lstrip()[:1] in (b"{", b"]", b"")):
         return read_json(source, target, fields, work)
     return read_text(source, target, fields, work)
+
+
+def _no_table() -> DeliveryError:
+    return DeliveryError(
+        "F010",
+        "文件不是表格（例如 PDF、图片、文档或压缩包）。请导出为 CSV 或 xlsx 后重新报送。",
+        "The file is not a table (a PDF, a picture, a document or an archive). Export it as CSV or xlsx and resend.",
+    )
 
 
 def _zipped(source: Path, target: Path, fields: Mapping[str, str], work: Path) -> Decoded:
@@ -63,6 +75,8 @@ def _zipped(source: Path, target: Path, fields: Mapping[str, str], work: Path) -
             "The file is incomplete or damaged. Upload it again.",
         ) from e
     if "[Content_Types].xml" in names:
+        if not any(name.startswith("xl/") for name in names):
+            raise _no_table()
         return read_workbook(source, target, fields, work)
     raise DeliveryError(
         "F010",

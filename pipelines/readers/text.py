@@ -10,11 +10,15 @@ import codecs
 import csv
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+from duckdb.func import PythonUDFType
 
 from pipelines.errors import DeliveryError
 from pipelines.readers.headers import match
@@ -35,7 +39,6 @@ class Text:
     encoding: str
     lines: int
     blanks: tuple[int, ...]
-    has_quotes: bool
 
 
 def read_text(source: Path, target: Path, fields: Mapping[str, str], work: Path) -> Decoded:
@@ -45,7 +48,7 @@ def read_text(source: Path, target: Path, fields: Mapping[str, str], work: Path)
         delimiter, at, cells, unknown = _header(text.path, fields)
         names = match(cells, fields)
         columns = [n for n in names if n]
-        decoded = _fast(text, target, delimiter, at, names) or _exact(text, target, delimiter, at, names)
+        decoded = _fast(text, target, delimiter, at, names, work) or _exact(text, target, delimiter, at, names)
         rows, faults, blank = decoded
         return Decoded(
             rows=rows,
@@ -69,22 +72,21 @@ def normalise(source: Path, work: Path) -> Text:
     with source.open("rb") as f:
         start = f.read(4)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return _copy(source, work, "utf-16")
+        return _copy(source, work, ("utf-16",))
     found = _scan(source)
     if found is not None:
         return found
-    return _copy(source, work, "gb18030")
+    # A byte-order mark is a promise: broken UTF-8 behind it is never read as something else.
+    return _copy(source, work, ("utf-8",) if start.startswith(codecs.BOM_UTF8) else ("utf-8", "gb18030"))
 
 
 def _scan(source: Path) -> Text | None:
     """A pass over bytes that are UTF-8 already; None when they are not, or when lone CRs end the lines."""
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    lines, quotes, carriage, line_feeds, last = 0, False, False, False, b"\n"
+    lines, carriage, line_feeds, bom, first = 0, False, False, False, True
     blanks: list[int] = []
     rest = b""
     with source.open("rb") as f:
-        bom = f.read(3) == codecs.BOM_UTF8
-        f.seek(0)
         while chunk := f.read(CHUNK):
             try:
                 decoder.decode(chunk)
@@ -92,64 +94,94 @@ def _scan(source: Path) -> Text | None:
                 return None
             if b"\0" in chunk:
                 raise _binary()
-            quotes = quotes or b'"' in chunk
             carriage = carriage or b"\r" in chunk
             line_feeds = line_feeds or b"\n" in chunk
             block = rest + chunk
-            if _BLANK.search(block) or (lines == 0 and block.startswith((b"\n", b"\r\n"))):
-                for m in re.finditer(rb"(?:^|\n)(?=[ \t]*\r?\n)", block):
-                    if m.start() == 0 and not m.group() and lines and rest == b"":
-                        continue
-                    number = lines + block.count(b"\n", 0, m.end()) + 1
-                    if not blanks or blanks[-1] < number:
-                        blanks.append(number)
-            cut = block.rfind(b"\n")
-            # Keep the last line feed in the rest, so that a blank line across two chunks is seen once.
-            lines += block.count(b"\n", 0, max(cut, 0))
-            rest, last = block[max(cut, 0) :], chunk[-1:]
+            if first:
+                bom, first = block.startswith(codecs.BOM_UTF8), False
+                block = block[3:] if bom else block
+            # Only whole lines are counted; what follows the last line feed waits for the next chunk.
+            cut = block.rfind(b"\n") + 1
+            blanks += _blanks(block[:cut], lines)
+            lines += block.count(b"\n", 0, cut)
+            rest = block[cut:]
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return None
     if carriage and not line_feeds:
         return None
-    total = lines + rest.count(b"\n") + (0 if last == b"\n" else 1)
-    return Text(source, "utf-8-sig" if bom else "utf-8", total, tuple(blanks), quotes)
+    if rest:
+        lines += 1
+        blanks += [] if rest.strip(b" \t\r") else [lines]
+    return Text(source, "utf-8-sig" if bom else "utf-8", lines, tuple(blanks))
 
 
-_BLANK = re.compile(rb"\n[ \t]*\r?\n")
+_BLANK = re.compile(rb"\n[ \t\r]*(?=\n)")
+_FIRST = re.compile(rb"[ \t\r]*\n")
 
 
-def _copy(source: Path, work: Path, encoding: str) -> Text:
-    """The whole file in one strict encoding, written as UTF-8 under `work`."""
+def _blanks(block: bytes, before: int) -> list[int]:
+    """Numbers of the blank lines of `block`, whose first line is line `before` + 1."""
+    found = [before + 1] if _FIRST.match(block) else []
+    number, counted = before + 1, 0
+    for m in _BLANK.finditer(block):
+        number += block.count(b"\n", counted, m.start() + 1)
+        counted = m.start() + 1
+        found.append(number)
+    return found
+
+
+def _copy(source: Path, work: Path, encodings: Sequence[str]) -> Text:
+    """The whole file in the first strict encoding that holds to its end, written as UTF-8 under `work`."""
     work.mkdir(parents=True, exist_ok=True)
     target = work / f"text.{os.getpid()}.{source.name[:16]}.utf8"
-    lone_returns = b"\n" not in source.read_bytes()[: CHUNK * 4]
-    for attempt in ("utf-8", encoding) if lone_returns else (encoding,):
+    with source.open("rb") as f:
+        lone_returns = all(b"\n" not in block for block in iter(lambda: f.read(CHUNK), b""))
+    stops = []
+    for encoding in encodings:
         try:
-            with (
-                source.open(encoding=attempt, errors="strict", newline="") as f,
-                target.open("w", encoding="utf-8", newline="") as out,
-            ):
-                while block := f.read(CHUNK):
-                    if "\0" in block:
-                        raise _binary()
-                    out.write(block.replace("\r", "\n") if lone_returns else block)
-        except UnicodeError as e:
+            _transcode(source, target, encoding, lone_returns)
+            found = _scan(target)
+            if found is None:
+                raise _binary()
+            return Text(target, encoding, found.lines, found.blanks)
+        except UnicodeError:
             target.unlink(missing_ok=True)
-            if attempt == encoding:
-                where = getattr(e, "start", 0)
-                raise DeliveryError(
-                    "F001",
-                    "文件既不是 UTF-8 也不是 GB18030 编码。请另存为 UTF-8 的 CSV 后重新报送。",
-                    f"Neither UTF-8 nor {encoding} (stops near byte {where} of a block). Export it again as UTF-8 CSV.",
-                ) from None
-            continue
-        found = _scan(target)
-        if found is None:
-            raise _binary()
-        return Text(target, attempt, found.lines, found.blanks, found.has_quotes)
-    raise AssertionError("one attempt always returns or raises")
+            stops.append(f"not {encoding.upper()} {_stop(source, encoding)}")
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+    raise DeliveryError(
+        "F001",
+        "文件既不是 UTF-8 也不是 GB18030 编码。请另存为 UTF-8 的 CSV 后重新报送。",
+        f"The text is {' and '.join(stops)}. Export it again as UTF-8 CSV.",
+    )
+
+
+def _transcode(source: Path, target: Path, encoding: str, lone_returns: bool) -> None:
+    with (
+        source.open(encoding=encoding, errors="strict", newline="") as f,
+        target.open("w", encoding="utf-8", newline="") as out,
+    ):
+        while block := f.read(CHUNK):
+            if "\0" in block:
+                raise _binary()
+            out.write(block.replace("\r", "\n") if lone_returns else block)
+
+
+def _stop(source: Path, encoding: str) -> str:
+    """Where a strict decoder stops: the line, counted by line feeds, of the first byte it refuses."""
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    number = 0
+    with source.open("rb") as f:
+        while line := f.readline(CHUNK):
+            number += 1
+            try:
+                decoder.decode(line)
+            except UnicodeError:
+                return f"at line {number}"
+    return f"at line {number}"
 
 
 def _binary() -> DeliveryError:
@@ -161,22 +193,22 @@ def _binary() -> DeliveryError:
 
 
 def _header(path: Path, fields: Mapping[str, str]) -> tuple[str, int, list[str], tuple[str, ...]]:
-    """(delimiter, physical line of the header, its cells, unknown cells)."""
+    """(delimiter, last physical line of the header, its cells, unknown cells).
+
+    Spreadsheets write a cell with a forced line break as a quoted line feed: a header may span lines.
+    """
     with path.open(encoding="utf-8-sig", newline="\n") as f:
-        first = [line for _, line in zip(range(HEADER_LINES), f, strict=False)]
+        first = [line for line in (f.readline(1 << 20) for _ in range(HEADER_LINES)) if line]
     best: tuple[int, str, int, list[str]] = (0, ",", 0, [])
-    for number, line in enumerate(first, start=1):
-        for delimiter in DELIMITERS:
-            try:
-                cells = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
-            except csv.Error:
-                continue
-            known = sum(n is not None for n in match(cells, fields))
-            if known > best[0]:
-                best = (known, delimiter, number, cells)
+    for delimiter in DELIMITERS:
+        for number, last, cells in _parse(iter(first), delimiter):
+            known = sum(n is not None for n in match(cells or [], fields))
+            # Of two rows that know as many fields, the first is the header.
+            if cells and (known, -number) > (best[0], -best[2] if best[0] else 0):
+                best = (known, delimiter, last, cells)
     check_layout(best[3], fields)
     known, delimiter, at, cells = best
-    unknown = tuple(c for c, n in zip(cells, match(cells, fields), strict=True) if n is None)
+    unknown = tuple(c for c, n in zip(cells, match(cells, fields), strict=True) if c.strip() and n is None)
     return delimiter, at, cells, unknown
 
 
@@ -199,55 +231,68 @@ def check_layout(cells: Sequence[str], fields: Mapping[str, str]) -> None:
 
 
 def _fast(
-    text: Text, target: Path, delimiter: str, at: int, names: Sequence[str | None]
+    text: Text, target: Path, delimiter: str, at: int, names: Sequence[str | None], work: Path
 ) -> tuple[int, list[Fault], int] | None:
     """DuckDB's parser; None where the count of lines does not prove every line number."""
     given = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(names)))
-    path = str(text.path).replace("'", "''")
-    read = f"""read_csv('{path}', delim='{delimiter}', quote='"', escape='"', header=false, skip={at},
+    kept = ", ".join(f'c{i} AS "{n}"' for i, n in enumerate(names) if n)
+    read = f"""read_csv({_literal(text.path)}, delim='{delimiter}', quote='"', escape='"', header=false, skip={at},
         columns={{{given}}}, strict_mode=true, null_padding=false, store_rejects=true, rejects_limit=0,
-        auto_detect=false, max_line_size=16777216, nullstr='')"""
-    blanks = [b for b in text.blanks if b > at]
-    with duckdb.connect(config={"memory_limit": os.environ.get("QIONGXIN_MEMORY_LIMIT", "2GB")}) as engine:
-        kept = ", ".join(f"c{i} AS {n}" for i, n in enumerate(names) if n)
-        every = " , ".join(f"c{i}" for i in range(len(names)))
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy = "COPY ({}) TO '" + str(part).replace("'", "''") + "' (FORMAT parquet, COMPRESSION zstd)"
-        try:
-            engine.execute(f"CREATE TABLE parsed AS SELECT {every} FROM {read}")
-            rejects = engine.execute(
-                "SELECT DISTINCT line_byte_position, error_type FROM reject_errors ORDER BY 1"
-            ).fetchall()
-        except duckdb.Error:
-            return None
-        if any(kind not in ("TOO MANY COLUMNS", "MISSING COLUMNS") for _, kind in rejects):
-            return None
-        lost = _lines_at(text.path, sorted({int(p) for p, _ in rejects}))
-        row = engine.execute("SELECT count(*) FROM parsed").fetchone()
-        rows = int(row[0]) if row else 0
-        skipped = sorted({*lost, *blanks})
-        if rows + len(skipped) != text.lines - at or len(skipped) != len(lost) + len(blanks):
-            return None
-        # Accepted row n lies `count(skipped lines before it)` lines further down than n + header.
-        before = [(line - at - place - 1, place + 1) for place, line in enumerate(skipped)]
-        engine.execute("CREATE TABLE shifts (rows_before BIGINT, shift BIGINT)")
-        if before:
-            engine.executemany("INSERT INTO shifts VALUES (?, ?)", before)
-        numbered = f"SELECT row_number() OVER () AS n, {kept} FROM parsed"
-        columns = ", ".join(n for n in names if n)
-        if before:
-            select = f"""SELECT n + {at} + coalesce(shift, 0) AS line, CAST(NULL AS VARCHAR) AS sheet, {columns}
-                FROM ({numbered}) ASOF LEFT JOIN
-                (SELECT rows_before, max(shift) AS shift FROM shifts GROUP BY 1) ON n > rows_before"""
-        else:
-            select = f"SELECT n + {at} AS line, CAST(NULL AS VARCHAR) AS sheet, {columns} FROM ({numbered})"
-        try:
-            engine.execute(copy.format(select))
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        auto_detect=false, nullstr='')"""
+    blanks = {b for b in text.blanks if b > at}
+    part, shifted = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("part", "shifted"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": os.environ.get("QIONGXIN_MEMORY_LIMIT", "2GB"),
+        "temp_directory": str(work),
+        # A column that nobody asks for would be neither counted nor checked.
+        "disabled_optimizers": "unused_columns",
+    }
+    try:
+        with duckdb.connect(config=config) as engine:
+            rows = _one(
+                engine,
+                f"COPY (SELECT row_number() OVER () + {at} AS line, CAST(NULL AS VARCHAR) AS sheet, {kept} FROM {read})"
+                f" TO {_literal(part)} (FORMAT parquet, COMPRESSION zstd)",
+            )
+            rejects = engine.execute("SELECT DISTINCT line_byte_position, error_type FROM reject_errors").fetchall()
+            if any(kind not in ("TOO MANY COLUMNS", "MISSING COLUMNS") for _, kind in rejects):
+                return None
+            # A line of spaces is a blank line, not a row with too few columns.
+            lost = sorted({*_lines_at(text.path, sorted({int(p) for p, _ in rejects}))} - blanks)
+            skipped = [line - at for line in sorted({*lost, *blanks})]
+            if rows + len(skipped) != text.lines - at:
+                return None
+            if skipped:
+                # Accepted row n lies as many lines further down as lines were skipped before it.
+                before = np.array([line - place for place, line in enumerate(skipped)], dtype=np.int64)
+
+                def line_of(lines: pa.ChunkedArray) -> pa.Array:
+                    numbers = lines.to_numpy()
+                    return pa.array(numbers + np.searchsorted(before, numbers - at, side="right"))
+
+                engine.create_function("line_of", line_of, ["BIGINT"], "BIGINT", type=PythonUDFType.ARROW)
+                _one(
+                    engine,
+                    f"COPY (SELECT line_of(line) AS line, * EXCLUDE (line) FROM read_parquet({_literal(part)}))"
+                    f" TO {_literal(shifted)} (FORMAT parquet, COMPRESSION zstd)",
+                )
+        os.replace(shifted if skipped else part, target)
+    except duckdb.Error:
+        return None
+    finally:
+        part.unlink(missing_ok=True)
+        shifted.unlink(missing_ok=True)
     return rows, [Fault("F007", line, None, "wrong number of columns") for line in lost], len(blanks)
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = engine.execute(sql).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _lines_at(path: Path, positions: list[int]) -> list[int]:
@@ -293,47 +338,53 @@ def _exact(
     keep = [i for i, n in enumerate(names) if n]
     faults: list[Fault] = []
     blank = 0
-    with StagedWriter(target, [n for n in names if n]) as writer:
-        for line, record in _records(text.path, at, delimiter):
+    with (
+        text.path.open(encoding="utf-8-sig", newline="\n") as lines,
+        StagedWriter(target, [n for n in names if n]) as writer,
+    ):
+        for _ in range(at):
+            next(lines, None)
+        for line, _, record in _parse(lines, delimiter, at):
             if record is None:
                 faults.append(Fault("F008", line, None, "quotes do not pair"))
             elif not record or (len(record) == 1 and not record[0].strip()):
                 blank += 1
-            elif len(record) != len(names):
+            elif len(record) < len(names) or any(record[len(names) :]):
+                # Empty cells behind the last column carry nothing; the fast way takes such rows too.
                 faults.append(Fault("F007", line, None, f"{len(record)} columns instead of {len(names)}"))
             else:
                 writer.add(line, None, [record[i] or None for i in keep])
-        rows = writer.rows
-    return rows, faults, blank
+    return writer.rows, faults, blank
 
 
-def _records(path: Path, at: int, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
-    """(first physical line, cells) of each record behind line `at`; None for cells that cannot be told apart."""
-    with path.open(encoding="utf-8-sig", newline="\n") as f:
-        waiting: list[str] = []
-        number = 0
+def _parse(lines: Iterator[str], delimiter: str, number: int = 0) -> Iterator[tuple[int, int, list[str] | None]]:
+    """(first physical line, last one, cells) of each record; None for cells that cannot be told apart."""
+    waiting: deque[str] = deque()
+    while (line := waiting.popleft() if waiting else next(lines, None)) is not None:
+        number += 1
+        parts = [line]
+        record, is_open = _cells(parts, delimiter)
+        while is_open and len(parts) < SPAN:
+            more = waiting.popleft() if waiting else next(lines, None)
+            if more is None:
+                break
+            parts.append(more)
+            if '"' in more:
+                record, is_open = _cells(parts, delimiter)
+        if record is None:
+            waiting.extendleft(reversed(parts[1:]))
+            yield number, number, None
+            continue
+        yield number, number + len(parts) - 1, record
+        number += len(parts) - 1
 
-        def next_line() -> str | None:
-            return waiting.pop(0) if waiting else next(f, None)
 
-        while (line := next_line()) is not None:
-            number += 1
-            if number <= at:
-                continue
-            parts = [line]
-            quotes = line.count('"')
-            while quotes % 2 and len(parts) < SPAN and (more := next_line()) is not None:
-                parts.append(more)
-                quotes += more.count('"')
-            if quotes % 2:
-                waiting = parts[1:] + waiting
-                yield number, None
-                continue
-            try:
-                record = next(csv.reader(["".join(parts).rstrip("\r\n")], delimiter=delimiter, strict=True), [])
-            except csv.Error:
-                waiting = parts[1:] + waiting
-                yield number, None
-                continue
-            yield number, record
-            number += len(parts) - 1
+def _cells(parts: Sequence[str], delimiter: str) -> tuple[list[str] | None, bool]:
+    """The cells of one record, and whether a quote is still open at its end."""
+    text = "".join(parts)
+    if '"' not in text and (at := text.find("\r")) in (-1, len(text) - 2):
+        return text[: at if at >= 0 else None].removesuffix("\n").split(delimiter), False
+    try:
+        return next(csv.reader([text.rstrip("\r\n")], delimiter=delimiter, strict=True), []), False
+    except csv.Error as e:
+        return None, "unexpected end of data" in str(e)

@@ -131,6 +131,72 @@ def test_xml_entities_are_not_expanded(tmp_path: Path) -> None:
     assert [(r["line"], r["name"]) for r in rows] == [(2, "甲"), (3, None)]
 
 
+def test_xml_keeps_text_around_comments_and_leaves_heads_out(tmp_path: Path) -> None:
+    text = """<r><head><date>1</date></head>
+<row><姓名>甲<!-- c -->乙</姓名><证件号码>1</证件号码><说明>前<b>中</b>后</说明></row>
+<row><姓名>丙</姓名><证件号码>2</证件号码></row>
+<row><姓名>丁</姓名><姓名>戊</姓名><证件号码>3</证件号码></row></r>"""
+    decoded, rows = run(tmp_path, text.encode())
+    assert [tuple(r.values()) for r in rows] == [(2, None, "甲乙", "1", "前中后"), (3, None, "丙", "2", None)]
+    assert [(f.code, f.line) for f in decoded.faults] == [("F013", 4)]
+
+
+@pytest.mark.parametrize("form", ["array", "lines"])
+@pytest.mark.parametrize("second", ['{"姓名": "\\ud800"}', '{"姓名": "a\\u0000"}', '{"姓名": "a", "姓名": "b"}', "7"])
+def test_json_that_nobody_can_store_is_a_fault_of_its_row(tmp_path: Path, form: str, second: str) -> None:
+    first = '{"姓名": "甲", "证件号码": "1"}'
+    text = f"[{first},\n{second}]" if form == "array" else f"{first}\n{second}"
+    decoded, rows = run(tmp_path, text.encode())
+    assert ([(f.code, f.line) for f in decoded.faults], lines(rows)) == ([("F013", 2)], [1])
+
+
+@pytest.mark.parametrize("tail", [" x", "", '{"姓名": "乙"}]', ",]"])
+@pytest.mark.parametrize("nested", [0, 100_000])
+def test_json_arrays_are_whole_or_returned(tmp_path: Path, tail: str, nested: int) -> None:
+    text = '[{"姓名": "甲", "证件号码": ' + "[" * nested + "1" + "]" * nested + "}" + ("] x" if tail == " x" else tail)
+    with pytest.raises(DeliveryError) as caught:
+        run(tmp_path, text.encode())
+    assert caught.value.code == "F013"
+
+
+def test_json_longer_than_a_window_keeps_rows_and_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.readers.document.CHUNK", 7)
+    rows_out = (json.dumps({"姓名": f"甲{n}", "证件号码": n}, ensure_ascii=False) for n in range(50))
+    text = "[\n" + ",\n".join(rows_out) + "\n]"
+    _, rows = run(tmp_path, text.encode())
+    assert [(r["line"], r["name"], r["credit_number"]) for r in rows] == [(n + 2, f"甲{n}", str(n)) for n in range(50)]
+
+
+def test_a_header_cell_with_a_line_break_moves_the_rows_down(tmp_path: Path) -> None:
+    decoded, rows = run(tmp_path, '姓名,"证件\n号码",说明,\n甲,1,x,\n'.encode())
+    assert (lines(rows), decoded.unknown_headers) == ([3], ())
+
+
+def test_broken_text_behind_a_byte_order_mark_is_never_guessed(tmp_path: Path) -> None:
+    with pytest.raises(DeliveryError, match="F001: The text is not UTF-8 at line 2"):
+        run(tmp_path, b"\xef\xbb\xbf" + "姓名,证件号码\n".encode() + "甲,1\n".encode("gb18030"))
+
+
+PIECE = st.sampled_from(
+    ["甲", "1", "", " ", '"q"', '"a,b"', '"a""b"', '"l\nm"', '"l\n\nm"', '5"x', '"open', 'a"b"c', '"x"y']
+)
+LINE = st.lists(PIECE, min_size=3, max_size=3) | st.lists(PIECE, max_size=5)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(LINE, max_size=9), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "标题\n", "\n"]))
+def test_both_ways_over_one_text_agree(tmp_path: Path, table: list[list[str]], end: str, title: str) -> None:
+    text = title + "姓名,证件号码,说明\n" + "\n".join(",".join(r) for r in table)
+    content = text.replace("\n", end).encode()
+    fast, rows = run(tmp_path, content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.readers.text._fast", lambda *_: None)
+        exact, same = run(tmp_path, content)
+    assert rows == same
+    assert [(f.code, f.line) for f in fast.faults] == [(f.code, f.line) for f in exact.faults]
+    assert (fast.read, fast.blank) == (exact.read, exact.blank)
+
+
 CELL = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\ufeff"), max_size=8) | st.just(
     "a\nb"
 )
