@@ -15,6 +15,9 @@ REQUIRED = ("field", "when", "contains")
 def violated(options: dict[str, Any]) -> exp.Expr:
     amount = exp.Coalesce(this=exp.column(options["field"]), expressions=[exp.Literal.number(0)])
     return exp.and_(
-        exp.RegexpLike(this=exp.column(options["when"]), expression=exp.Literal.string(options["contains"])),
+        exp.GT(
+            this=exp.StrPosition(this=exp.column(options["when"]), substr=exp.Literal.string(options["contains"])),
+            expression=exp.Literal.number(0),
+        ),
         exp.LTE(this=amount, expression=exp.Literal.number(0)),
     )
