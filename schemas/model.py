@@ -73,7 +73,10 @@ class FieldSpec(Model):
 
 
 class Item(Model):
-    """One kind of information: what a department delivers and what a record of it is."""
+    """One kind of information: what a department delivers and what a record of it is.
+
+    `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
+    """
 
     code: Name
     name_zh: str
@@ -88,6 +91,7 @@ class Item(Model):
     update_cycle: Literal["realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular"]
     retention_years: int = Field(gt=0)
     retention_source: str
+    to_confirm: tuple[str, ...] = ()
     subject_types: tuple[Literal["natural_person", "sole_trader", "organisation"], ...]
     business_key: tuple[Name, ...] = Field(min_length=1)
     event_date: Name | None = None
@@ -132,8 +136,15 @@ class Item(Model):
         return tuple(f for f in self.fields if f.sensitivity == "identifying")
 
 
+class Predecessor(Model):
+    """A unit whose duties went over, and the last day it carried them."""
+
+    name: str
+    until: date
+
+
 class Department(Model):
-    """A unit that delivers. Counties are departments of kind `county`."""
+    """A unit that delivers. Counties are departments of kind `county`; `aliases` are its names in plans and files."""
 
     code: Name
     name_zh: str
@@ -142,9 +153,11 @@ class Department(Model):
     region_code: str
     valid_from: date
     valid_to: date | None = None
-    predecessors: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    predecessors: tuple[Predecessor, ...] = ()
     successor: Name | None = None
     contact: str
+    to_confirm: tuple[str, ...] = ()
     items: tuple[Name, ...]
 
 
