@@ -71,9 +71,11 @@ def test_columns_that_may_name_a_person_never_leave_the_vault(catalog: Catalog, 
 
 def test_mandatory_columns_of_the_2018_penalty_layout_are_required(catalog: Catalog) -> None:
     known, item = fields_of(catalog, "administrative_penalty"), catalog.items["administrative_penalty"]
-    mandatory = """CF_XDR_MC CF_XDR_LB CF_XDR_ZJLX CF_XDR_ZJHM CF_WSH CF_WFXW CF_SY CF_YJ CF_CFLB CF_NR CF_JDRQ CF_CFJG
+    mandatory = """CF_XDR_MC CF_XDR_LB CF_XDR_ZJHM CF_WSH CF_WFXW CF_SY CF_YJ CF_CFLB CF_NR CF_JDRQ CF_CFJG
         CF_CFJGDM CF_SJLY CF_SJLYDM"""
     assert {known[c] for c in mandatory.split()} == {f.name for f in item.fields if f.required}
+    of_persons = {(r.options["field"], r.options["equals"]) for r in item.rules if r.kind == "required_if"}
+    assert of_persons == {(known["CF_XDR_ZJLX"], "natural_person")}
 
 
 def test_a_departments_own_header_goes_before_everybodys(catalog: Catalog) -> None:
