@@ -43,9 +43,12 @@ class Policy:
 
 
 def code_values(code_set: CodeSet) -> dict[str, str]:
-    """Everything a cell may say -> code: the codes, what departments write, and the labels in force."""
+    """Everything a cell may say -> code: the codes, what departments write, and the labels.
+
+    A label that several codes bore means the one in force, or else the one that was in force last (定安县 is 469021).
+    """
     known = {c.code: c.code for c in code_set.codes} | dict(code_set.variants)
-    for code in sorted(code_set.codes, key=lambda c: c.valid_to is not None):
+    for code in sorted(code_set.codes, key=lambda c: c.valid_to or date.max, reverse=True):
         known.setdefault(code.label, code.code)
     return known
 

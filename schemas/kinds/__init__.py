@@ -13,6 +13,7 @@ from schemas.kinds import (
     matches,
     not_after_as_of,
     not_before,
+    not_placeholder,
     required_if,
 )
 
@@ -21,6 +22,7 @@ FIELD_KINDS: dict[str, Any] = {
     "document_number": document_number,
     "matches": matches,
     "not_after_as_of": not_after_as_of,
+    "not_placeholder": not_placeholder,
 }
 ITEM_KINDS: dict[str, Any] = {
     "amount_if_code": amount_if_code,

@@ -7,7 +7,10 @@ from typing import Any
 
 from sqlglot import exp
 
+from schemas.kinds.matches import pattern_fault
+
 CODE = "X003"
+TYPES = {"field": ("integer", "decimal"), "when": ("text", "code")}
 OPTIONS = ("field", "when", "contains")
 REQUIRED = ("field", "when", "contains")
 
@@ -21,3 +24,7 @@ def violated(options: dict[str, Any]) -> exp.Expr:
         ),
         exp.LTE(this=amount, expression=exp.Literal.number(0)),
     )
+
+
+def fault(options: dict[str, Any]) -> str | None:
+    return pattern_fault(options["contains"])

@@ -5,6 +5,7 @@ from typing import Any
 from sqlglot import exp
 
 CODE = "V006"
+TYPES = ("integer", "decimal")
 OPTIONS = ("low", "high")
 REQUIRED = ()
 
@@ -17,3 +18,15 @@ def violated(column: exp.Expr, options: dict[str, Any]) -> exp.Expr:
     if high is not None:
         tests.append(exp.GT(this=column.copy(), expression=exp.Literal.number(high)))
     return exp.or_(*tests)
+
+
+def fault(options: dict[str, Any]) -> str | None:
+    low, high = options.get("low"), options.get("high")
+    for bound in (low, high):
+        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+            return f"bound {bound!r} is no number. Write a number."
+    if low is None and high is None:
+        return "neither low nor high is stated. State at least one."
+    if low is not None and high is not None and low > high:
+        return f"low {low} is above high {high}, so nothing can pass. Swap them."
+    return None

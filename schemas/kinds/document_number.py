@@ -5,6 +5,7 @@ from typing import Any
 from sqlglot import exp
 
 CODE = "V012"
+TYPES = ("text",)
 OPTIONS = ()
 REQUIRED = ()
 SHAPE = "^(?:.*[〔\\[(（【][0-9]{4}[〕\\])）】].*[0-9]+.*号?|[0-9A-Z-]{6,32})$"

@@ -5,6 +5,7 @@ from typing import Any
 from sqlglot import exp
 
 CODE = "V008"
+TYPES = ("date", "timestamp")
 OPTIONS = ()
 REQUIRED = ()
 

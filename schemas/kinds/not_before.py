@@ -5,6 +5,7 @@ from typing import Any
 from sqlglot import exp
 
 CODE = "X001"
+TYPES = {"field": ("date", "timestamp"), "other": ("date", "timestamp")}
 OPTIONS = ("field", "other")
 REQUIRED = ("field", "other")
 

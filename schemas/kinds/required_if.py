@@ -5,6 +5,7 @@ from typing import Any
 from sqlglot import exp
 
 CODE = "X002"
+TYPES = {"when": ("text", "code")}
 OPTIONS = ("field", "when", "equals")
 REQUIRED = ("field", "when", "equals")
 
