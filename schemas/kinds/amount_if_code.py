@@ -20,7 +20,7 @@ EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 
 def sentence(options: dict[str, Any]) -> tuple[str, str]:
     field, when, word = options["field"], options["when"], options["contains"]
-    return f"{when}含“{word}”时，{field}应当大于零", f'where {when} names "{word}", {field} is above zero'
+    return f"“{when}”含“{word}”时，“{field}”应当大于零", f'where "{when}" names "{word}", "{field}" is above zero'
 
 
 def violated(options: dict[str, Any]) -> exp.Expr:

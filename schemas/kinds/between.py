@@ -20,10 +20,10 @@ EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 def sentence(options: dict[str, Any]) -> tuple[str, str]:
     low, high = options.get("low"), options.get("high")
     if high is None:
-        return f"不小于 {low:,}", f"at least {low:,}"
+        return f"不小于 {low}", f"at least {low}"
     if low is None:
-        return f"不大于 {high:,}", f"at most {high:,}"
-    return f"在 {low:,} 与 {high:,} 之间（含）", f"between {low:,} and {high:,}, both included"
+        return f"不大于 {high}", f"at most {high}"
+    return f"在 {low} 与 {high} 之间（含）", f"between {low} and {high}, both included"
 
 
 def violated(column: exp.Expr, options: dict[str, Any]) -> exp.Expr:

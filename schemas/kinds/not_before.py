@@ -16,7 +16,8 @@ EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 
 
 def sentence(options: dict[str, Any]) -> tuple[str, str]:
-    return f"{options['field']}不早于{options['other']}", f"{options['field']} is not earlier than {options['other']}"
+    field, other = options["field"], options["other"]
+    return f"“{field}”不早于“{other}”", f'"{field}" is not earlier than "{other}"'
 
 
 def violated(options: dict[str, Any]) -> exp.Expr:

@@ -17,7 +17,7 @@ EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 
 def sentence(options: dict[str, Any]) -> tuple[str, str]:
     field, when, value = options["field"], options["when"], options["equals"]
-    return f"{when}为“{value}”时，必须填写{field}", f'where {when} is "{value}", {field} is required'
+    return f"“{when}”为“{value}”时，必须填写“{field}”", f'where "{when}" is "{value}", "{field}" is required'
 
 
 def violated(options: dict[str, Any]) -> exp.Expr:
