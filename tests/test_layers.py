@@ -10,9 +10,9 @@ ROOMS = ("schemas", "pipelines", "dags")
 FORBIDDEN = {
     "schemas": ("pipelines", "dags", "airflow"),
     "pipelines": ("dags", "airflow"),
-    "pipelines/readers": ("pipelines.stores", "pipelines.stages", "pipelines.run", "pipelines.cli", "schemas.load"),
-    "pipelines/stores": ("pipelines.readers", "pipelines.stages", "pipelines.run", "pipelines.cli", "schemas"),
-    "pipelines/stages": ("pipelines.run", "pipelines.cli", "schemas.load"),
+    "pipelines/readers": ("pipelines.stores", "pipelines.stages", "pipelines.run", "pipelines.cli", "pipelines.commands", "schemas.load"),
+    "pipelines/stores": ("pipelines.readers", "pipelines.stages", "pipelines.run", "pipelines.cli", "pipelines.commands", "schemas"),
+    "pipelines/stages": ("pipelines.run", "pipelines.cli", "pipelines.commands", "schemas.load"),
     "pipelines/sampling": ("schemas", "pipelines.readers", "pipelines.stages", "pipelines.stores"),
 }
 
