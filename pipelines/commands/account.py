@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,3 +75,11 @@ def show_account(rows: list[dict[str, Any]]) -> None:
     for r in rows:
         if r["message_code"]:
             print(f"{r['state']}: {r['delivery_id']} {r['file']} {r['message_code']}: {r['message_zh']}")
+
+
+def show_places(home: Path, day: date) -> None:
+    """Where to look next: the departments' receipts, and the night's evidence where there is one."""
+    print(f"receipts: {home}/outbox/<department>/")
+    evidence = home / "reports" / day.isoformat() / "index.html"
+    if evidence.exists():
+        print(f"evidence: {evidence}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.commands import screen
-from pipelines.commands.account import as_status, has_ledger, one_delivery, open_ledger, show_account
+from pipelines.commands.account import as_status, has_ledger, one_delivery, open_ledger, show_account, show_places
 from pipelines.commands.options import (
     DEFAULT_HOME,
     PLAIN,
@@ -104,7 +104,7 @@ def nightly(
         print(f"waiting: {name} is still being written; the next run takes it")
     for name in result["strangers"]:
         print(f"left alone: {name}: no such department and item in the catalogue")
-    print(f"receipts: {home}/outbox/<department>/")
+    show_places(home, day)
     raise typer.Exit(result["exit_code"])
 
 

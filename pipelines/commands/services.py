@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipelines.commands import screen
-from pipelines.commands.account import as_status, open_ledger, show_account
+from pipelines.commands.account import as_status, open_ledger, show_account, show_places
 from pipelines.commands.options import DEFAULT_HOME, PLAIN, DayOption, HomeOption, JsonOption, existing
 
 db_app = typer.Typer(**PLAIN, help="The embedded PostgreSQL of this home.")
@@ -73,6 +73,7 @@ def stack_run(day: DayOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOpti
         screen.as_json({"state": state, "deliveries": [as_status(r) for r in rows]})
     else:
         show_account(rows)
+        show_places(home, day)
         print(f"airflow: nightly {day} {state}")
     if state != "success":
         raise typer.Exit(4)
