@@ -70,8 +70,8 @@ def show_account(rows: list[dict[str, Any]]) -> None:
     counts = [n for n in ("read", *ACCOUNT) if n in ("read", "new", "rejected", "held") or any(r[n] for r in rows)]
     names = ("delivery_id", "department", "item", "state")
     lines = [[r[n] for n in (*names, *counts)] for r in rows]
-    total = [f"{len(rows)} deliveries", "", "", "", *(sum(r[n] for r in rows) for n in counts)]
-    screen.table(("delivery", *names[1:], *counts), [*lines, total])
+    total = [f"{len(rows):,} deliveries", "", "", "", *(sum(r[n] for r in rows) for n in counts)]
+    screen.table(("delivery", *names[1:], *counts), [*lines, total], thousands=True)
     for r in rows:
         if r["message_code"]:
             print(f"{r['state']}: {r['delivery_id']} {r['file']} {r['message_code']}: {r['message_zh']}")

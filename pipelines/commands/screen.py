@@ -20,12 +20,12 @@ Tell = Callable[[str], None]
 COUNTED = re.compile(r"^(\w+) ([\d,]+)/([\d,]+)")
 
 
-def table(head: Sequence[str], rows: Iterable[Row]) -> None:
+def table(head: Sequence[str], rows: Iterable[Row], thousands: bool = False) -> None:
     """Columns set side by side, numbers to the right; as wide as they need to be, also when piped."""
     from rich.cells import cell_len
 
     values = [list(row) for row in rows]
-    lines = [list(head), *([_text(v) for v in row] for row in values)]
+    lines = [list(head), *([_text(v, thousands) for v in row] for row in values)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     is_number = [
         all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in column)
@@ -39,8 +39,10 @@ def table(head: Sequence[str], rows: Iterable[Row]) -> None:
         print("  ".join(cells).rstrip())
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, thousands: bool) -> str:
     """One cell on one line."""
+    if thousands and type(value) is int:
+        return f"{value:,}"
     value = plain(value)
     if value is None:
         return ""
