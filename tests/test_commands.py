@@ -73,6 +73,12 @@ def test_json_of_the_journey_has_the_promised_names(home: Path, capsys: pytest.C
     assert again["exit_code"] == 0
 
 
+def test_a_server_that_a_command_starts_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    postgres.down(home)
+    assert "'qiongxin db down' stops it" in call(capsys, "status", "--home", home)[2]
+    assert call(capsys, "status", "--home", home)[2] == ""
+
+
 def test_json_of_a_query_loses_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sql = """SELECT count(*) n, max(award_year) n, max(subject_id) id, max(determination_date) AS day,
         CAST(0.10 AS DECIMAL(18,6)) AS fine, 'nan'::DOUBLE AS nothing, [1, NULL] AS list, NULL AS absent,

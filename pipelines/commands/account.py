@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -21,21 +20,30 @@ STATUS = ("delivery_id", "department", "item", "file", "state", "read", *ACCOUNT
 
 
 @contextmanager
+def named_server(place: Path) -> Iterator[None]:
+    """Nothing is left running unnamed: a server of this home that was started meanwhile is told on standard error."""
+    from pipelines.stores import postgres
+
+    was_up = postgres.is_running(place)
+    try:
+        yield
+    finally:
+        if not was_up and postgres.is_running(place):
+            screen.remark("database: started; 'qiongxin db down' stops it")
+
+
+@contextmanager
 def open_ledger(home: Path) -> Iterator[Ledger]:
-    """The ledger of a home that exists; a server that had to be started for it is named on standard error."""
+    """The ledger of a home in which a night has run."""
     from pipelines.stores import postgres
     from pipelines.stores.ledger import Ledger
 
     place = existing(home)
     if not has_ledger(home):
         raise UsageFault(f"{home}: no night has run here yet. Run 'qiongxin nightly --date DATE' first.")
-    is_ours = "QIONGXIN_DATABASE_URL" not in os.environ
-    was_up = is_ours and postgres.is_running(place)
-    with Ledger(postgres.ensure(place)) as ledger:
+    with named_server(place), Ledger(postgres.ensure(place)) as ledger:
         ledger.prepare()
         yield ledger
-    if is_ours and not was_up:
-        screen.remark("database: started; 'qiongxin db down' stops it")
 
 
 def has_ledger(home: Path) -> bool:

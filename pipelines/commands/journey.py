@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.commands import screen
-from pipelines.commands.account import as_status, has_ledger, one_delivery, open_ledger, show_account, show_places
+from pipelines.commands.account import (
+    as_status,
+    has_ledger,
+    named_server,
+    one_delivery,
+    open_ledger,
+    show_account,
+    show_places,
+)
 from pipelines.commands.options import (
     DEFAULT_HOME,
     PLAIN,
@@ -93,7 +101,7 @@ def nightly(
     place = existing(home)
     from pipelines import run
 
-    with screen.progress(as_json) as tell:
+    with named_server(place), screen.progress(as_json) as tell:
         result = run.nightly(place, day.isoformat(), tell)
     if as_json:
         screen.as_json(result)
@@ -146,9 +154,8 @@ def findings(
     elif as_csv:
         screen.as_csv(FINDING, ([r[name] for name in FINDING] for r in told))
     else:
-        for r in told:
-            where = " ".join(w for w in (_where(r), r["field"]) if w)
-            print(f"{where} {r['code']} {r['severity']}: {r['message_zh']}{r['fix'].partition(' / ')[0]}")
+        for sentence in _sentences(told):
+            print(sentence)
 
 
 @app.command(epilog='Example: qiongxin query "SELECT department, count(*) n FROM records.honour GROUP BY ALL"')
@@ -206,6 +213,18 @@ def _findings(home: Path, row: dict[str, Any], codes: dict[str, Any]) -> Iterato
     path = Home(home.resolve()).findings(row["delivery_id"])
     if path.exists():
         yield from render_findings(pq.ParquetFile(path).iter_batches(), codes)
+
+
+def _sentences(told: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """One line to a finding: where, code, severity, what is wrong and what to do."""
+    is_clean = True
+    for finding in told:
+        is_clean = False
+        where = " ".join(part for part in (_where(finding), finding["field"]) if part)
+        cure = finding["fix"].partition(" / ")[0]
+        yield f"{where} {finding['code']} {finding['severity']}: {finding['message_zh']}{cure}"
+    if is_clean:
+        yield "no findings"
 
 
 def _where(finding: dict[str, Any]) -> str:
