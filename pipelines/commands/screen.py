@@ -113,14 +113,16 @@ def progress(quiet: bool = False) -> Iterator[Tell]:
     name = TextColumn("{task.description}")
     columns = (SpinnerColumn(), name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(file=stream, highlight=False), transient=True) as bar:
-        task = bar.add_task("starting", total=None)
+        task = bar.add_task("running", total=None)
 
         def tell(text: str) -> None:
+            nonlocal task
             if counted := COUNTED.match(text):
                 done, total = (int(n.replace(",", "")) for n in counted.groups()[1:])
                 bar.update(task, description=counted[1], completed=done, total=total)
             else:
                 bar.print(text, markup=False)
-                bar.update(task, description=text.partition(":")[0], completed=0, total=None)
+                bar.remove_task(task)  # a bar that has a length cannot lose it
+                task = bar.add_task("running", total=None)
 
         yield tell
