@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from pipelines import run, sampling
+from pipelines.cli import answer as stopped_by
 from pipelines.cli import main
 from pipelines.commands import screen
 from pipelines.commands.account import STATUS
 from pipelines.commands.journey import FINDING
+from pipelines.errors import GateHeld, StoreError
 from pipelines.stores import postgres
+from schemas.model import CatalogError
 
 DAY = "2026-11-22"
 HEAVY = ("duckdb", "pandas", "numpy", "pyarrow", "great_expectations", "airflow", "pyiceberg", "sqlalchemy", "psycopg")
@@ -159,6 +163,22 @@ def test_what_stops_a_command_is_one_sentence_on_standard_error(
     assert not (tmp_path / "none").exists()
 
 
+def test_each_kind_of_stop_has_its_exit_code() -> None:
+    fault = OperationalError("INSERT …", {"name": "张三"}, Exception("connection refused"))
+    assert stopped_by(CatalogError("catalog/x: wrong. Mend it.")) == (2, "catalog/x: wrong. Mend it.")
+    assert stopped_by(GateHeld("held"))[0] == 3
+    assert stopped_by(StoreError("raw/: full. Make room."))[0] == 4
+    assert stopped_by(OSError(28, "No space left on device", "/home/raw"))[0] == 4
+    assert stopped_by(fault)[0] == 4 and "张三" not in stopped_by(fault)[1]
+    with pytest.raises(ZeroDivisionError):
+        stopped_by(ZeroDivisionError())
+
+
+def test_columns_stand_below_each_other_in_chinese_too(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.table(("名称", "n", "when"), [("海口", 5, date(2098, 1, 5)), ("a", 1234, None)], thousands=True)
+    assert capsys.readouterr().out == "名称      n  when\n海口      5  2098-01-05\na     1,234\n"
+
+
 def test_a_home_with_real_deliveries_takes_no_invented_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "raw").mkdir()
     code, _, err = call(capsys, "sample", "--home", tmp_path)
@@ -170,6 +190,7 @@ def test_a_home_with_real_deliveries_takes_no_invented_ones(tmp_path: Path, caps
 def test_help_and_catalogue_import_nothing_heavy(text: str) -> None:
     asked = f"""
 import sys
+from pipelines.cli import answer as stopped_by
 from pipelines.cli import main
 try:
     main({text.split()!r})
