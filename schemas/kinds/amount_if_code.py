@@ -13,6 +13,17 @@ CODE = "X003"
 TYPES = {"field": ("integer", "decimal"), "when": ("text", "code")}
 OPTIONS = ("field", "when", "contains")
 REQUIRED = ("field", "when", "contains")
+EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({"field": "fine", "when": "kind", "contains": "罚款"}, {"fine": 0, "kind": "罚款"}, True),
+    ({"field": "fine", "when": "kind", "contains": "罚款"}, {"fine": None, "kind": "警告；罚款"}, True),
+    ({"field": "fine", "when": "kind", "contains": "罚款"}, {"fine": 500, "kind": "罚款"}, False),
+    ({"field": "fine", "when": "kind", "contains": "罚款"}, {"fine": None, "kind": "警告"}, False),
+]
+
+
+def sentence(options: dict[str, Any]) -> tuple[str, str]:
+    field, when, word = options["field"], options["when"], options["contains"]
+    return f"“{when}”含“{word}”时，“{field}”应当大于零", f'where "{when}" names "{word}", "{field}" is above zero'
 
 
 def violated(options: dict[str, Any]) -> exp.Expr:

@@ -8,6 +8,23 @@ CODE = "V006"
 TYPES = ("integer", "decimal")
 OPTIONS = ("low", "high")
 REQUIRED = ()
+EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({"low": 0, "high": 100}, {"value": 101}, True),
+    ({"low": 0, "high": 100}, {"value": -1}, True),
+    ({"low": 0, "high": 100}, {"value": 100}, False),
+    ({"low": 1}, {"value": 0}, True),
+    ({"high": 5}, {"value": 6}, True),
+    ({"high": 5}, {"value": None}, False),
+]
+
+
+def sentence(options: dict[str, Any]) -> tuple[str, str]:
+    low, high = options.get("low"), options.get("high")
+    if high is None:
+        return f"不小于 {low}", f"at least {low}"
+    if low is None:
+        return f"不大于 {high}", f"at most {high}"
+    return f"在 {low} 与 {high} 之间（含）", f"between {low} and {high}, both included"
 
 
 def violated(column: exp.Expr, options: dict[str, Any]) -> exp.Expr:
