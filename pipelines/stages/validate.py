@@ -64,19 +64,19 @@ def validate(
         _code_tables(engine, item, catalog)
         _keyed_functions(engine, keys)
         listed = row_rules.checks(item, catalog, policy)
-        rules = row_rules.select(item, present, listed, as_of)
-        engine.execute(f"CREATE VIEW flagged AS {rules.sql(dialect='duckdb')}")
+        passing = row_rules.accepted(item, present, listed, as_of)
+        engine.execute(f"CREATE VIEW passing AS {passing.sql(dialect='duckdb')}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
         _copy(
             engine,
             f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
                 identity, action, source_time, redacted, {curated}
-                FROM ({record.select(item).sql(dialect="duckdb")}) WHERE verdict = 'accepted'""",
+                FROM ({record.select(item, "passing").sql(dialect="duckdb")})""",
             accepted,
         )
         engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({quoted(accepted)})")
         engine.execute("CREATE VIEW rest AS SELECT * FROM staged ANTI JOIN accepted USING (place)")
-        again = row_rules.select(item, present, listed, as_of, source="rest")
+        again = row_rules.judged(item, present, listed, as_of, source="rest")
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
         _copy(engine, f"SELECT line, sheet, verdict, failed, {texts} FROM ({again.sql(dialect='duckdb')})", rejected)
         engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({quoted(rejected)})")
