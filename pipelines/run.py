@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pipelines.model import ACCOUNT, Home
 from pipelines.readers import Decoded, decode, normalise_header
 from pipelines.stages import curate, gate, load, receive, validate
 from pipelines.stages.dedupe import Incoming
+from pipelines.stages.evaluate import Evaluator
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
 from pipelines.stores import postgres
@@ -28,11 +29,12 @@ from pipelines.stores.keys import Keys, open_keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
+from schemas import profile, suite
 from schemas.model import Catalog
 from schemas.row_rules import Policy
 from schemas.tables import warehouse
 
-ORDER = ("receive", "check", "integrate", "load", "receipts")
+ORDER = ("receive", "check", "integrate", "gate", "load", "receipts")
 Progress = Callable[[str], None]
 
 
@@ -49,9 +51,12 @@ class Night:
 
     @property
     def policy(self) -> Policy:
-        year = catalogue.effective(self.catalog, "minimum_birth_year", self.as_of)
-        age = catalogue.effective(self.catalog, "adult_age", self.as_of)
-        return Policy(minimum_birth_year=1850 if self.home.is_sample else year, adult_age=age)
+        year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
+        return Policy(minimum_birth_year=year, adult_age=self.limit("adult_age"))
+
+    def limit(self, name: str) -> Any:
+        """The value of a dated policy in force on the as-of date."""
+        return catalogue.effective(self.catalog, name, self.as_of)
 
 
 @contextmanager
@@ -105,9 +110,8 @@ def check_delivery(night: Night, delivery_id: str) -> str:
         _receipt(night, delivery_id, "checked")
         return "returned"
     account = {**zero, "rejected": result.rejected, "refused": result.refused, "held": result.held}
-    limit = catalogue.effective(night.catalog, "reject_rate_limit", night.as_of)
-    balance = {**account, "accepted": result.accepted}
-    reasons = gate.delivery_reasons(decoded.read, balance, limit)
+    limits = gate.DeliveryLimits(**{name: night.limit(name) for name in gate.DeliveryLimits.__dataclass_fields__})
+    reasons = gate.delivery_reasons(decoded.read, {**account, "accepted": result.accepted}, limits)
     if row["declared_rows"] is not None and row["declared_rows"] != decoded.read:
         told = row["declared_rows"]
         reasons.append(
@@ -117,10 +121,13 @@ def check_delivery(night: Night, delivery_id: str) -> str:
                 f"The manifest says {told} rows, the file has {decoded.read}; held. Check it and send it again.",
             )
         )
+    history = night.ledger.usual_rows(row, limits.volume_history_count)
+    reasons += gate.volume_reasons(decoded.read, history, night.ledger.is_supplement(row), limits)
     state = "held" if reasons else "checked"
     # A checked delivery is not released yet: until the load says otherwise, its accepted rows are held.
     account["held"] += result.accepted
-    code, zh, en = reasons[0] if reasons else ("", "", "")
+    code = reasons[0][0] if reasons else ""
+    zh, en = "".join(r[1] for r in reasons), " ".join(r[2] for r in reasons)
     night.ledger.update(
         delivery_id, state=state, message_code=code, message_zh=zh, message_en=en,
         revision=night.catalog.revision, read=decoded.read, **account,
@@ -142,7 +149,7 @@ def pending_items(night: Night) -> list[str]:
 
 
 def integrate_item(night: Night, code: str) -> str:
-    """dedupe, curate and gate one item; returns passed, failed or could_not_evaluate."""
+    """dedupe and curate one item, and stage its records for the gate; returns candidate, or none."""
     rows = night.ledger.deliveries("checked", item=code)
     incoming = [
         Incoming(
@@ -155,14 +162,57 @@ def integrate_item(night: Night, code: str) -> str:
         for r in rows
     ]
     if not incoming:
-        return "passed"
+        return "none"
     item = night.catalog.items[code]
     release = night.ledger.current_release()
     base = night.ledger.snapshots(release["release_id"] if release else None).get(code, (None, None))
-    candidate = curate.curate(night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of)
-    verdict, detail = gate.gate(candidate, item, night.as_of.isoformat())
-    night.ledger.gate(candidate.candidate, code, verdict, detail)
-    return verdict
+    earliest = night.limit("earliest_event_date")
+    asked = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
+    candidate = curate.curate(
+        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of, asked
+    )  # fmt: skip
+    load.stage(night.home, night.ledger, item, candidate)
+    return "candidate"
+
+
+def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
+    """gate: every candidate, in one process that pays the import of Great Expectations once.
+
+    Returns item -> passed, failed or could_not_evaluate, and tells what held an item. The deliveries of a held item
+    stay checked and say why; a candidate that does not start from the current release is not asked, it is made anew.
+    """
+    release = night.ledger.current_release()
+    bases = night.ledger.snapshots(release["release_id"] if release else None)
+    waiting = [c for code in pending_items(night) if (c := curate.read_candidate(night.home, code)) is not None]
+    candidates = [c for c in waiting if bases.get(c.item, (None, None)) == (c.base_records, c.base_history)]
+    verdicts: dict[str, str] = {}
+    if not candidates:
+        return verdicts
+    limits = suite.limits(night.limit)
+    with Evaluator() as evaluator:
+        tell(f"gate: Great Expectations imported in {evaluator.import_seconds:.1f} s")
+        for c in candidates:
+            previous = night.ledger.last_figures(c.item, c.candidate)
+            item = night.catalog.items[c.item]
+            verdict, outcomes = gate.gate_item(
+                evaluator, night.ledger.url, item, c, previous, limits, night.as_of
+            )  # fmt: skip
+            detail = {"as_of": night.as_of.isoformat(), "figures": c.profile, "outcomes": [asdict(o) for o in outcomes]}
+            night.ledger.gate(c.candidate, c.item, verdict, detail)
+            why = gate.because(outcomes)
+            _answer_item(night, c, verdict, why)
+            verdicts[c.item] = verdict
+            tell(f"gate: {c.item} {verdict}{': ' if why[1] else ''}{why[1]}")
+    return verdicts
+
+
+def _answer_item(night: Night, candidate: curate.Candidate, verdict: str, why: tuple[str, str]) -> None:
+    """The deliveries of an item say what holds it, and no longer say it once it has passed."""
+    code = gate.FINDING.get(verdict, "")
+    told = night.catalog.findings.get(code)
+    zh, en = (f"{told.message_zh}{why[0]}", f"{told.message_en} {why[1]}") if told else ("", "")
+    for delivery_id in candidate.deliveries:
+        night.ledger.update(delivery_id, message_code=code, message_zh=zh, message_en=en)
 
 
 def publish_release(night: Night) -> str | None:
@@ -179,11 +229,15 @@ def publish_release(night: Night) -> str | None:
 
 
 def write_receipts(night: Night) -> int:
-    """Final receipts of everything released or returned; returns how many were written."""
+    """Final receipts of everything released or returned, and what a held item has to say; returns how many.
+
+    The last step: it also writes the night's report, `reports/<day>/index.html`.
+    """
     done = 0
-    for row in night.ledger.deliveries("released", "returned", "held"):
-        _receipt(night, row["delivery_id"], "final")
-        done += 1
+    for row in night.ledger.deliveries("released", "returned", "held", "checked"):
+        if row["state"] != "checked" or row["message_code"]:
+            _receipt(night, row["delivery_id"], "checked" if row["state"] == "checked" else "final")
+            done += 1
     return done
 
 
@@ -224,10 +278,8 @@ def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: Non
             tell(f"check {n}/{len(unfinished)}: {delivery_id} {state}")
         held = [r["delivery_id"] for r in night.ledger.deliveries("held")]
         for code in pending_items(night):
-            verdict = integrate_item(night, code)
-            tell(f"integrate: {code} {verdict}")
-            if verdict != "passed":
-                held.append(code)
+            tell(f"integrate: {code} {integrate_item(night, code)}")
+        held += [code for code, verdict in gate_items(night, tell).items() if verdict != "passed"]
         release = publish_release(night)
         tell(f"load: release {release or 'none'}")
         tell(f"receipts: {write_receipts(night)}")
@@ -262,6 +314,11 @@ def items(home: str, day: str) -> list[str]:
 def integrate(home: str, day: str, item: str) -> str:
     with open_night(home, day) as night:
         return integrate_item(night, item)
+
+
+def gate_all(home: str, day: str) -> dict[str, str]:
+    with open_night(home, day) as night:
+        return gate_items(night, print)
 
 
 def load_release(home: str, day: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
@@ -43,9 +44,11 @@ def curate(
     base: tuple[int | None, int | None],
     revision: str,
     as_of: date,
+    asked: Iterable[str],
 ) -> Candidate:
     """Fold the deliveries over the published release and write the candidate. Only touched buckets are rewritten.
 
+    `asked` are the SELECTs of the batch profile (schemas/profile.py).
     Reads `accepted/` and the snapshots `base` (records, history); writes data files, `findings/*.verdicts.parquet`
     and the candidate note. Running it again writes new files; the old ones are orphans that nothing points at.
     """
@@ -92,7 +95,7 @@ def curate(
         for d in incoming:
             select = f"SELECT line, sheet, verdict, code FROM judged WHERE delivery_id = '{d.delivery_id}'"
             _copy(engine, select, home.verdicts(d.delivery_id))
-        profile = _profile(engine, item)
+        profile = _profile(engine, lake.files("records", item.code, base[0]), asked)
     candidate = Candidate(
         candidate=name,
         item=item.code,
@@ -120,14 +123,12 @@ def _copy(engine: Any, select: str, target: Any) -> None:
     publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} (FORMAT parquet)"))
 
 
-def _profile(engine: Any, item: Item) -> dict[str, Any]:
-    """The batch profile: figures only, computed in one pass over the records that would show."""
-    figures = ["count(*) AS rows", "count(DISTINCT record_key) AS record_keys", "count(subject_id) AS subjects_present"]
-    for f in item.curated_fields:
-        figures.append(f"count(*) - count({f.name}) AS nulls_{f.name}")
-    if item.event_date:
-        figures.append(f"CAST(min({item.event_date}) AS VARCHAR) AS event_min")
-        figures.append(f"CAST(max({item.event_date}) AS VARCHAR) AS event_max")
-    row = engine.execute(f"SELECT {', '.join(figures)} FROM current")
-    names = [c[0] for c in row.description]
-    return dict(zip(names, row.fetchone(), strict=True))
+def _profile(engine: Any, published: list[str], asked: Iterable[str]) -> dict[str, Any]:
+    """The batch profile: figures only, each SELECT of `asked` one row of them."""
+    source = dedupe.parquet(published) if published else "current WHERE FALSE"
+    engine.execute(f"CREATE VIEW published AS SELECT record_key FROM {source}")
+    profile: dict[str, Any] = {}
+    for select in asked:
+        row = engine.execute(select)
+        profile |= zip([c[0] for c in row.description], row.fetchone(), strict=True)
+    return profile

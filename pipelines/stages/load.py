@@ -124,6 +124,25 @@ def _switch(
         connection.commit()
 
 
+def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate) -> None:
+    """The candidate's records as the table `staging."<item>"`, as they would go into `records`, for the gate to see.
+
+    Replaces what an earlier run left there. Raises `StoreError`.
+    """
+    url = sa.make_url(ledger.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        with adbc.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute(f'DROP TABLE IF EXISTS staging."{item.code}"')
+            cursor.execute(f'CREATE TABLE staging."{item.code}" (LIKE records."{item.code}" INCLUDING DEFAULTS)')
+            reader = pq.ParquetFile(home.root / candidate.upserts)
+            batches = pa.RecordBatchReader.from_batches(reader.schema_arrow, reader.iter_batches(64_000))
+            cursor.adbc_ingest(item.code, batches, mode="append", db_schema_name="staging")
+            cursor.execute(f'ALTER TABLE staging."{item.code}" ADD PRIMARY KEY (record_key)')
+            connection.commit()
+    except adbc.Error as e:
+        raise StoreError(f"database: staging of {item.code} failed ({type(e).__name__}). Run it again.") from e
+
+
 def _ingest(cursor: Any, table: str, path: Path) -> None:
     reader = pq.ParquetFile(path)
     batches = pa.RecordBatchReader.from_batches(reader.schema_arrow, reader.iter_batches(64_000))
