@@ -85,6 +85,7 @@ def nightly(
             out.print(f"waiting: {name} is still being written", highlight=False)
         for name in result["strangers"]:
             out.print(f"left alone: {name}: no such department and item in the catalogue", highlight=False)
+        out.print(f"report: {result['report']}", highlight=False, soft_wrap=True)
     raise typer.Exit(result["exit_code"])
 
 
@@ -265,6 +266,7 @@ def stack_run(
     state = stack.run_nightly(home.resolve(), day, lambda text: out.print(text, highlight=False))
     rows = _status(home, None)
     _print_account(rows)
+    out.print(f"report: {home}/reports/{day}/index.html", highlight=False, soft_wrap=True)
     out.print(f"airflow: nightly {day} {state}", highlight=False)
     if state != "success":
         raise typer.Exit(4)

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,8 @@ import pyarrow.parquet as pq
 from pipelines.errors import DeliveryError, QueryFault, StoreError
 from pipelines.model import ACCOUNT, Home
 from pipelines.readers import Decoded, decode, normalise_header
-from pipelines.stages import curate, gate, load, receive, validate
+from pipelines.stages import curate, gate, load, receive, report, validate
 from pipelines.stages.dedupe import Incoming
-from pipelines.stages.evaluate import Evaluator
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
 from pipelines.stores import postgres
@@ -176,43 +176,10 @@ def integrate_item(night: Night, code: str) -> str:
 
 
 def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
-    """gate: every candidate, in one process that pays the import of Great Expectations once.
-
-    Returns item -> passed, failed or could_not_evaluate, and tells what held an item. The deliveries of a held item
-    stay checked and say why; a candidate that does not start from the current release is not asked, it is made anew.
-    """
-    release = night.ledger.current_release()
-    bases = night.ledger.snapshots(release["release_id"] if release else None)
-    waiting = [c for code in pending_items(night) if (c := curate.read_candidate(night.home, code)) is not None]
-    candidates = [c for c in waiting if bases.get(c.item, (None, None)) == (c.base_records, c.base_history)]
-    verdicts: dict[str, str] = {}
-    if not candidates:
-        return verdicts
+    """gate: every waiting candidate; returns item -> passed, failed or could_not_evaluate."""
+    candidates = [c for code in pending_items(night) if (c := curate.read_candidate(night.home, code)) is not None]
     limits = suite.limits(night.limit)
-    with Evaluator() as evaluator:
-        tell(f"gate: Great Expectations imported in {evaluator.import_seconds:.1f} s")
-        for c in candidates:
-            previous = night.ledger.last_figures(c.item, c.candidate)
-            item = night.catalog.items[c.item]
-            verdict, outcomes = gate.gate_item(
-                evaluator, night.ledger.url, item, c, previous, limits, night.as_of
-            )  # fmt: skip
-            detail = {"as_of": night.as_of.isoformat(), "figures": c.profile, "outcomes": [asdict(o) for o in outcomes]}
-            night.ledger.gate(c.candidate, c.item, verdict, detail)
-            why = gate.because(outcomes)
-            _answer_item(night, c, verdict, why)
-            verdicts[c.item] = verdict
-            tell(f"gate: {c.item} {verdict}{': ' if why[1] else ''}{why[1]}")
-    return verdicts
-
-
-def _answer_item(night: Night, candidate: curate.Candidate, verdict: str, why: tuple[str, str]) -> None:
-    """The deliveries of an item say what holds it, and no longer say it once it has passed."""
-    code = gate.FINDING.get(verdict, "")
-    told = night.catalog.findings.get(code)
-    zh, en = (f"{told.message_zh}{why[0]}", f"{told.message_en} {why[1]}") if told else ("", "")
-    for delivery_id in candidate.deliveries:
-        night.ledger.update(delivery_id, message_code=code, message_zh=zh, message_en=en)
+    return gate.gate_items(night.ledger, night.catalog, candidates, limits, night.as_of, tell)
 
 
 def publish_release(night: Night) -> str | None:
@@ -228,7 +195,7 @@ def publish_release(night: Night) -> str | None:
     )  # fmt: skip
 
 
-def write_receipts(night: Night) -> int:
+def write_receipts(night: Night, seconds: Mapping[str, float] | None = None) -> int:
     """Final receipts of everything released or returned, and what a held item has to say; returns how many.
 
     The last step: it also writes the night's report, `reports/<day>/index.html`.
@@ -238,6 +205,7 @@ def write_receipts(night: Night) -> int:
         if row["state"] != "checked" or row["message_code"]:
             _receipt(night, row["delivery_id"], "checked" if row["state"] == "checked" else "final")
             done += 1
+    report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {})
     return done
 
 
@@ -269,27 +237,43 @@ def _receipt(night: Night, delivery_id: str, stage: str) -> None:
 
 def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: None) -> dict[str, Any]:
     """The whole journey over every finished file now in the inboxes; returns the release and the exit code."""
+    seconds: dict[str, float] = {}
     with open_night(home, day) as night:
-        taken = take(night)
+        with _timed(seconds, "receive"):
+            taken = take(night)
         tell(f"receive: {len(taken.deliveries)} new, {len(taken.again)} known already, {len(taken.waiting)} waiting")
         unfinished = [r["delivery_id"] for r in night.ledger.deliveries("received")]
         for n, delivery_id in enumerate(unfinished, start=1):
-            state = check_delivery(night, delivery_id)
+            with _timed(seconds, "check"):
+                state = check_delivery(night, delivery_id)
             tell(f"check {n}/{len(unfinished)}: {delivery_id} {state}")
         held = [r["delivery_id"] for r in night.ledger.deliveries("held")]
         for code in pending_items(night):
-            tell(f"integrate: {code} {integrate_item(night, code)}")
-        held += [code for code, verdict in gate_items(night, tell).items() if verdict != "passed"]
-        release = publish_release(night)
+            with _timed(seconds, "integrate"):
+                made = integrate_item(night, code)
+            tell(f"integrate: {code} {made}")
+        with _timed(seconds, "gate"):
+            verdicts = gate_items(night, tell)
+        held += [code for code, verdict in verdicts.items() if verdict != "passed"]
+        with _timed(seconds, "load"):
+            release = publish_release(night)
         tell(f"load: release {release or 'none'}")
-        tell(f"receipts: {write_receipts(night)}")
+        tell(f"receipts: {write_receipts(night, seconds)}")
         return {
             "release": release,
             "exit_code": 3 if held else 0,
             "held": held,
             "waiting": list(taken.waiting),
             "strangers": list(taken.strangers),
+            "report": str(night.home.report(night.as_of.isoformat())),
         }
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - started
 
 
 # The same steps by keys alone, for a scheduler that hands on strings.

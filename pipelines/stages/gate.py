@@ -5,15 +5,16 @@ Nothing here stops the others: a held delivery is left out, a held item keeps it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
 from statistics import median
 
 from pipelines.stages.curate import Candidate
 from pipelines.stages.evaluate import FAILED, PASSED, UNEVALUATED, Evaluator, Outcome
+from pipelines.stores.ledger import Ledger
 from schemas import suite
-from schemas.model import Item
+from schemas.model import Catalog, Item
 
 Reason = tuple[str, str, str]  # finding code, message zh, message en
 SCHEMA = "staging"
@@ -64,12 +65,54 @@ def volume_reasons(read: int, history: Sequence[int], is_supplement: bool, limit
     low, high = limits.volume_low_factor * usual, limits.volume_high_factor * usual
     if read <= high and (is_supplement or read >= low):
         return []
-    zh = f"本次 {read:,} 行，以往 {len(history)} 期通常为 {usual:,.0f} 行，不在 {low:,.0f} 至 {high:,.0f} 行之间，整批暂缓。"
+    zh = (
+        f"本次 {read:,} 行，以往 {len(history)} 期通常为 {usual:,.0f} 行，"
+        f"不在 {low:,.0f} 至 {high:,.0f} 行之间，整批暂缓。"
+    )
     en = (
         f"{read:,} rows; usually {usual:,.0f} over {len(history)} periods, so {low:,.0f} to {high:,.0f} are expected;"
         " the delivery is held."
     )
     return [("H001", zh, en)]
+
+
+def gate_items(
+    ledger: Ledger,
+    catalog: Catalog,
+    candidates: Sequence[Candidate],
+    limits: suite.Limits,
+    as_of: date,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, str]:
+    """Judge every candidate, in one process that pays the import of Great Expectations once.
+
+    Reads candidates, `staging` and the ledger; writes ledger.gate_result and, on the deliveries of an item that is
+    held, what holds it (they stay checked). Returns item -> passed, failed or could_not_evaluate. A candidate that
+    does not start from the current release is left out: it can never be published and is made anew.
+    """
+    release = ledger.current_release()
+    bases = ledger.snapshots(release["release_id"] if release else None)
+    current = [c for c in candidates if bases.get(c.item, (None, None)) == (c.base_records, c.base_history)]
+    verdicts: dict[str, str] = {}
+    if not current:
+        return verdicts
+    with Evaluator() as evaluator:
+        tell(f"gate: Great Expectations imported in {evaluator.import_seconds:.1f} s")
+        for c in current:
+            previous = ledger.last_figures(c.item, c.candidate)
+            found, outcomes = gate_item(evaluator, ledger.url, catalog.items[c.item], c, previous, limits, as_of)
+            detail = {"as_of": as_of.isoformat(), "figures": c.profile, "outcomes": [asdict(o) for o in outcomes]}
+            ledger.gate(c.candidate, c.item, found, detail)
+            zh, en = because(outcomes)
+            code = FINDING.get(found, "")
+            if code:
+                told = catalog.findings[code]
+                zh, en = f"{told.message_zh}{zh}", f"{told.message_en} {en}"
+            for delivery_id in c.deliveries:  # after a pass too: an earlier night may have left a message
+                ledger.update(delivery_id, message_code=code, message_zh=zh, message_en=en)
+            verdicts[c.item] = found
+            tell(f"gate: {c.item} {found}{': ' if code else ''}{en}")
+    return verdicts
 
 
 def gate_item(
