@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Self
 
 import pandas as pd
+import sqlalchemy as sa
 
 from schemas.suite import Asked, Figures
 
@@ -50,7 +52,7 @@ class Evaluator:
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
         source = self._context.data_sources.add_pandas("figures")
         self._frames = source.add_dataframe_asset("profile").add_batch_definition_whole_dataframe("all")
-        self._engines: dict[str, Any] = {}
+        self._sources: dict[tuple[str, str], Any] = {}
         self._count = count()  # GX wants every asset of a source to have its own name
 
     def figures(self, figures: Figures, asked: Iterable[Asked]) -> list[Outcome]:
@@ -62,20 +64,26 @@ class Evaluator:
     def table(self, url: str, schema: str, table: str, asked: Iterable[Asked]) -> list[Outcome]:
         """The suite over one table of PostgreSQL. `url` is a SQLAlchemy URL; no connection stays open behind it."""
 
+        key = (url, schema)
+
         def batch() -> Any:
-            if url not in self._engines:
-                name = f"warehouse_{len(self._engines)}"
-                self._engines[url] = self._context.data_sources.add_sql(name, connection_string=url)
-            asset = self._engines[url].add_table_asset(
-                f"{schema}.{table}.{next(self._count)}", table_name=table, schema_name=schema
-            )
+            if key not in self._sources:
+                # The schema comes with the connection; the table alone is looked up in it.
+                address = sa.make_url(url).update_query_dict({"options": f"-csearch_path={schema}"})
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # GX prefers add_postgres, which refuses a server behind a socket
+                    self._sources[key] = self._context.data_sources.add_sql(
+                        f"warehouse_{len(self._sources)}",
+                        connection_string=address.render_as_string(hide_password=False),
+                    )
+            asset = self._sources[key].add_table_asset(f"{table}_{next(self._count)}", table_name=table)
             return asset.add_batch_definition_whole_table("all")
 
         try:
             return self._answer("staged", list(asked), batch, {}, {})
         finally:
-            if url in self._engines:
-                self._engines[url].get_engine().dispose()
+            if key in self._sources:
+                self._sources[key].get_engine().dispose()
 
     def _answer(
         self, place: str, asked: list[Asked], batch: Callable[[], Any], parameters: dict[str, Any], figures: Figures
@@ -104,7 +112,7 @@ class Evaluator:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for source in self._engines.values():
+        for source in self._sources.values():
             source.get_engine().dispose()
 
 

@@ -44,7 +44,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align:
 th { background: var(--soft); font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .4rem 0; }
 summary { cursor: pointer; padding: .5rem .8rem; } details > div { padding: 0 .8rem .8rem; }
-small { color: var(--dim); } code { font-size: .85em; }
+.one { white-space: nowrap; } small { color: var(--dim); } code { font-size: .85em; }
 .passed, .released { color: var(--good); } .failed, .returned { color: var(--bad); font-weight: 600; }
 .could_not_evaluate, .held { color: var(--odd); font-weight: 600; } .not_applicable, .checked { color: var(--dim); }
 """
@@ -154,7 +154,7 @@ def _deliveries(e: Evidence) -> str:
             (
                 f"{_name(e.departments, r['department'])}<br><small>{escape(r['delivery_id'])}</small>",
                 _name(e.items, r["item"]),
-                f"{r['period']} · {r['sequence']}<br><small>{escape(r['mode'])}</small>",
+                f"<span class='one'>{r['period']} · {r['sequence']}</span><br><small>{escape(r['mode'])}</small>",
                 f"<span class='{escape(r['state'])}'>{_both(STATES, r['state'])}</span>{why}",
                 *(f"{r[k]:,}" for k in ("read", *ACCOUNT)),
             )
