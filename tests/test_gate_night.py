@@ -129,7 +129,9 @@ def enter(ledger: Ledger, period: date, read: int, sequence: int = 1, state: str
     return ledger.deliveries(only=name)[0]
 
 
-def test_a_delivery_far_from_its_usual_volume_is_held_and_the_others_are_not(home: Path) -> None:
+def test_a_delivery_far_from_its_usual_volume_is_held_until_a_person_lets_it_pass(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Ledger(postgres.up(home)) as ledger:
         for n in range(1, 8):
             enter(ledger, date(2026, 10, n), 100_000 + n)
@@ -149,3 +151,10 @@ def test_a_delivery_far_from_its_usual_volume_is_held_and_the_others_are_not(hom
     assert (held["state"], held["message_code"], held["held"]) == ("held", "H001", held["read"] - held["rejected"])
     assert "100,00" in held["message_zh"] and "100,00" in held["message_en"]
     assert {r["state"] for r in rows(home, "honour")} == {"released"}
+
+    limit = run.Night.limit
+    let_pass = [held["delivery_id"]]
+    monkeypatch.setattr(run.Night, "limit", lambda n, name: let_pass if name == "let_pass" else limit(n, name))
+    assert held["delivery_id"] not in run.nightly(home, DAYS[1])["held"]
+    (passed,) = [r for r in rows(home, "volunteer_service") if r["delivery_id"] == held["delivery_id"]]
+    assert (passed["state"], passed["message_code"]) == ("released", "")
