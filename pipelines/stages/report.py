@@ -44,7 +44,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align:
 th { background: var(--soft); font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .4rem 0; }
 summary { cursor: pointer; padding: .5rem .8rem; } details > div { padding: 0 .8rem .8rem; }
-.one { white-space: nowrap; } small { color: var(--dim); } code { font-size: .85em; }
+.why { display: block; min-width: 20rem; } .one { white-space: nowrap; } small { color: var(--dim); } code { font-size: .85em; }
 .passed, .released { color: var(--good); } .failed, .returned { color: var(--bad); font-weight: 600; }
 .could_not_evaluate, .held { color: var(--odd); font-weight: 600; } .not_applicable, .checked { color: var(--dim); }
 """
@@ -149,7 +149,7 @@ def _deliveries(e: Evidence) -> str:
         code = r["message_code"]
         # Messages of the gate are made of figures; others may quote the file, so only the kind of finding is shown.
         told = (r["message_zh"], r["message_en"]) if code[:1] in ("G", "H") else e.findings.get(code, ("", ""))
-        why = f"<br><small>{escape(code)} {escape(told[0])}<br>{escape(told[1])}</small>" if code else ""
+        why = f"<small class='why'>{escape(code)} {escape(told[0])}<br>{escape(told[1])}</small>" if code else ""
         rows.append(
             (
                 f"{_name(e.departments, r['department'])}<br><small>{escape(r['delivery_id'])}</small>",
