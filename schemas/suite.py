@@ -116,7 +116,8 @@ def staged(item: Item, rows: int, schema: str, table: str) -> list[Asked]:
 
 def _at_most(figure: str, most: int, zh: str, en: str, limit: str = "") -> Asked:
     arguments = {"column": figure, "min_value": 0, "max_value": most}
-    return Asked(figure, figure, limit or (f"<= {most:,}" if most else "= 0"), zh, en, "ExpectColumnValuesToBeBetween", arguments)
+    limit = limit or (f"<= {most:,}" if most else "= 0")
+    return Asked(figure, figure, limit, zh, en, "ExpectColumnValuesToBeBetween", arguments)
 
 
 def _share(figure: str, whole: int, share: float, within: Limits, zh: str, en: str) -> Asked:

@@ -44,7 +44,8 @@ th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align:
 th { background: var(--soft); font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .4rem 0; }
 summary { cursor: pointer; padding: .5rem .8rem; } details > div { padding: 0 .8rem .8rem; }
-.why { display: block; min-width: 20rem; } .one { white-space: nowrap; } small { color: var(--dim); } code { font-size: .85em; }
+.why { display: block; min-width: 20rem; } .one { white-space: nowrap; }
+small { color: var(--dim); } code { font-size: .85em; }
 .passed, .released { color: var(--good); } .failed, .returned { color: var(--bad); font-weight: 600; }
 .could_not_evaluate, .held { color: var(--odd); font-weight: 600; } .not_applicable, .checked { color: var(--dim); }
 """
