@@ -1,4 +1,4 @@
-"""The four ways a run stops. Bad rows are findings, never exceptions.
+"""The ways a run stops. Bad rows are findings, never exceptions.
 
 Every message says *where: what is wrong. What to do.* and carries no personal value.
 """
@@ -32,6 +32,12 @@ class GateHeld(QiongxinError):
     """A delivery or an item is held; the rest is published."""
 
     exit_code = 3
+
+
+class UsageFault(QiongxinError):
+    """A command cannot be carried out as it was written."""
+
+    exit_code = 2
 
 
 class QueryFault(QiongxinError):

@@ -21,7 +21,7 @@ from pipelines.errors import DeliveryError, QueryFault, StoreError
 from pipelines.model import ACCOUNT, Home
 from pipelines.readers import Decoded, decode, normalise_header
 from pipelines.stages import curate, gate, load, receive, report, validate
-from pipelines.stages.dedupe import Incoming
+from pipelines.stages.dedupe import Full, Incoming
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
 from pipelines.stores import postgres
@@ -140,6 +140,8 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     night.ledger.update(
         delivery_id, state=state, message_code=code, message_zh=zh, message_en=en,
         revision=night.catalog.revision, read=decoded.read, **account,
+        # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
+        is_complete=decoded.read == result.accepted,
     )  # fmt: skip
     _receipt(night, delivery_id, "checked")
     return state
@@ -167,6 +169,7 @@ def integrate_item(night: Night, code: str) -> str:
             period=r["period"].isoformat(),
             sequence=r["sequence"],
             accepted=str(night.home.accepted(r["delivery_id"])),
+            is_full=r["mode"] == "full" and r["is_complete"],
         )
         for r in rows
     ]
@@ -175,12 +178,17 @@ def integrate_item(night: Night, code: str) -> str:
     item = night.catalog.items[code]
     release = night.ledger.current_release()
     base = night.ledger.snapshots(release["release_id"] if release else None).get(code, (None, None))
+    fulls = [
+        Full(r["department"], r["period"].isoformat(), r["sequence"])
+        for r in night.ledger.deliveries("released", item=code)
+        if r["mode"] == "full" and r["is_complete"]
+    ]
     earliest = night.limit("earliest_event_date")
-    asked = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
+    figures = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
     candidate = curate.curate(
-        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of, asked
-    )  # fmt: skip
-    load.stage(night.home, night.ledger, item, candidate)
+        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of, fulls, figures
+    )
+    load.stage(night.home, night.ledger, item, candidate, night.keys)
     return "candidate"
 
 
@@ -199,8 +207,7 @@ def publish_release(night: Night) -> str | None:
         if candidate and night.ledger.gate_verdict(candidate.candidate) == "passed":
             passed.append(candidate)
     return load.load(
-        night.home, night.ledger, night.lake, night.catalog.items, passed, night.keys,
-        night.catalog.revision, night.as_of,
+        night.home, night.ledger, night.lake, night.catalog.items, passed, night.catalog.revision, night.as_of,
     )  # fmt: skip
 
 

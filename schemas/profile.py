@@ -1,8 +1,9 @@
 """The batch profile of an item: every figure its gate asks about, as SELECTs of one row over a candidate's tables.
 
-Tables: `current` (the records that would show), `before` (those of them, or replaced by them, that show now),
-`published` (all that show now), `arrived` and `judged` (one row per row of the deliveries). All trees are SQLGlot in
-the portable subset; code sets are joined, never long literal lists. Figures only: counts, and the first and last day.
+Relations: `current` (the records that the deliveries bring or change), `published` (record_key, content_hash: what
+shows now of the records they speak of), `arrived` and `verdicts` (one row per row of the deliveries). All trees are
+SQLGlot in the portable subset; code sets are joined, never long literal lists. Figures only: counts, and the first and
+last day.
 """
 
 from __future__ import annotations
@@ -53,12 +54,11 @@ def _one(text: str) -> exp.Expr:
 
 # What the candidate would do to the published release, and whether every row that arrived was judged.
 MOVEMENT = (
-    _one("SELECT COUNT(*) AS published_rows FROM published"),
     _one(
         "SELECT COUNT(CASE WHEN current.record_key IS NULL THEN 1 END) AS removed_rows,"
-        " COUNT(CASE WHEN current.content_hash <> before.content_hash THEN 1 END) AS changed_rows"
-        " FROM before LEFT JOIN current ON current.record_key = before.record_key"
+        " COUNT(CASE WHEN current.content_hash <> published.content_hash THEN 1 END) AS changed_rows"
+        " FROM published LEFT JOIN current ON current.record_key = published.record_key"
     ),
     _one("SELECT COUNT(*) AS rows_arrived FROM arrived"),
-    _one("SELECT COUNT(verdict) AS rows_judged FROM judged"),
+    _one("SELECT COUNT(verdict) AS rows_judged FROM verdicts"),
 )

@@ -56,7 +56,7 @@ def limits(effective: Callable[[str], Any]) -> Limits:
 
 
 def profile(item: Item, figures: Figures, previous: Figures | None, within: Limits, as_of: date) -> list[Asked]:
-    """Expectations over the batch profile (schemas/profile.py).
+    """Expectations over the batch profile (schemas/profile.py, and `published_rows`, the item's records so far).
 
     `previous` is the profile of the item's last batch that passed, None when there is none.
     """

@@ -132,7 +132,7 @@ def gate_item(
     """
     asked = suite.profile(item, candidate.profile, previous, limits, as_of)
     outcomes = evaluator.figures(candidate.profile, asked)
-    outcomes += gate_staged(evaluator, url, SCHEMA, item.code, item, int(candidate.profile["rows"]))
+    outcomes += gate_staged(evaluator, url, SCHEMA, item.code, item, candidate.upsert_rows)
     return verdict(outcomes), outcomes
 
 

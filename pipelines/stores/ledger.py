@@ -33,6 +33,7 @@ delivery = sa.Table(
     sa.Column("declared_rows", sa.BigInteger),
     sa.Column("received_on", sa.Date, nullable=False),
     sa.Column("state", sa.Text, nullable=False, comment="received, checked, returned, held, released"),
+    sa.Column("is_complete", sa.Boolean, nullable=False, server_default="false", comment="every row was accepted"),
     sa.Column("message_code", sa.Text, nullable=False, server_default=""),
     sa.Column("message_zh", sa.Text, nullable=False, server_default=""),
     sa.Column("message_en", sa.Text, nullable=False, server_default=""),
