@@ -21,7 +21,7 @@ from pipelines.errors import DeliveryError, QueryFault, StoreError
 from pipelines.model import ACCOUNT, Home
 from pipelines.readers import Decoded, decode, normalise_header
 from pipelines.stages import curate, gate, load, receive, report, validate
-from pipelines.stages.dedupe import Full, Incoming
+from pipelines.stages.dedupe import Full, Incoming, parquet
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
 from pipelines.stores import postgres
@@ -32,7 +32,7 @@ from schemas import load as catalogue
 from schemas import profile, suite
 from schemas.model import Catalog
 from schemas.row_rules import Policy
-from schemas.tables import warehouse
+from schemas.tables import record_schema, statement_schema, subjects, warehouse
 
 ORDER = ("receive", "check", "integrate", "gate", "load", "receipts")
 Progress = Callable[[str], None]
@@ -68,7 +68,7 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
     catalog = catalogue.load()
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger:
-        ledger.prepare([warehouse(catalog.items.values())])
+        ledger.prepare([warehouse(catalog.items.values())], subjects(catalog.items.values()))
         try:
             lake = Lake(url, place.root / "curated")
         except OSError as e:
@@ -342,17 +342,21 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
             raise StoreError(f"release: none{f' as of {as_of}' if as_of else ''} yet. Run 'qiongxin nightly' first.")
         lake = Lake(url, place.root / "curated")
         engine.execute("CREATE SCHEMA records; CREATE SCHEMA history")
+        snapshots = ledger.snapshots(release["release_id"])
         allowed: list[str] = []
-        for item, pair in ledger.snapshots(release["release_id"]).items():
-            for space, snapshot in zip(("records", "history"), pair, strict=True):
-                files = lake.files(space, item, snapshot)
+        for item in catalogue.load().items.values():
+            pair = snapshots.get(item.code, (None, None))
+            shapes = (record_schema(item), statement_schema(item))
+            for space, snapshot, shape in zip(("records", "history"), pair, shapes, strict=True):
+                files = lake.files(space, item.code, snapshot)
+                allowed += files
                 if files:
-                    allowed += files
-                    listed = ", ".join("'" + f.replace("'", "''") + "'" for f in files)
-                    engine.execute(
-                        f"CREATE VIEW {space}.{item} AS SELECT * EXCLUDE (bucket)"
-                        f" FROM read_parquet([{listed}], hive_partitioning=false)"
-                    )
+                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT * FROM {parquet(files)}")
+                else:  # nothing released yet, or all of it withdrawn: the table is there, and empty
+                    engine.register("nothing", shape.empty_table())
+                    engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")
+                    engine.unregister("nothing")
+        engine.execute(f"CREATE VIEW subjects AS {subjects(catalogue.load().items.values())}")
         names = ", ".join("'" + f.replace("'", "''") + "'" for f in allowed)
         engine.execute(f"SET allowed_paths=[{names}]; SET enable_external_access=false; SET lock_configuration=true")
         try:

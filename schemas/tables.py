@@ -72,6 +72,15 @@ def warehouse(items: Iterable[Item]) -> sa.MetaData:
     return metadata
 
 
+def subjects(items: Iterable[Item]) -> str:
+    """SQL of the view `subjects` (subject_id, items, records): whom the release speaks of, and how often."""
+    each = [f"SELECT subject_id, COUNT(*) AS n FROM records.{i.code} GROUP BY subject_id" for i in items]
+    return (
+        "SELECT subject_id, COUNT(*) AS items, CAST(SUM(n) AS BIGINT) AS records"
+        f" FROM ({' UNION ALL '.join(each)}) AS spoken GROUP BY subject_id"
+    )
+
+
 def _columns(item: Item) -> list[sa.Column[Any]]:
     return [
         sa.Column("subject_id", sa.LargeBinary, nullable=False, index=True),

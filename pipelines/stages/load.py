@@ -30,7 +30,7 @@ from pipelines.stores.keys import Keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas.model import Item
-from schemas.tables import record_schema, statement_schema
+from schemas.tables import record_schema, statement_schema, subjects
 
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 BATCH = 64_000
@@ -52,8 +52,7 @@ def _stage_records(url: str, item: str, candidate: Candidate) -> None:
     with _connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA IF NOT EXISTS staging")
         cursor.execute(f'DROP TABLE IF EXISTS staging."{item}"')
-        cursor.execute(f'SELECT 1 FROM records."{item}" LIMIT 1')
-        becomes_the_table = cursor.fetchone() is None
+        becomes_the_table = _is_replaceable(cursor, item)
         # What is going to be copied once more need not be logged; what becomes the table itself must be.
         kind = "" if becomes_the_table else "UNLOGGED"
         cursor.execute(f'CREATE {kind} TABLE staging."{item}" (LIKE records."{item}" INCLUDING COMMENTS)')
@@ -126,6 +125,7 @@ def _switch(
     """All of it on one connection, in one transaction: readers see the old release or the new one."""
     with _connect(ledger.url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(4602)")
+        cursor.execute("DROP VIEW IF EXISTS subjects")  # it stands on tables that may be replaced
         for c in candidates:
             _switch_records(cursor, home, items[c.item], c)
             if items[c.item].history_in_warehouse:
@@ -157,13 +157,14 @@ def _switch(
         ):
             compiled = row.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
             cursor.execute(str(compiled))
+        cursor.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
+        cursor.execute(f"GRANT SELECT ON subjects TO {book.READER}")
         connection.commit()
 
 
 def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
     """An empty table is replaced by the staged one; a filled one loses the touched keys and gains the staged rows."""
-    cursor.execute(f'SELECT 1 FROM records."{item.code}" LIMIT 1')
-    if cursor.fetchone() is None:
+    if _is_replaceable(cursor, item.code):
         cursor.execute(f'DROP TABLE records."{item.code}"')
         cursor.execute(f'ALTER TABLE staging."{item.code}" SET SCHEMA records')
         cursor.execute(f"COMMENT ON TABLE records.\"{item.code}\" IS '{item.name_zh}'")
@@ -181,6 +182,15 @@ def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
     columns = ", ".join(f'"{n}"' for n in record_schema(item).names)
     cursor.execute(f'INSERT INTO records."{item.code}" ({columns}) SELECT {columns} FROM staging."{item.code}"')
     cursor.execute(f'DROP TABLE staging."{item.code}"')
+
+
+def _is_replaceable(cursor: Any, item: str) -> bool:
+    """Whether the warehouse table is empty and no view of somebody's stands on it but our own."""
+    cursor.execute(f"""SELECT 1 FROM records."{item}" UNION ALL
+        SELECT 1 FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+        WHERE d.refobjid = 'records."{item}"'::regclass AND r.ev_class <> coalesce(to_regclass('public.subjects'), 0)
+        LIMIT 1""")
+    return cursor.fetchone() is None
 
 
 def _ingest(cursor: Any, schema: str, table: str, path: Path) -> None:
