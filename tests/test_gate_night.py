@@ -48,8 +48,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     """After the item `honour` has been staged, somebody runs `sql` on the database."""
     stage = load.stage
 
-    def then_spoil(home: Home, ledger: Ledger, item: Any, candidate: Any) -> None:
-        stage(home, ledger, item, candidate)
+    def then_spoil(home: Home, ledger: Ledger, item: Any, *others: Any) -> None:
+        stage(home, ledger, item, *others)
         if item.code == "honour":
             with psycopg.connect(ledger.url.replace("+psycopg", ""), autocommit=True) as connection:
                 connection.execute(sql)
