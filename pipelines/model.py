@@ -28,6 +28,7 @@ class Delivery:
     sha256: str
     size: int
     declared_rows: int | None
+    is_nil: bool = False
 
 
 def delivery_id(department: str, item: str, period: date, sequence: int, mode: str, sha256: str) -> str:

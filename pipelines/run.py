@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import DeliveryError, QueryFault, StoreError
 from pipelines.model import ACCOUNT, Home
-from pipelines.readers import Decoded, decode, normalise_header
+from pipelines.readers import Decoded, decode, empty, normalise_header
 from pipelines.stages import curate, gate, load, receive, report, validate
 from pipelines.stages.dedupe import Full, Incoming, parquet
 from pipelines.stages.receipt import Receipt, write_receipt
@@ -30,7 +30,7 @@ from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
 from schemas import profile, suite
-from schemas.model import Catalog
+from schemas.model import Catalog, Item
 from schemas.row_rules import Policy
 from schemas.tables import record_schema, statement_schema, subjects, warehouse
 
@@ -105,7 +105,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
                 "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
             )
         decoded = _decode(night, row)
-        faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
+        faults = [*(Fault(f.code, f.line, f.sheet) for f in decoded.faults), *_about_the_file(item, decoded)]
         result = validate.validate(
             night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults
         )
@@ -147,7 +147,24 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     return state
 
 
+def _about_the_file(item: Item, decoded: Decoded) -> list[Fault]:
+    """What is to be said of the file as a whole. Raises `DeliveryError` F012 where a required column is missing."""
+    if decoded.read == 0:
+        return [Fault("F003", None)]
+    missing = [f.label_zh for f in item.fields if f.required and f.name not in decoded.columns]
+    if missing:
+        named = "、".join(missing)
+        raise DeliveryError(
+            "F012",
+            f"文件缺少必填的列：{named}。请补上后重新报送整个文件。",
+            f"Required columns are missing: {named}. Add them and send the whole file again.",
+        )
+    return [Fault("F005", None, value=header) for header in decoded.unknown_headers]
+
+
 def _decode(night: Night, row: dict[str, Any]) -> Decoded:
+    if row["is_nil"] and row["size"] == 0:  # a declared nil return need not even have a header
+        return empty(night.home.staged(row["delivery_id"]))
     item = night.catalog.items[row["item"]]
     known = catalogue.headers(catalogue.CATALOG, item, row["department"])
     fields = {normalise_header(header): field for header, field in known.items()}
@@ -218,8 +235,9 @@ def write_receipts(night: Night, seconds: Mapping[str, float] | None = None) -> 
     """
     done = 0
     for row in night.ledger.deliveries("released", "returned", "held", "checked"):
-        if row["state"] != "checked" or row["message_code"]:
-            _receipt(night, row["delivery_id"], "checked" if row["state"] == "checked" else "final")
+        stage = "checked" if row["state"] == "checked" else "final"
+        if row["receipted"] != _told(row, stage) and (stage == "final" or row["message_code"]):
+            _receipt(night, row["delivery_id"], stage)
             done += 1
     report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {})
     return done
@@ -249,6 +267,12 @@ def _receipt(night: Night, delivery_id: str, stage: str) -> None:
     )
     batches = pq.ParquetFile(path).iter_batches() if path.exists() else iter(())
     write_receipt(night.home.outbox, receipt, batches, night.catalog.findings)
+    night.ledger.update(delivery_id, receipted=_told(row, stage))
+
+
+def _told(row: dict[str, Any], stage: str) -> str:
+    """What a receipt says; one that says it already need not be written again, however long the ledger grows."""
+    return "/".join([stage, row["state"], row["message_code"], row["release_id"] or ""])
 
 
 def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: None) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from pipelines.errors import DeliveryError
 from pipelines.readers.document import read_json, read_xml
 from pipelines.readers.headers import normalise_header
-from pipelines.readers.staging import Decoded, Fault
+from pipelines.readers.staging import Decoded, Fault, StagedWriter
 from pipelines.readers.text import read_text
 from pipelines.readers.workbook import locked, read_workbook
 
-__all__ = ["Decoded", "Fault", "decode", "normalise_header"]
+__all__ = ["Decoded", "Fault", "decode", "empty", "normalise_header"]
 
 NO_TABLES = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"GIF8", b"{\\rtf")
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -54,6 +54,16 @@ def decode(source: Path, target: Path, fields: Mapping[str, str], work: Path) ->
     if text.startswith(b"{") or (text.startswith(b"[") and text[1:].lstrip()[:1] in (b"{", b"]", b"")):
         return read_json(source, target, fields, work)
     return read_text(source, target, fields, work)
+
+
+def empty(target: Path) -> Decoded:
+    """What a declared nil return of no bytes holds: nothing, staged as no rows."""
+    with StagedWriter(target, []):
+        pass
+    return Decoded(
+        rows=0, read=0, blank=0, total_lines=0, format="nil", encoding=None, delimiter=None, columns=(),
+        unknown_headers=(), faults=(),
+    )  # fmt: skip
 
 
 def _no_table() -> DeliveryError:

@@ -152,7 +152,9 @@ def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> Any:
 
 def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
     """A data file of the lake; a kill leaves a file that no snapshot names. Returns its rows."""
-    return int(_one(engine, f"COPY ({select}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"))
+    # Level 1 is as small as the default here, at two thirds of its time.
+    form = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+    return int(_one(engine, f"COPY ({select}) TO {quoted(target)} ({form})"))
 
 
 def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:

@@ -124,6 +124,8 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery:
     mode = mode if mode in ("incremental", "full") else "incremental"
     rows = manifest.get("rows")
     claimed = manifest.get("sha256")
+    is_nil = manifest.get("nil") is True
+    rows = 0 if is_nil else rows
     declared = -1 if claimed and str(claimed).lower() != sha256 else rows if isinstance(rows, int) else None
     return Delivery(
         delivery_id=delivery_id(arrival.department, arrival.item, period, sequence, mode, sha256),
@@ -136,6 +138,7 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery:
         sha256=sha256,
         size=arrival.look[0],
         declared_rows=declared,
+        is_nil=is_nil,
     )
 
 

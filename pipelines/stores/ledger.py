@@ -31,6 +31,8 @@ delivery = sa.Table(
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("declared_rows", sa.BigInteger),
+    sa.Column("is_nil", sa.Boolean, nullable=False, server_default="false", comment="declared: nothing to report"),
+    sa.Column("receipted", sa.Text, nullable=False, server_default="", comment="what the written receipt says"),
     sa.Column("received_on", sa.Date, nullable=False),
     sa.Column("state", sa.Text, nullable=False, comment="received, checked, returned, held, released"),
     sa.Column("is_complete", sa.Boolean, nullable=False, server_default="false", comment="every row was accepted"),
@@ -137,6 +139,7 @@ class Ledger:
             "sha256": new.sha256,
             "size": new.size,
             "declared_rows": new.declared_rows,
+            "is_nil": new.is_nil,
             "received_on": received_on,
             "state": "received",
         }
