@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ class Running:
     answers: Any
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was faster than the kill
+            os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
         return int(json.loads(self.answers.readline())["code"])
