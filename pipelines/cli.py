@@ -6,13 +6,13 @@ import json
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.errors import QiongxinError
+from pipelines.errors import QiongxinError, store_fault
 from schemas.model import CatalogError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="琼信 Qiongxin: personal public credit records.")
@@ -35,8 +35,17 @@ def main() -> None:
     try:
         app()
     except (QiongxinError, CatalogError) as e:
-        err.print(str(e), style="red", markup=False)
-        sys.exit(e.exit_code)
+        _stop(e)
+    except Exception as e:
+        fault = store_fault(e)
+        if fault is None:
+            raise
+        _stop(fault)
+
+
+def _stop(error: QiongxinError | CatalogError) -> NoReturn:
+    err.print(str(error), style="red", markup=False)
+    sys.exit(error.exit_code)
 
 
 @app.command()
