@@ -311,7 +311,6 @@ def test_a_rerun_finishes_what_a_killed_server_left(calm: Calm, server_killed: S
     same(server_killed.rerun, calm)
 
 
-@pytest.mark.xfail(strict=False, reason="a server that dies within the night ends in a traceback and exit code 1")
 def test_a_killed_server_is_exit_4_with_a_cure(server_killed: ServerKilled) -> None:
     assert server_killed.code == 4
     assert "Traceback" not in server_killed.told
