@@ -53,7 +53,7 @@ class Running:
 
 
 class Mortals:
-    """The forking process. One command at a time; `said` is the file that holds all that the commands print."""
+    """The forking process. One command at a time; what commands print is added to `<home>.said` beside the home."""
 
     def __enter__(self) -> Mortals:
         self.process = subprocess.Popen(
@@ -70,7 +70,13 @@ class Mortals:
         self.process.wait(timeout=30)
 
     def start(
-        self, home: Path, url: str, *arguments: str, death: Death | None = None, trace: Path | None = None
+        self,
+        home: Path,
+        url: str,
+        *arguments: str,
+        death: Death | None = None,
+        trace: Path | None = None,
+        said: Path | None = None,
     ) -> Running:
         asked = {
             "arguments": [*arguments, "--home", str(home)],
@@ -78,12 +84,20 @@ class Mortals:
             "home": str(home.resolve()),
             "death": asdict(death) if death else None,
             "trace": str(trace) if trace else None,
-            "said": str(home.parent / f"{home.name}.said"),
+            "said": str(said or home.parent / f"{home.name}.said"),
         }
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         return Running(json.loads(self.process.stdout.readline())["pid"], self.process.stdout)
+
+    def ask(self, home: Path, url: str, *arguments: str) -> Any:
+        """The machine output of a command that must end well."""
+        said = home.parent / f"{home.name}.answer"
+        said.unlink(missing_ok=True)
+        code = self.start(home, url, *arguments, "--json", said=said).wait()
+        assert code == 0, said.read_text()[-2000:]
+        return json.loads(said.read_text().splitlines()[-1])
 
     def night(self, home: Path, url: str, day: str, **how: Any) -> int:
         return self.start(home, url, "nightly", "--date", day, "--json", **how).wait()
