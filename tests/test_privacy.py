@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,7 +23,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from pipelines import cli, sampling
+from pipelines import cli, run, sampling
+from pipelines.errors import StoreError
 from pipelines.stores import postgres
 from tests import leaks
 from tests.conftest import ROOT
@@ -304,11 +306,19 @@ def test_the_scan_finds_a_value_in_a_parquet_file_and_in_a_table(scanned: Scanne
     assert told["planted.t"]
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A night whose vault refuses every row, so that PostgreSQL tells the failing row to its client and to its log."""
+
+    code: int
+    said: bytes
+    traceback: str
+    server_log: bytes
+    secrets: leaks.Secrets
+
+
 @pytest.fixture(scope="module")
-def failed(
-    tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str], mortals: Mortals
-) -> tuple[int, bytes, bytes, leaks.Secrets]:
-    """A night whose vault refuses every row, so that PostgreSQL tells the failing row: code, output, server log."""
+def failed(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str], mortals: Mortals) -> Failed:
     home, url = tmp_path_factory.mktemp("failed") / "home", database()
     inbox = home / "inbox" / "civilization_office" / "honour"
     inbox.mkdir(parents=True)
@@ -324,20 +334,28 @@ def failed(
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
         connection.execute("ALTER TABLE vault.statement_identity ADD CHECK (line < 0)")
     code = mortals.night(home, url, DAY)
-    return code, (home.parent / "home.said").read_bytes(), server_log(url)[before:], secrets
+    # A scheduler runs the same step as a function, and logs the error with everything that caused it.
+    with pytest.MonkeyPatch.context() as named, pytest.raises(StoreError) as caught:
+        named.setenv("QIONGXIN_DATABASE_URL", url)
+        run.load_release(str(home), DAY)
+    told = "".join(traceback.format_exception(caught.value))
+    return Failed(code, (home.parent / "home.said").read_bytes(), told, server_log(url)[before:], secrets)
 
 
-def test_a_failing_load_is_exit_4_and_tells_no_value(failed: tuple[int, bytes, bytes, leaks.Secrets]) -> None:
-    code, said, _, secrets = failed
-    assert code == 4
-    assert secrets.leaks(said) == set()
+def test_a_failing_load_is_exit_4_and_tells_no_value(failed: Failed) -> None:
+    assert failed.code == 4
+    assert failed.secrets.leaks(failed.said) == set()
+
+
+@pytest.mark.xfail(strict=False, reason="the driver's error, with the failing row in it, is kept as the cause")
+def test_a_failing_load_tells_no_value_to_a_scheduler_that_logs_the_cause(failed: Failed) -> None:
+    assert failed.secrets.leaks(failed.traceback.encode()) == set()
 
 
 @pytest.mark.xfail(strict=False, reason="the server's log shows the failing row; log_error_verbosity=terse would not")
-def test_a_failing_load_leaves_no_value_in_the_server_log(failed: tuple[int, bytes, bytes, leaks.Secrets]) -> None:
-    _, _, log, secrets = failed
-    assert b"statement_identity" in log
-    assert secrets.leaks(log) == set()
+def test_a_failing_load_leaves_no_value_in_the_server_log(failed: Failed) -> None:
+    assert b"statement_identity" in failed.server_log
+    assert failed.secrets.leaks(failed.server_log) == set()
 
 
 def test_an_unexpected_error_shows_no_local_variables() -> None:
