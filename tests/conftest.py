@@ -27,8 +27,9 @@ def no_outer_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
-    """Gives the URL of a new empty database on one real server, so that many homes need not start one each.
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Gives the URL of a new database on one real server, so that many homes need not start one each: empty, or a copy
+    of the one whose URL is given.
 
     The server of the session does not wait for its disk: what these tests kill are nights, not the server.
     """
@@ -40,9 +41,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], 
         connection.execute("SELECT pg_reload_conf()")
         made = iter(range(10_000))
 
-        def new() -> str:
+        def new(like: str | None = None) -> str:
             name = f"home_{next(made)}"
-            connection.execute(f"CREATE DATABASE {name}")
+            template = like.rsplit("/", 1)[1] if like else "template1"
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
             return url.rsplit("/", 1)[0] + "/" + name
 
         yield new

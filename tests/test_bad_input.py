@@ -94,7 +94,7 @@ def answer(home: Path, row: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def answered(
-    tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str], mortals: Mortals
+    tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals
 ) -> tuple[Path, dict[str, dict[str, Any]]]:
     """A home after a night with every bad file and a good delivery of somebody else; and its ledger by file."""
     home, url = tmp_path_factory.mktemp("bad") / "home", database()
@@ -133,7 +133,7 @@ def test_a_header_alone_is_said_to_be_one(answered: tuple[Path, dict[str, dict[s
 
 
 def test_a_file_still_being_written_waits_and_is_taken_when_it_is_whole(
-    tmp_path: Path, database: Callable[[], str], mortals: Mortals
+    tmp_path: Path, database: Callable[..., str], mortals: Mortals
 ) -> None:
     home, url = tmp_path / "home", database()
     path, stop = put(home, "growing.csv", text(1)), threading.Event()
@@ -159,7 +159,7 @@ def test_a_file_still_being_written_waits_and_is_taken_when_it_is_whole(
 
 
 @pytest.mark.xfail(strict=False, reason="a file named .part is passed over without a word")
-def test_a_half_uploaded_part_shows_as_waiting(tmp_path: Path, database: Callable[[], str], mortals: Mortals) -> None:
+def test_a_half_uploaded_part_shows_as_waiting(tmp_path: Path, database: Callable[..., str], mortals: Mortals) -> None:
     home, url = tmp_path / "home", database()
     part = put(home, "upload.csv.part", text(1)[:-30])
     assert mortals.night(home, url, DAY) == 0, said(home)
@@ -186,7 +186,7 @@ PLACES = ("raw", "staged", "accepted", "rejected", "findings", "curated", "outbo
 def stopped(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    database: Callable[[], str],
+    database: Callable[..., str],
     mortals: Mortals,
 ) -> Stopped:
     """A plain file lies where a folder should be: no user, not even root, can write below it. On the full disk no file
@@ -227,7 +227,7 @@ def test_a_fault_of_disk_or_database_is_exit_4_with_a_cure(stopped: Stopped) -> 
     assert "run" in stopped.said.lower(), stopped.said
 
 
-def test_a_home_that_cannot_be_made_is_exit_4(tmp_path: Path, database: Callable[[], str], mortals: Mortals) -> None:
+def test_a_home_that_cannot_be_made_is_exit_4(tmp_path: Path, database: Callable[..., str], mortals: Mortals) -> None:
     (tmp_path / "home").write_text("in the way")
     assert mortals.start(tmp_path / "home", database(), "nightly", "--date", DAY).wait() == 4
     assert "Traceback" not in said(tmp_path / "home")

@@ -1,7 +1,8 @@
 """A night may be killed at any instruction; run again, it gives what a night left in peace gives, and leaves nothing.
 
 Kills are SIGKILL: just before and just after the boundaries of the journey, at random moments, and of PostgreSQL
-itself. Every killed night has a home and a database of its own, and is compared with one home that was left in peace.
+itself. Nights are the first one of a home and one on top of a release; each killed one begins with the same saved home
+and a database of its own, and is compared with a night that was left in peace.
 """
 
 import hashlib
@@ -15,8 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from pipelines.stores.ledger import Ledger
 from tests.conftest import ROOT, SOAK
 from tests.mortal_night import Death, Mortals
 
-DAY = "2026-11-22"
+DAY = date(2026, 11, 22)
 ITEMS = ("administrative_penalty", "honour")
 ROWS = 300
 
@@ -49,36 +50,65 @@ REDUCED = (
     ("remove work/candidates", "first", "after"),
     ("rename outbox", "last", "before"),
 )
+AFTER_THE_SWITCH = ("bulk commit", "remove work/candidates", "rename outbox")
 # What a trace must hold, so that a boundary that was renamed is not forgotten in silence.
 EXPECTED = {event for event, _, _ in REDUCED} | {"rename staged", "rename inbox/.taken", "ledger gate"}
 
 
 @dataclass(frozen=True)
-class Calm:
-    """The night that was left in peace: where its inbox lies, what came of it, its events, its seconds."""
+class Scene:
+    """A night before it begins, saved with its database, and what comes of it when it is left in peace.
 
-    fresh: Path
+    Every run of it takes place at one path, as what the lake remembers are whole paths.
+    """
+
+    saved: Path
+    home: Path
+    like: str | None
     outcome: dict[str, Any]
     trace: list[str]
     seconds: float
 
+    def restore(self, database: Callable[..., str]) -> str:
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.copytree(self.saved, self.home)
+        return database(self.like)
+
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str], mortals: Mortals) -> Calm:
-    base = tmp_path_factory.mktemp("calm")
-    fresh = base / "fresh"
-    sampling.generate(fresh, rows=ROWS, seed=11, as_of=date.fromisoformat(DAY), items=ITEMS)
-    (fresh / "pseudonym.key").write_bytes(os.urandom(64))
-    home, url = copied(fresh, base / "home"), database()
-    started = time.monotonic()
-    assert mortals.night(home, url, DAY, trace=base / "trace") == 0
+def first(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals) -> Scene:
+    """The first night of a home."""
+    base = tmp_path_factory.mktemp("first")
+    sampling.generate(base / "saved", rows=ROWS, seed=11, as_of=DAY, items=ITEMS)
+    (base / "saved" / "pseudonym.key").write_bytes(bytes(range(64)))
+    return played(base, None, database, mortals)
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals) -> Scene:
+    """A night on top of a release: some rows again, some changed, some new."""
+    base = tmp_path_factory.mktemp("second")
+    home, url = base / "home", database()
+    sampling.generate(home, rows=ROWS, seed=11, as_of=DAY, items=ITEMS, nights=2)
+    later = [p for p in (home / "inbox").glob("*/*/*") if f"{DAY:%Y%m%d}" in p.name]
+    for path in later:
+        path.rename(base / f"{path.parts[-3]} {path.parts[-2]} {path.name}")
+    assert mortals.night(home, url, (DAY - timedelta(1)).isoformat()) == 0
+    for path in later:
+        (base / f"{path.parts[-3]} {path.parts[-2]} {path.name}").rename(path)
+    shutil.copytree(home, base / "saved")
+    return played(base, url, database, mortals)
+
+
+def played(base: Path, like: str | None, database: Callable[..., str], mortals: Mortals) -> Scene:
+    scene = Scene(base / "saved", base / "home", like, {}, [], 0)
+    url, started = scene.restore(database), time.monotonic()
+    assert mortals.night(scene.home, url, DAY.isoformat(), trace=base / "trace") == 0
     seconds = time.monotonic() - started
-    assert litter(home, url) == []
-    return Calm(fresh, outcome(home, url), (base / "trace").read_text().splitlines(), seconds)
-
-
-def copied(fresh: Path, home: Path) -> Path:
-    return Path(shutil.copytree(fresh, home))
+    assert litter(scene.home, url) == []
+    return replace(
+        scene, outcome=outcome(scene.home, url), trace=(base / "trace").read_text().splitlines(), seconds=seconds
+    )
 
 
 def outcome(home: Path, url: str) -> dict[str, Any]:
@@ -96,8 +126,14 @@ def outcome(home: Path, url: str) -> dict[str, Any]:
     with Ledger(url) as ledger:
         columns = ("delivery_id", "state", "message_code", "read", *ACCOUNT)
         found["accounts"] = [{c: r[c] for c in columns} for r in ledger.deliveries()]
+        found["releases"] = releases(url)
     found["receipts"] = receipts(home)
     return found
+
+
+def releases(url: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        return connection.execute("SELECT number, as_of, revision FROM ledger.release ORDER BY number").fetchall()
 
 
 def receipts(home: Path) -> dict[str, str]:
@@ -132,6 +168,7 @@ def data_files(url: str) -> set[str]:
                 for manifest in snapshot.manifests(table.io):
                     for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
                         named.add(entry.data_file.file_path.removeprefix("file://"))
+    catalog.engine.dispose()
     return named
 
 
@@ -146,6 +183,7 @@ def unreleased_heads(url: str) -> list[str]:
             head = catalog.load_table((space, item)).current_snapshot()
             if (head.snapshot_id if head else None) != snapshot:
                 found.append(f"{space}.{item}")
+    catalog.engine.dispose()
     return found
 
 
@@ -158,70 +196,75 @@ def deaths(trace: list[str], reduced: bool) -> list[Death]:
     return sorted(whole, key=str)
 
 
-def test_the_boundaries_are_still_there(calm: Calm) -> None:
-    missing = EXPECTED - set(calm.trace)
-    assert not missing, f"no such event in a night: {sorted(missing)}. Name it in tests/mortal_night.py as it is now."
+def test_the_boundaries_are_still_there(first: Scene, second: Scene) -> None:
+    for scene in (first, second):
+        missing = EXPECTED - set(scene.trace)
+        assert not missing, f"no such event in a night: {sorted(missing)}. Name it in tests/mortal_night.py as it is."
 
 
 @dataclass(frozen=True)
 class Killed:
-    """A home whose night was killed and then run again."""
+    """What became of a night that was killed and then run again: parts unlike the calm night's, and litter."""
 
     when: str
-    home: Path
-    url: str
+    unlike: list[str]
+    litter: list[str]
+
+
+def run_again(when: str, scene: Scene, url: str, mortals: Mortals) -> Killed:
+    code = mortals.night(scene.home, url, DAY.isoformat())
+    assert code == 0, (when, (scene.home.parent / "home.said").read_text()[-2000:])
+    return judged(when, scene.outcome, scene.home, url)
+
+
+def judged(when: str, expected: dict[str, Any], home: Path, url: str) -> Killed:
+    told = outcome(home, url)
+    return Killed(when, [part for part in expected if told[part] != expected[part]], litter(home, url))
 
 
 @pytest.fixture(scope="module")
-def killed(
-    calm: Calm, tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str], mortals: Mortals
-) -> Callable[[Death], Killed]:
-    """Kills a night at a boundary and runs it again, once per boundary."""
-    known: dict[Death, Killed] = {}
+def killed(database: Callable[..., str], mortals: Mortals) -> Callable[[Scene, Death], Killed]:
+    """Kills a night at a boundary and runs it again, once per scene and boundary."""
+    known: dict[tuple[Path, Death], Killed] = {}
 
-    def at(death: Death) -> Killed:
-        if death not in known:
-            home, url = copied(calm.fresh, tmp_path_factory.mktemp("killed") / "home"), database()
-            assert mortals.night(home, url, DAY, death=death) == -signal.SIGKILL, f"{death}: the night never came there"
-            known[death] = run_again(str(death), home, url, mortals)
-        return known[death]
+    def at(scene: Scene, death: Death) -> Killed:
+        if (scene.home, death) not in known:
+            url = scene.restore(database)
+            code = mortals.night(scene.home, url, DAY.isoformat(), death=death)
+            assert code == -signal.SIGKILL, f"{death}: the night never came there"
+            known[scene.home, death] = run_again(str(death), scene, url, mortals)
+        return known[scene.home, death]
 
     return at
 
 
 @pytest.fixture(scope="module")
-def killed_at_random(
-    calm: Calm, tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str], mortals: Mortals
-) -> list[Killed]:
+def killed_at_random(first: Scene, second: Scene, database: Callable[..., str], mortals: Mortals) -> list[Killed]:
     """The moments are spread evenly over a whole night; each home is killed twice, the second time in what is left."""
     rng, homes = random.Random(5), 25 if SOAK else 4
     found, died = [], 0
     for n in range(homes):
-        home, url = copied(calm.fresh, tmp_path_factory.mktemp("killed") / "home"), database()
-        first = (n + rng.random()) / homes * calm.seconds
-        moments = (first, rng.random() * max(calm.seconds - first, calm.seconds / 4))
+        scene = (first, second)[n % 2]
+        url = scene.restore(database)
+        moment = (n + rng.random()) / homes * scene.seconds
+        moments = (moment, rng.random() * max(scene.seconds - moment, scene.seconds / 4))
         for moment in moments:
-            night = mortals.start(home, url, "nightly", "--date", DAY, "--json")
+            night = mortals.start(scene.home, url, "nightly", "--date", DAY.isoformat(), "--json")
             time.sleep(moment)
             night.kill()
             died += night.wait() == -signal.SIGKILL
-        when = f"killed after {moments[0]:.2f} s and {moments[1]:.2f} s of {calm.seconds:.2f} s"
-        found.append(run_again(when, home, url, mortals))
+        when = f"killed after {moments[0]:.2f} s and {moments[1]:.2f} s of {scene.seconds:.2f} s"
+        found.append(run_again(when, scene, url, mortals))
     assert died > homes, f"only {died} of {2 * homes} kills met a living night; measure the calm one again"
     return found
-
-
-def run_again(when: str, home: Path, url: str, mortals: Mortals) -> Killed:
-    assert mortals.night(home, url, DAY) == 0, (when, (home.parent / "home.said").read_text()[-2000:])
-    return Killed(when, home, url)
 
 
 at_boundaries = pytest.mark.parametrize("n", range(len(REDUCED)), ids=[" ".join(r[2:] + r[:2]) for r in REDUCED])
 
 
 @at_boundaries
-def test_killed_at_a_boundary_and_run_again(n: int, calm: Calm, killed: Callable[[Death], Killed]) -> None:
-    same(killed(deaths(calm.trace, reduced=True)[n]), calm)
+def test_killed_at_a_boundary_and_run_again(n: int, second: Scene, killed: Callable[[Scene, Death], Killed]) -> None:
+    same(killed(second, deaths(second.trace, reduced=True)[n]))
 
 
 LITTER = pytest.mark.xfail(
@@ -231,13 +274,13 @@ LITTER = pytest.mark.xfail(
 
 @LITTER
 @at_boundaries
-def test_a_kill_at_a_boundary_leaves_no_litter(n: int, calm: Calm, killed: Callable[[Death], Killed]) -> None:
-    clean(killed(deaths(calm.trace, reduced=True)[n]))
+def test_a_kill_at_a_boundary_leaves_no_litter(n: int, second: Scene, killed: Callable[[Scene, Death], Killed]) -> None:
+    clean(killed(second, deaths(second.trace, reduced=True)[n]))
 
 
-def test_killed_at_random_moments_and_run_again(calm: Calm, killed_at_random: list[Killed]) -> None:
+def test_killed_at_random_moments_and_run_again(killed_at_random: list[Killed]) -> None:
     for one in killed_at_random:
-        same(one, calm)
+        same(one)
 
 
 @LITTER
@@ -247,26 +290,47 @@ def test_kills_at_random_moments_leave_no_litter(killed_at_random: list[Killed])
 
 
 @pytest.mark.skipif(not SOAK, reason="every boundary: soak only")
-def test_killed_at_every_boundary_and_run_again(calm: Calm, killed: Callable[[Death], Killed]) -> None:
-    for death in deaths(calm.trace, reduced=False):
-        same(killed(death), calm)
+@pytest.mark.parametrize("night", ["first", "second"])
+def test_killed_at_every_boundary_and_run_again(
+    night: str, killed: Callable[[Scene, Death], Killed], request: pytest.FixtureRequest
+) -> None:
+    scene: Scene = request.getfixturevalue(night)
+    for death in deaths(scene.trace, reduced=False):
+        same(killed(scene, death))
 
 
 @LITTER
 @pytest.mark.skipif(not SOAK, reason="every boundary: soak only")
-def test_a_kill_at_any_boundary_leaves_no_litter(calm: Calm, killed: Callable[[Death], Killed]) -> None:
-    for death in deaths(calm.trace, reduced=False):
-        clean(killed(death))
+@pytest.mark.parametrize("night", ["first", "second"])
+def test_a_kill_at_any_boundary_leaves_no_litter(
+    night: str, killed: Callable[[Scene, Death], Killed], request: pytest.FixtureRequest
+) -> None:
+    scene: Scene = request.getfixturevalue(night)
+    for death in deaths(scene.trace, reduced=False):
+        clean(killed(scene, death))
 
 
-def same(found: Killed, calm: Calm) -> None:
-    """Equal to the calm night in every part; tells the part and not the rows."""
-    told = outcome(found.home, found.url)
-    assert (found.when, [p for p in calm.outcome if told[p] != calm.outcome[p]]) == (found.when, [])
+SECOND_RELEASE = pytest.mark.xfail(
+    strict=False, reason="a note that outlives the switch is published again, as one more release of the same rows"
+)
+
+
+@SECOND_RELEASE
+@pytest.mark.parametrize("n", [n for n, (event, _, _) in enumerate(REDUCED) if event in AFTER_THE_SWITCH])
+def test_a_kill_after_the_switch_publishes_no_further_release(
+    n: int, second: Scene, killed: Callable[[Scene, Death], Killed]
+) -> None:
+    found = killed(second, deaths(second.trace, reduced=True)[n])
+    assert "releases" not in found.unlike, found.when
+
+
+def same(found: Killed) -> None:
+    """Alike in all but the list of releases, which has its own test."""
+    assert (found.when, [part for part in found.unlike if part != "releases"]) == (found.when, [])
 
 
 def clean(found: Killed) -> None:
-    assert (found.when, litter(found.home, found.url)) == (found.when, [])
+    assert (found.when, found.litter) == (found.when, [])
 
 
 @dataclass(frozen=True)
@@ -280,11 +344,12 @@ class ServerKilled:
 
 @pytest.fixture(scope="module", params=("check", "receive", "integrate") if SOAK else ("check",))
 def server_killed(
-    request: pytest.FixtureRequest, calm: Calm, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, first: Scene, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerKilled]:
     """PostgreSQL itself is killed within a night; its own server, as on a fresh machine."""
-    home = copied(calm.fresh, tmp_path_factory.mktemp("server_killed") / "home")
-    command = [sys.executable, "-m", "pipelines.cli", "nightly", "--date", DAY, "--home", str(home)]
+    home = tmp_path_factory.mktemp("server_killed") / "home"
+    shutil.copytree(first.saved, home)
+    command = [sys.executable, "-m", "pipelines.cli", "nightly", "--date", DAY.isoformat(), "--home", str(home)]
     environment = {**os.environ, "QIONGXIN_LOOK_SECONDS": "0.1", "PYTHONUNBUFFERED": "1"}
     environment.pop("QIONGXIN_DATABASE_URL", None)
     try:
@@ -302,13 +367,13 @@ def server_killed(
         again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stderr[-2000:]
         when = f"the server was killed while the night said '{request.param}'"
-        yield ServerKilled(night.returncode, told, Killed(when, home, postgres.up(home)))
+        yield ServerKilled(night.returncode, told, judged(when, first.outcome, home, postgres.up(home)))
     finally:
         postgres.down(home)
 
 
-def test_a_rerun_finishes_what_a_killed_server_left(calm: Calm, server_killed: ServerKilled) -> None:
-    same(server_killed.rerun, calm)
+def test_a_rerun_finishes_what_a_killed_server_left(server_killed: ServerKilled) -> None:
+    same(server_killed.rerun)
 
 
 def test_a_killed_server_is_exit_4_with_a_cure(server_killed: ServerKilled) -> None:

@@ -67,7 +67,7 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Callable[[], str], mortals: Mortals) -> Home:
+def home(tmp_path: Path, database: Callable[..., str], mortals: Mortals) -> Home:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "sample.json").write_text("{}")
     return Home(tmp_path / "home", database(), mortals)
@@ -162,7 +162,7 @@ def arrange(rng: random.Random, sent: Sequence[Sending]) -> list[list[Sending]]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_order_and_nights_of_arrival_decide_nothing(
-    seed: int, tmp_path: Path, database: Callable[[], str], mortals: Mortals
+    seed: int, tmp_path: Path, database: Callable[..., str], mortals: Mortals
 ) -> None:
     rng = random.Random(seed)
     sent = sendings(rng, 6)

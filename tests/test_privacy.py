@@ -318,7 +318,7 @@ class Failed:
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str], mortals: Mortals) -> Failed:
+def failed(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals) -> Failed:
     home, url = tmp_path_factory.mktemp("failed") / "home", database()
     inbox = home / "inbox" / "civilization_office" / "honour"
     inbox.mkdir(parents=True)
