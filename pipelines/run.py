@@ -20,7 +20,7 @@ from pipelines.errors import DeliveryError, QueryFault, StoreError
 from pipelines.model import ACCOUNT, Home
 from pipelines.readers import Decoded, decode, normalise_header
 from pipelines.stages import curate, gate, load, receive, validate
-from pipelines.stages.dedupe import Incoming
+from pipelines.stages.dedupe import Full, Incoming, parquet
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
 from pipelines.stores import postgres
@@ -30,7 +30,7 @@ from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
 from schemas.model import Catalog
 from schemas.row_rules import Policy
-from schemas.tables import warehouse
+from schemas.tables import record_schema, statement_schema, subjects, warehouse
 
 ORDER = ("receive", "check", "integrate", "load", "receipts")
 Progress = Callable[[str], None]
@@ -63,7 +63,7 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
     catalog = catalogue.load()
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger:
-        ledger.prepare([warehouse(catalog.items.values())])
+        ledger.prepare([warehouse(catalog.items.values())], subjects(catalog.items.values()))
         try:
             lake = Lake(url, place.root / "curated")
         except OSError as e:
@@ -124,6 +124,8 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     night.ledger.update(
         delivery_id, state=state, message_code=code, message_zh=zh, message_en=en,
         revision=night.catalog.revision, read=decoded.read, **account,
+        # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
+        is_complete=decoded.read == result.accepted,
     )  # fmt: skip
     _receipt(night, delivery_id, "checked")
     return state
@@ -151,6 +153,7 @@ def integrate_item(night: Night, code: str) -> str:
             period=r["period"].isoformat(),
             sequence=r["sequence"],
             accepted=str(night.home.accepted(r["delivery_id"])),
+            is_full=r["mode"] == "full" and r["is_complete"],
         )
         for r in rows
     ]
@@ -159,7 +162,15 @@ def integrate_item(night: Night, code: str) -> str:
     item = night.catalog.items[code]
     release = night.ledger.current_release()
     base = night.ledger.snapshots(release["release_id"] if release else None).get(code, (None, None))
-    candidate = curate.curate(night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of)
+    fulls = [
+        Full(r["department"], r["period"].isoformat(), r["sequence"])
+        for r in night.ledger.deliveries("released", item=code)
+        if r["mode"] == "full" and r["is_complete"]
+    ]
+    candidate = curate.curate(
+        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of, fulls
+    )
+    load.stage(night.home, night.ledger, item, candidate, night.keys)
     verdict, detail = gate.gate(candidate, item, night.as_of.isoformat())
     night.ledger.gate(candidate.candidate, code, verdict, detail)
     return verdict
@@ -173,8 +184,7 @@ def publish_release(night: Night) -> str | None:
         if candidate and night.ledger.gate_verdict(candidate.candidate) == "passed":
             passed.append(candidate)
     return load.load(
-        night.home, night.ledger, night.lake, night.catalog.items, passed, night.keys,
-        night.catalog.revision, night.as_of,
+        night.home, night.ledger, night.lake, night.catalog.items, passed, night.catalog.revision, night.as_of,
     )  # fmt: skip
 
 
@@ -285,17 +295,21 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
             raise StoreError(f"release: none{f' as of {as_of}' if as_of else ''} yet. Run 'qiongxin nightly' first.")
         lake = Lake(url, place.root / "curated")
         engine.execute("CREATE SCHEMA records; CREATE SCHEMA history")
+        snapshots = ledger.snapshots(release["release_id"])
         allowed: list[str] = []
-        for item, pair in ledger.snapshots(release["release_id"]).items():
-            for space, snapshot in zip(("records", "history"), pair, strict=True):
-                files = lake.files(space, item, snapshot)
+        for item in catalogue.load().items.values():
+            pair = snapshots.get(item.code, (None, None))
+            shapes = (record_schema(item), statement_schema(item))
+            for space, snapshot, shape in zip(("records", "history"), pair, shapes, strict=True):
+                files = lake.files(space, item.code, snapshot)
+                allowed += files
                 if files:
-                    allowed += files
-                    listed = ", ".join("'" + f.replace("'", "''") + "'" for f in files)
-                    engine.execute(
-                        f"CREATE VIEW {space}.{item} AS SELECT * EXCLUDE (bucket)"
-                        f" FROM read_parquet([{listed}], hive_partitioning=false)"
-                    )
+                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT * FROM {parquet(files)}")
+                else:  # nothing released yet, or all of it withdrawn: the table is there, and empty
+                    engine.register("nothing", shape.empty_table())
+                    engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")
+                    engine.unregister("nothing")
+        engine.execute(f"CREATE VIEW subjects AS {subjects(catalogue.load().items.values())}")
         names = ", ".join("'" + f.replace("'", "''") + "'" for f in allowed)
         engine.execute(f"SET allowed_paths=[{names}]; SET enable_external_access=false; SET lock_configuration=true")
         try:

@@ -20,6 +20,14 @@ class CatalogError(Exception):
     exit_code = 2
 
 
+class Fault(ValueError):
+    """A fault of a declaration that concerns more than one of its keys; `key` is the one to look at."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,17 +71,22 @@ class FieldSpec(Model):
 
     @model_validator(mode="after")
     def agree(self) -> FieldSpec:
-        if (self.type == "code") != (self.code_set is not None):
-            raise ValueError("a field of type 'code' names its code_set, and only such a field does")
+        if self.type == "code" and self.code_set is None:
+            raise Fault("code_set", "a field of type 'code' needs a code set. Name a file of catalog/codes.")
+        if self.type != "code" and self.code_set is not None:
+            raise Fault("code_set", f"a field of type '{self.type}' has no code set. Remove it, or say type = 'code'.")
         if self.type == "decimal" and self.scale is None:
-            raise ValueError("a decimal field states its scale (digits after the point)")
+            raise Fault("scale", "a decimal field states its digits after the point. Add scale.")
         if self.role in ("credit_number", "name") and self.sensitivity != "identifying":
-            raise ValueError("a number or name is sensitivity = 'identifying'")
+            raise Fault("sensitivity", "a number or name identifies a person. Say sensitivity = 'identifying'.")
         return self
 
 
 class Item(Model):
-    """One kind of information: what a department delivers and what a record of it is."""
+    """One kind of information: what a department delivers and what a record of it is.
+
+    `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
+    """
 
     code: Name
     name_zh: str
@@ -88,6 +101,7 @@ class Item(Model):
     update_cycle: Literal["realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular"]
     retention_years: int = Field(gt=0)
     retention_source: str
+    to_confirm: tuple[str, ...] = ()
     subject_types: tuple[Literal["natural_person", "sole_trader", "organisation"], ...]
     business_key: tuple[Name, ...] = Field(min_length=1)
     event_date: Name | None = None
@@ -101,19 +115,22 @@ class Item(Model):
     @model_validator(mode="after")
     def refer(self) -> Item:
         names = [f.name for f in self.fields]
-        if len(names) != len(set(names)):
-            raise ValueError("two fields share a name")
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise Fault(f"fields.{min(twice)}", "two fields share this name. Rename one of them.")
         for key in ("event_date", "source_time"):
             if getattr(self, key) is not None and getattr(self, key) not in names:
-                raise ValueError(f"{key} names no field of the item")
+                raise Fault(key, f"'{getattr(self, key)}' is no field of the item. Add the field or correct the name.")
         for name in self.business_key:
             if name not in names:
-                raise ValueError(f"business_key: '{name}' is no field of the item")
+                raise Fault("business_key", f"'{name}' is no field of the item. Add the field or correct the name.")
             if self.field(name).sensitivity == "identifying":
-                raise ValueError(f"business_key: '{name}' is identifying; the subject is part of every key already")
+                raise Fault(
+                    "business_key",
+                    f"'{name}' is identifying. Leave it out: the subject is part of every key already.",
+                )
         for role in ("credit_number", "certificate_type", "name"):
-            if sum(f.role == role for f in self.fields) != 1:
-                raise ValueError(f"exactly one field has role = '{role}'")
+            if (count := sum(f.role == role for f in self.fields)) != 1:
+                raise Fault("fields", f"{count} fields have role = '{role}'. Give it to exactly one.")
         return self
 
     def field(self, name: str) -> FieldSpec:
@@ -132,8 +149,15 @@ class Item(Model):
         return tuple(f for f in self.fields if f.sensitivity == "identifying")
 
 
+class Predecessor(Model):
+    """A unit whose duties went over, and the last day it carried them."""
+
+    name: str
+    until: date
+
+
 class Department(Model):
-    """A unit that delivers. Counties are departments of kind `county`."""
+    """A unit that delivers. Counties are departments of kind `county`; `aliases` are its names in plans and files."""
 
     code: Name
     name_zh: str
@@ -142,9 +166,11 @@ class Department(Model):
     region_code: str
     valid_from: date
     valid_to: date | None = None
-    predecessors: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    predecessors: tuple[Predecessor, ...] = ()
     successor: Name | None = None
     contact: str
+    to_confirm: tuple[str, ...] = ()
     items: tuple[Name, ...]
 
 
@@ -154,6 +180,22 @@ class Code(Model):
     valid_from: date | None = None
     valid_to: date | None = None
     source: str
+
+
+class Variant(Model):
+    """What departments write for a code."""
+
+    value: str
+    code: str
+    source: str
+
+
+class HeaderRow(Model):
+    """A department's own header for a field; department `*` is everybody."""
+
+    department: str
+    header: str
+    field: Name
 
 
 class CodeSet(Model):
@@ -184,4 +226,5 @@ class Catalog(Model):
     code_sets: dict[str, CodeSet]
     findings: dict[str, FindingCode]
     policy: dict[str, dict[str, Any]]
+    headers: dict[str, tuple[HeaderRow, ...]] = {}
     revision: str

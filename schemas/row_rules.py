@@ -43,9 +43,12 @@ class Policy:
 
 
 def code_values(code_set: CodeSet) -> dict[str, str]:
-    """Everything a cell may say -> code: the codes, what departments write, and the labels in force."""
+    """Everything a cell may say -> code: the codes, what departments write, and the labels.
+
+    A label that several codes bore means the one in force, or else the one that was in force last (定安县 is 469021).
+    """
     known = {c.code: c.code for c in code_set.codes} | dict(code_set.variants)
-    for code in sorted(code_set.codes, key=lambda c: c.valid_to is not None):
+    for code in sorted(code_set.codes, key=lambda c: c.valid_to or date.max, reverse=True):
         known.setdefault(code.label, code.code)
     return known
 
@@ -54,7 +57,7 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
     """All checks of an item in the order of its fields; the tag is severity letter (L = refused) + position."""
     found: list[tuple[str, str, str, exp.Expr]] = []
     for field in item.fields:
-        text, value = exp.column(f"t_{field.name}"), exp.column(field.name)
+        value = exp.column(field.name)
         if field.role == "credit_number":
             found += [_credit(field.name, code, "cn_error", catalog) for code in CREDIT_ERRORS]
             found += [_credit(field.name, code, "cn_repair", catalog) for code in CREDIT_REPAIRS]
@@ -68,7 +71,7 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
         if field.length is not None and field.type == "text":
             found.append((field.name, "V005", "error", _sql(f"LENGTH(t_{field.name}) > {field.length}")))
         if field.role == "name" or field.is_free_text:
-            lost = exp.RegexpLike(this=text, expression=exp.Literal.string("\ufffd|锟斤拷"))
+            lost = _sql(f"strpos(t_{field.name}, '\ufffd') > 0 OR strpos(t_{field.name}, '锟斤拷') > 0")
             found.append((field.name, "F015", "hold", lost))
         for rule in field.rules:
             kind = FIELD_KINDS[rule.kind]
@@ -83,18 +86,25 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
     ]
 
 
+def texts(item: Item, present: set[str]) -> list[exp.Expr]:
+    """t_<field>: the trimmed text of every field; NULL for a field that the file does not have (not in `present`)."""
+    absent = exp.cast(exp.null(), "VARCHAR")
+    return [
+        exp.alias_(types.trimmed(exp.column(f.name)) if f.name in present else absent.copy(), f"t_{f.name}")
+        for f in item.fields
+    ]
+
+
 def select(item: Item, present: set[str], listed: list[Check], as_of: date, source: str = "staged") -> exp.Expr:
-    """The SELECT over `source`: line, sheet, t_<field> (trimmed text), <field> (typed), cn*, `failed`, `verdict`.
+    """The SELECT over `source`: place, line, sheet, t_<field> (trimmed), <field> (typed), cn*, `failed`, `verdict`.
 
     `present` are the fields the file has; others read as absent. `failed` is a comma-separated list of tags;
     `verdict` is refused, rejected, held or accepted. Code tables are `codes_<set>(value, code)`.
     """
-    texts: list[exp.Expr] = [exp.column("line"), exp.column("sheet")]
-    texts.append(exp.alias_(exp.cast(exp.Literal.string(as_of.isoformat()), "DATE"), "as_of"))
-    for f in item.fields:
-        read = types.trimmed(exp.column(f.name)) if f.name in present else exp.cast(exp.null(), "VARCHAR")
-        texts.append(exp.alias_(read, f"t_{f.name}"))
-    query = exp.select(exp.Star()).from_("flagged").with_("texts", as_=exp.select(*texts).from_(source))
+    read = [exp.column(c) for c in ("place", "line", "sheet")]
+    day = exp.alias_(exp.cast(exp.Literal.string(as_of.isoformat()), "DATE"), "as_of")
+    said = exp.select(*read, day, *texts(item, present)).from_(source)
+    query = exp.select(exp.Star()).from_("flagged").with_("texts", as_=said)
 
     coded = exp.select(exp.column(exp.Star(), table="texts")).from_("texts")
     for f in item.fields:
@@ -120,8 +130,11 @@ def select(item: Item, present: set[str], listed: list[Check], as_of: date, sour
         "codes_region AS regions", on="regions.value = cn_region", join_type="left"
     )
     query = query.with_("located", as_=known_region)
+    # Most rows pass: they pay for one OR, not for a text of all tags.
     tags = [exp.Case().when(c.violated.copy(), exp.Literal.string(c.tag)) for c in listed]
-    failed = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(","), *tags])
+    named = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(","), *tags])
+    any_failed = exp.or_(*(c.violated.copy() for c in listed))
+    failed = exp.Case().when(any_failed, named).else_(exp.Literal.string(""))
     query = query.with_("tagged", as_=exp.select(exp.Star(), exp.alias_(failed, "failed")).from_("located"))
     verdict = _sql(
         "CASE WHEN failed = '' THEN 'accepted' WHEN STRPOS(failed, 'L') > 0 THEN 'refused'"

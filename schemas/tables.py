@@ -26,7 +26,6 @@ def record_schema(item: Item) -> pa.Schema:
             ("sequence", pa.int32()),
             ("source_time", pa.timestamp("us")),
             *((f.name, arrow_type(f)) for f in item.curated_fields),
-            ("bucket", pa.int32()),
         ]
     )
 
@@ -48,28 +47,53 @@ def arrow_type(field: FieldSpec) -> pa.DataType:
 
 
 def warehouse(items: Iterable[Item]) -> sa.MetaData:
-    """One table per item in the schema `records`, keyed by the 16-byte record key."""
+    """Per item one table in the schema `records`, keyed by the 16-byte record key, and, where the item asks for it,
+    one of its statements in `history`."""
     metadata = sa.MetaData()
     for item in items:
         sa.Table(
             item.code,
             metadata,
             sa.Column("record_key", sa.LargeBinary, primary_key=True),
-            sa.Column("subject_id", sa.LargeBinary, nullable=False, index=True),
-            sa.Column("content_hash", sa.LargeBinary, nullable=False),
-            sa.Column("department", sa.Text, nullable=False),
-            sa.Column("delivery_id", sa.Text, nullable=False),
-            sa.Column("line", sa.BigInteger, nullable=False),
-            sa.Column("sheet", sa.Text),
-            sa.Column("period", sa.Date, nullable=False),
-            sa.Column("sequence", sa.Integer, nullable=False),
-            sa.Column("source_time", sa.DateTime),
-            *(sa.Column(f.name, _warehouse_type(f), comment=f.label_zh) for f in item.curated_fields),
-            sa.Column("bucket", sa.Integer, nullable=False),
+            *_columns(item),
             schema="records",
             comment=item.name_zh,
         )
+        if item.history_in_warehouse:
+            sa.Table(
+                item.code,
+                metadata,
+                sa.Column("record_key", sa.LargeBinary, nullable=False, index=True),
+                *_columns(item),
+                sa.Column("action", sa.Text, nullable=False),
+                schema="history",
+                comment=item.name_zh,
+            )
     return metadata
+
+
+def subjects(items: Iterable[Item]) -> str:
+    """SQL of the view `subjects` (subject_id, items, records): whom the release speaks of, and how often."""
+    each = [f"SELECT subject_id, COUNT(*) AS n FROM records.{i.code} GROUP BY subject_id" for i in items]
+    return (
+        "SELECT subject_id, COUNT(*) AS items, CAST(SUM(n) AS BIGINT) AS records"
+        f" FROM ({' UNION ALL '.join(each)}) AS spoken GROUP BY subject_id"
+    )
+
+
+def _columns(item: Item) -> list[sa.Column[Any]]:
+    return [
+        sa.Column("subject_id", sa.LargeBinary, nullable=False, index=True),
+        sa.Column("content_hash", sa.LargeBinary, nullable=False),
+        sa.Column("department", sa.Text, nullable=False),
+        sa.Column("delivery_id", sa.Text, nullable=False),
+        sa.Column("line", sa.BigInteger, nullable=False),
+        sa.Column("sheet", sa.Text),
+        sa.Column("period", sa.Date, nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
+        sa.Column("source_time", sa.DateTime),
+        *(sa.Column(f.name, _warehouse_type(f), comment=f.label_zh) for f in item.curated_fields),
+    ]
 
 
 def _warehouse_type(field: FieldSpec) -> sa.types.TypeEngine[Any]:

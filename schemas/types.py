@@ -16,9 +16,15 @@ CODES = {"date": "V002", "decimal": "V003", "integer": "V003", "timestamp": "V00
 
 
 def trimmed(column: exp.Expr) -> exp.Expr:
-    """Text without blanks at its ends; an all-blank cell is NULL."""
-    text = exp.Trim(this=column.copy(), expression=exp.Literal.string(BLANKS))
-    return exp.Nullif(this=text, expression=exp.Literal.string(""))
+    """Text without blanks at its ends; an all-blank cell is NULL.
+
+    Trimming a set of characters costs five times what looking at the two ends costs, and few cells need it.
+    """
+    sql = column.sql(dialect="duckdb")
+    begins = [f"{sql} < '!'"] + [f"({sql} >= '{b}' AND {sql} < '{chr(ord(b) + 1)}')" for b in BLANKS if b > "~"]
+    tree = f"""CASE WHEN {" OR ".join(begins)} OR regexp_matches({sql}, '[{BLANKS}]$')
+        THEN nullif(trim({sql}, '{BLANKS}'), '') ELSE {sql} END"""
+    return parse_one(tree, dialect="duckdb")
 
 
 def typed(field: FieldSpec, text: exp.Expr) -> exp.Expr:
@@ -34,16 +40,20 @@ def typed(field: FieldSpec, text: exp.Expr) -> exp.Expr:
                 '/.年月', '----') AS DATE) END"""
         return parse_one(tree, dialect="duckdb")
     if field.type == "timestamp":
-        return parse_one(f"TRY_CAST(translate({sql}, '/T', '- ') AS TIMESTAMP)", dialect="duckdb")
+        plain = f"CASE WHEN strpos({sql}, '/') > 0 THEN replace({sql}, '/', '-') ELSE {sql} END"
+        return parse_one(f"TRY_CAST({plain} AS TIMESTAMP)", dialect="duckdb")
     if field.type == "decimal":
         plain = f"translate({sql}, ',，￥¥元', '')"
-        tree = f"""CASE WHEN regexp_matches({plain}, '^[+-]?[0-9]{{1,14}}([.][0-9]{{0,{field.scale}}}0*)?$')
-            THEN TRY_CAST({plain} AS DECIMAL(18, {field.scale})) END"""
+        exact = f"'^[+-]?[0-9]{{1,14}}([.][0-9]{{0,{field.scale}}}0*)?$'"
+        kind = f"DECIMAL(18, {field.scale})"
+        tree = f"""CASE WHEN regexp_matches({sql}, {exact}) THEN TRY_CAST({sql} AS {kind})
+            WHEN regexp_matches({plain}, {exact}) THEN TRY_CAST({plain} AS {kind}) END"""
         return parse_one(tree, dialect="duckdb")
     if field.type == "integer":
         return parse_one(
-            f"CASE WHEN regexp_matches({sql}, '^[+-]?[0-9]{{1,18}}([.]0+)?$') THEN"
-            f" TRY_CAST(regexp_replace({sql}, '[.]0+$', '') AS BIGINT) END",
+            f"CASE WHEN regexp_matches({sql}, '^[+-]?[0-9]{{1,18}}$') THEN TRY_CAST({sql} AS BIGINT)"
+            f" WHEN regexp_matches({sql}, '^[+-]?[0-9]{{1,18}}[.]0+$') THEN"
+            f" TRY_CAST(substr({sql}, 1, strpos({sql}, '.') - 1) AS BIGINT) END",
             dialect="duckdb",
         )
     if field.type == "boolean":

@@ -12,9 +12,10 @@ from typing import Any, TextIO
 from lxml import etree
 
 from pipelines.errors import DeliveryError
+from pipelines.readers.encoding import CHUNK, normalise
 from pipelines.readers.headers import normalise_header
 from pipelines.readers.staging import Decoded, Fault, StagedWriter
-from pipelines.readers.text import CHUNK, check_layout, normalise
+from pipelines.readers.text import check_layout
 
 ELEMENT = 64 << 20  # characters one element of an array may take
 Cells = dict[str, str | None]

@@ -1,4 +1,9 @@
-"""What every reader writes: `staged/` Parquet with line, sheet and the known columns as text."""
+"""What every reader writes: `staged/` Parquet of the known columns as text, each row with its line and sheet.
+
+Readers that see rows one by one write `line` and `sheet` as columns. A delimited text that the engine parsed in
+parallel has no line in its rows: beside it lie the physical lines that begin no row (header, blank, faulty, inside
+quotes), from which the place of a row in the file tells its line. `open_staged` hides the difference.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from duckdb.func import PythonUDFType
 
 BATCH = 50_000
 
@@ -42,6 +50,40 @@ class Decoded:
 
 def schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([("line", pa.int64()), ("sheet", pa.string()), *((c, pa.string()) for c in columns)])
+
+
+def skipped_path(staged: Path) -> Path:
+    return staged.with_suffix(".skipped.parquet")
+
+
+def write_skipped(staged: Path, lines: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    """The lines of a delimited text that begin no staged row, ascending; written before the rows are published."""
+    path = skipped_path(staged)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    pq.write_table(pa.table({"line": pa.array(lines, pa.int64())}), part)
+    os.replace(part, path)
+
+
+def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path) -> list[str]:
+    """Make the view `staged` (place BIGINT from 0, line, sheet, then the columns returned, as text)."""
+    source = "read_parquet('" + str(staged).replace("'", "''") + "', file_row_number = true)"
+    columns = [c for c in pq.read_schema(staged).names if c not in ("line", "sheet")]
+    listed = ", ".join(f'"{c}"' for c in columns)
+    if skipped_path(staged).exists():
+        lines = pq.read_table(skipped_path(staged))["line"].to_numpy()
+        # Row n lies as many lines further down as lines were skipped before it.
+        before = lines - np.arange(len(lines))
+
+        def line_of(places: pa.ChunkedArray) -> pa.Array:
+            numbers = places.to_numpy() + 1
+            return pa.array(numbers + np.searchsorted(before, numbers, side="right"))
+
+        engine.create_function("line_of", line_of, ["BIGINT"], "BIGINT", type=PythonUDFType.ARROW)
+        where = "line_of(file_row_number) AS line, CAST(NULL AS VARCHAR) AS sheet"
+    else:
+        where = "line, sheet"
+    engine.execute(f"CREATE VIEW staged AS SELECT file_row_number AS place, {where}, {listed} FROM {source}")
+    return columns
 
 
 class StagedWriter:

@@ -1,44 +1,30 @@
-"""Delimited text: one strict encoding for the whole file, exact physical lines, no row lost in silence.
+"""Delimited text: exact physical lines, no row lost in silence.
 
-Two ways over the same text. The fast one lets DuckDB parse and is trusted only where the count of physical lines
-proves that no record spans lines; everything else is read record by record, which is slower and exact.
+Two ways over the same text. The fast one lets DuckDB parse, and is trusted only where the lines that it made rows of
+and the lines that it skipped add up to the lines that were counted without it; everything else is read record by
+record, which is slower and exact.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import os
-import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
-import pyarrow as pa
-from duckdb.func import PythonUDFType
 
 from pipelines.errors import DeliveryError
+from pipelines.readers.encoding import CHUNK, Lines, Text, normalise
 from pipelines.readers.headers import match
-from pipelines.readers.staging import Decoded, Fault, StagedWriter
+from pipelines.readers.staging import Decoded, Fault, StagedWriter, skipped_path, write_skipped
 
-CHUNK = 4 << 20
 DELIMITERS = (",", "\t", ";", "|")
 HEADER_LINES = 20
 SPAN = 200  # physical lines one record may take; a longer run means a quote that never closes
 csv.field_size_limit(16 << 20)
-
-
-@dataclass(frozen=True)
-class Text:
-    """A file as UTF-8: where it lies, what it was, how many physical lines and which of them are blank."""
-
-    path: Path
-    encoding: str
-    lines: int
-    blanks: tuple[int, ...]
 
 
 def read_text(source: Path, target: Path, fields: Mapping[str, str], work: Path) -> Decoded:
@@ -65,131 +51,6 @@ def read_text(source: Path, target: Path, fields: Mapping[str, str], work: Path)
     finally:
         if text.path != source:
             text.path.unlink(missing_ok=True)
-
-
-def normalise(source: Path, work: Path) -> Text:
-    """The file as UTF-8 with line feeds: in place where it is already, else a copy under `work`."""
-    with source.open("rb") as f:
-        start = f.read(4)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return _copy(source, work, ("utf-16",))
-    found = _scan(source)
-    if found is not None:
-        return found
-    # A byte-order mark is a promise: broken UTF-8 behind it is never read as something else.
-    return _copy(source, work, ("utf-8",) if start.startswith(codecs.BOM_UTF8) else ("utf-8", "gb18030"))
-
-
-def _scan(source: Path) -> Text | None:
-    """A pass over bytes that are UTF-8 already; None when they are not, or when lone CRs end the lines."""
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    lines, carriage, line_feeds, bom, first = 0, False, False, False, True
-    blanks: list[int] = []
-    rest = b""
-    with source.open("rb") as f:
-        while chunk := f.read(CHUNK):
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError:
-                return None
-            if b"\0" in chunk:
-                raise _binary()
-            carriage = carriage or b"\r" in chunk
-            line_feeds = line_feeds or b"\n" in chunk
-            block = rest + chunk
-            if first:
-                bom, first = block.startswith(codecs.BOM_UTF8), False
-                block = block[3:] if bom else block
-            # Only whole lines are counted; what follows the last line feed waits for the next chunk.
-            cut = block.rfind(b"\n") + 1
-            blanks += _blanks(block[:cut], lines)
-            lines += block.count(b"\n", 0, cut)
-            rest = block[cut:]
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return None
-    if carriage and not line_feeds:
-        return None
-    if rest:
-        lines += 1
-        blanks += [] if rest.strip(b" \t\r") else [lines]
-    return Text(source, "utf-8-sig" if bom else "utf-8", lines, tuple(blanks))
-
-
-_BLANK = re.compile(rb"\n[ \t\r]*(?=\n)")
-_FIRST = re.compile(rb"[ \t\r]*\n")
-
-
-def _blanks(block: bytes, before: int) -> list[int]:
-    """Numbers of the blank lines of `block`, whose first line is line `before` + 1."""
-    found = [before + 1] if _FIRST.match(block) else []
-    number, counted = before + 1, 0
-    for m in _BLANK.finditer(block):
-        number += block.count(b"\n", counted, m.start() + 1)
-        counted = m.start() + 1
-        found.append(number)
-    return found
-
-
-def _copy(source: Path, work: Path, encodings: Sequence[str]) -> Text:
-    """The whole file in the first strict encoding that holds to its end, written as UTF-8 under `work`."""
-    work.mkdir(parents=True, exist_ok=True)
-    target = work / f"text.{os.getpid()}.{source.name[:16]}.utf8"
-    with source.open("rb") as f:
-        lone_returns = all(b"\n" not in block for block in iter(lambda: f.read(CHUNK), b""))
-    stops = []
-    for encoding in encodings:
-        try:
-            _transcode(source, target, encoding, lone_returns)
-            found = _scan(target)
-            if found is None:
-                raise _binary()
-            return Text(target, encoding, found.lines, found.blanks)
-        except UnicodeError:
-            target.unlink(missing_ok=True)
-            stops.append(f"not {encoding.upper()} {_stop(source, encoding)}")
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
-    raise DeliveryError(
-        "F001",
-        "文件既不是 UTF-8 也不是 GB18030 编码。请另存为 UTF-8 的 CSV 后重新报送。",
-        f"The text is {' and '.join(stops)}. Export it again as UTF-8 CSV.",
-    )
-
-
-def _transcode(source: Path, target: Path, encoding: str, lone_returns: bool) -> None:
-    with (
-        source.open(encoding=encoding, errors="strict", newline="") as f,
-        target.open("w", encoding="utf-8", newline="") as out,
-    ):
-        while block := f.read(CHUNK):
-            if "\0" in block:
-                raise _binary()
-            out.write(block.replace("\r", "\n") if lone_returns else block)
-
-
-def _stop(source: Path, encoding: str) -> str:
-    """Where a strict decoder stops: the line, counted by line feeds, of the first byte it refuses."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    number = 0
-    with source.open("rb") as f:
-        while line := f.readline(CHUNK):
-            number += 1
-            try:
-                decoder.decode(line)
-            except UnicodeError:
-                return f"at line {number}"
-    return f"at line {number}"
-
-
-def _binary() -> DeliveryError:
-    return DeliveryError(
-        "F010",
-        "文件内容不是表格文本。请导出为 CSV 或 xlsx 后重新报送。",
-        "The content is not tabular text. Export it as CSV or xlsx and send it again.",
-    )
 
 
 def _header(path: Path, fields: Mapping[str, str]) -> tuple[str, int, list[str], tuple[str, ...]]:
@@ -239,8 +100,9 @@ def _fast(
     read = f"""read_csv({_literal(text.path)}, delim='{delimiter}', quote='"', escape='"', header=false, skip={at},
         columns={{{given}}}, strict_mode=true, null_padding=false, store_rejects=true, rejects_limit=0,
         auto_detect=false, nullstr='')"""
-    blanks = {b for b in text.blanks if b > at}
-    part, shifted = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("part", "shifted"))
+    if text.before_quotes - {ord(delimiter), ord("\n"), ord('"')}:
+        return None
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": os.environ.get("QIONGXIN_MEMORY_LIMIT", "2GB"),
@@ -250,40 +112,23 @@ def _fast(
     }
     try:
         with duckdb.connect(config=config) as engine:
-            rows = _one(
-                engine,
-                f"COPY (SELECT row_number() OVER () + {at} AS line, CAST(NULL AS VARCHAR) AS sheet, {kept} FROM {read})"
-                f" TO {_literal(part)} (FORMAT parquet, COMPRESSION zstd)",
-            )
+            rows = _one(engine, f"COPY (SELECT {kept} FROM {read}) TO {_literal(part)} (FORMAT parquet)")
             rejects = engine.execute("SELECT DISTINCT line_byte_position, error_type FROM reject_errors").fetchall()
-            if any(kind not in ("TOO MANY COLUMNS", "MISSING COLUMNS") for _, kind in rejects):
-                return None
-            # A line of spaces is a blank line, not a row with too few columns.
-            lost = sorted({*_lines_at(text.path, sorted({int(p) for p, _ in rejects}))} - blanks)
-            skipped = [line - at for line in sorted({*lost, *blanks})]
-            if rows + len(skipped) != text.lines - at:
-                return None
-            if skipped:
-                # Accepted row n lies as many lines further down as lines were skipped before it.
-                before = np.array([line - place for place, line in enumerate(skipped)], dtype=np.int64)
-
-                def line_of(lines: pa.ChunkedArray) -> pa.Array:
-                    numbers = lines.to_numpy()
-                    return pa.array(numbers + np.searchsorted(before, numbers - at, side="right"))
-
-                engine.create_function("line_of", line_of, ["BIGINT"], "BIGINT", type=PythonUDFType.ARROW)
-                _one(
-                    engine,
-                    f"COPY (SELECT line_of(line) AS line, * EXCLUDE (line) FROM read_parquet({_literal(part)}))"
-                    f" TO {_literal(shifted)} (FORMAT parquet, COMPRESSION zstd)",
-                )
-        os.replace(shifted if skipped else part, target)
+        if any(kind not in ("TOO MANY COLUMNS", "MISSING COLUMNS") for _, kind in rejects):
+            return None
+        # A line of spaces is a blank line, not a row with too few columns.
+        blanks = text.blanks[text.blanks > at]
+        lost = np.setdiff1d(_lines_at(text.path, sorted({int(p) for p, _ in rejects})), blanks)
+        skipped = np.unique(np.concatenate([blanks, lost, text.continued[text.continued > at]]))
+        if rows + len(skipped) != text.lines - at:
+            return None
+        write_skipped(target, np.concatenate([np.arange(1, at + 1), skipped]))
+        os.replace(part, target)
     except duckdb.Error:
         return None
     finally:
         part.unlink(missing_ok=True)
-        shifted.unlink(missing_ok=True)
-    return rows, [Fault("F007", line, None, "wrong number of columns") for line in lost], len(blanks)
+    return rows, [Fault("F007", line, None, "wrong number of columns") for line in lost.tolist()], len(blanks)
 
 
 def _literal(path: Path) -> str:
@@ -295,10 +140,10 @@ def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _lines_at(path: Path, positions: list[int]) -> list[int]:
+def _lines_at(path: Path, positions: list[int]) -> Lines:
     """Physical line numbers of 1-based byte positions, in one pass over the file."""
     if not positions:
-        return []
+        return np.zeros(0, np.int64)
     starts = _record_starts(path, positions)
     found: list[int] = []
     line, offset = 1, 0
@@ -314,7 +159,7 @@ def _lines_at(path: Path, positions: list[int]) -> list[int]:
                 wanted = next(waiting, None)
             line += chunk.count(b"\n", start)
             offset += len(chunk)
-    return found
+    return np.array(found, np.int64)
 
 
 def _record_starts(path: Path, positions: list[int]) -> list[int]:
@@ -342,6 +187,7 @@ def _exact(
         text.path.open(encoding="utf-8-sig", newline="\n") as lines,
         StagedWriter(target, [n for n in names if n]) as writer,
     ):
+        skipped_path(target).unlink(missing_ok=True)
         for _ in range(at):
             next(lines, None)
         for line, _, record in _parse(lines, delimiter, at):

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from pipelines.model import ACCOUNT, Home, publish, publish_json
 from pipelines.stages import dedupe
-from pipelines.stages.dedupe import Incoming
+from pipelines.stages.dedupe import Full, Incoming
 from pipelines.stores.engine import connect, quoted
 from pipelines.stores.lake import Lake
+from schemas import fold
 from schemas.model import Item
-from schemas.tables import record_schema
+from schemas.tables import record_schema, statement_schema
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What would be published for one item. Paths are absolute data files of the lake, or relative to the home."""
+    """What would be published for one item. Data files are absolute paths of the lake, others relative to the home.
+
+    `upserts` is the data file ("" for none) of the `upsert_rows` records that are new or changed, `touched` the keys
+    of published records that it replaces or that show no more.
+    """
 
     candidate: str
     item: str
     base_records: int | None
     base_history: int | None
     records_files: list[str]
+    records_removed: list[str]
     history_files: list[str]
-    buckets: list[int]
     upserts: str
+    upsert_rows: int
     touched: str
+    touched_rows: int
+    published_rows: int
     deliveries: list[str]
     accounts: dict[str, dict[str, int]]
     profile: dict[str, Any] = field(default_factory=dict)
@@ -43,71 +55,53 @@ def curate(
     base: tuple[int | None, int | None],
     revision: str,
     as_of: date,
+    fulls: Iterable[Full] = (),
 ) -> Candidate:
-    """Fold the deliveries over the published release and write the candidate. Only touched buckets are rewritten.
+    """Fold the deliveries over the published release and write the candidate.
 
     Reads `accepted/` and the snapshots `base` (records, history); writes data files, `findings/*.verdicts.parquet`
-    and the candidate note. Running it again writes new files; the old ones are orphans that nothing points at.
+    and the candidate note. Only data files that hold a touched record are rewritten; a record is found by its key
+    wherever it lies, so a changed date leaves no second copy. Running it again first sweeps up what a killed run left.
     """
     parts = [item.code, revision, as_of.isoformat(), str(base), *sorted(d.delivery_id for d in incoming)]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
-    history = lake.files("history", item.code, base[1])
-    with connect(home.work) as engine:
-        dedupe.statements(engine, item, sorted(incoming, key=lambda d: d.delivery_id), history)
-        dedupe.fold(engine, item)
-        dedupe.verdicts(engine, lake.files("records", item.code, base[0]))
-        columns = ", ".join(record_schema(item).names)
-        touched = [r[0] for r in engine.execute("SELECT DISTINCT bucket FROM arrived ORDER BY 1").fetchall()]
-        records_files = []
-        for bucket in touched:
-            old = lake.files("records", item.code, base[0], [bucket])
-            kept = (
-                f"SELECT {columns} FROM {dedupe.parquet(old)} WHERE bucket = {bucket}"
-                " AND record_key NOT IN (SELECT record_key FROM arrived) UNION ALL "
-                if old
-                else ""
-            )
-            select = f"{kept}SELECT {columns} FROM current WHERE bucket = {bucket}"
-            if engine.execute(f"SELECT 1 FROM ({select}) LIMIT 1").fetchone():
-                target = lake.new_file("records", item.code, bucket)
-                engine.execute(f"COPY ({select}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd)")
-                records_files.append(str(target))
-        statement_file = lake.new_file("history", item.code)
-        engine.execute(
-            f"COPY (SELECT {columns}, action FROM arrived WHERE copy_of = 1)"
-            f" TO {quoted(statement_file)} (FORMAT parquet, COMPRESSION zstd)"
-        )
-        upserts = home.work / "candidates" / f"{name}.upserts.parquet"
-        keys = home.work / "candidates" / f"{name}.touched.parquet"
-        for path, select in (
-            (upserts, f"SELECT {columns} FROM current"),
-            (keys, "SELECT DISTINCT record_key FROM arrived"),
-        ):
-            _copy(engine, select, path)
-        accounts: dict[str, dict[str, int]] = {d.delivery_id: {} for d in incoming}
-        for delivery, verdict, n in engine.execute(
-            "SELECT delivery_id, verdict, count(*) FROM judged GROUP BY ALL"
-        ).fetchall():
-            accounts[delivery][verdict] = n
-        for d in incoming:
-            select = f"SELECT line, sheet, verdict, code FROM judged WHERE delivery_id = '{d.delivery_id}'"
-            _copy(engine, select, home.verdicts(d.delivery_id))
+    incoming = sorted(incoming, key=lambda d: d.delivery_id)
+    records = lake.files("records", item.code, base[0])
+    with _planned(home, lake, item) as plan, connect(home.work) as engine:
+        dedupe.open_statements(engine, item, incoming, lake.files("history", item.code, base[1]), records, fulls)
+        dedupe.run_fold(engine)
+        columns = record_schema(item).names
+        upserts = plan.file("records")
+        upsert_rows = _copy(engine, fold.current(columns).sql(dialect="duckdb"), upserts)
+        statements = plan.file("history")
+        _copy(engine, fold.new_statements(statement_schema(item).names).sql(dialect="duckdb"), statements)
+        touched = home.work / "candidates" / f"{name}.touched.parquet"
+        published = lake_rows(engine, records)
+        touched_rows = _write(engine, "SELECT record_key FROM published", touched)
+        added, removed = _rewrite(engine, plan, records, columns) if touched_rows else ([], [])
+        accounts = _verdicts(engine, home, incoming)
+        engine.execute(f"CREATE VIEW current AS SELECT * FROM read_parquet({quoted(upserts)})")
         profile = _profile(engine, item)
-    candidate = Candidate(
-        candidate=name,
-        item=item.code,
-        base_records=base[0],
-        base_history=base[1],
-        records_files=records_files,
-        history_files=[str(statement_file)],
-        buckets=touched,
-        upserts=upserts.relative_to(home.root).as_posix(),
-        touched=keys.relative_to(home.root).as_posix(),
-        deliveries=sorted(accounts),
-        accounts={k: {w: v.get(w, 0) for w in ACCOUNT} for k, v in accounts.items()},
-        profile=profile,
-    )
-    publish_json(home.candidate(item.code), asdict(candidate))
+        if not upsert_rows:
+            upserts.unlink()
+        candidate = Candidate(
+            candidate=name,
+            item=item.code,
+            base_records=base[0],
+            base_history=base[1],
+            records_files=[*added, *([str(upserts)] if upsert_rows else [])],
+            records_removed=removed,
+            history_files=[str(statements)],
+            upserts=str(upserts) if upsert_rows else "",
+            upsert_rows=upsert_rows,
+            touched=touched.relative_to(home.root).as_posix(),
+            touched_rows=touched_rows,
+            published_rows=published,
+            deliveries=[d.delivery_id for d in incoming],
+            accounts=accounts,
+            profile=profile,
+        )
+        publish_json(home.candidate(item.code), asdict(candidate))
     return candidate
 
 
@@ -116,11 +110,91 @@ def read_candidate(home: Home, item: str) -> Candidate | None:
     return Candidate(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-def _copy(engine: Any, select: str, target: Any) -> None:
-    publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} (FORMAT parquet)"))
+class _planned:
+    """The data files a candidate is going to have, noted before they are written, so that the next run of this item
+    can sweep up those that no snapshot ever named. The note goes with the release (`forget`)."""
+
+    def __init__(self, home: Home, lake: Lake, item: Item) -> None:
+        self.lake, self.item, self.note = lake, item.code, plan_note(home, item.code)
+        self.files: list[tuple[str, str]] = []
+
+    def __enter__(self) -> _planned:
+        if self.note.exists():
+            for space, path in json.loads(self.note.read_text(encoding="utf-8")):
+                self.lake.sweep(space, self.item, [path])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def file(self, space: str) -> Path:
+        path = self.lake.new_file(space, self.item)
+        self.files.append((space, str(path)))
+        publish_json(self.note, self.files)
+        return path
 
 
-def _profile(engine: Any, item: Item) -> dict[str, Any]:
+def plan_note(home: Home, item: str) -> Path:
+    return home.work / "candidates" / f"{item}.files.json"
+
+
+def lake_rows(engine: duckdb.DuckDBPyConnection, files: list[str]) -> int:
+    """Rows of data files, from their footers."""
+    return int(_one(engine, f"SELECT count(*) FROM {dedupe.parquet(files)}")) if files else 0
+
+
+def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    row = engine.execute(sql).fetchone()
+    return row[0] if row else 0
+
+
+def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
+    """A data file of the lake; a kill leaves a file that no snapshot names. Returns its rows."""
+    return int(_one(engine, f"COPY ({select}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd)"))
+
+
+def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
+    rows = [0]
+
+    def write(part: Path) -> None:
+        rows[0] = _copy(engine, select, part)
+
+    publish(target, write)
+    return rows[0]
+
+
+def _rewrite(
+    engine: duckdb.DuckDBPyConnection, plan: _planned, records: list[str], columns: list[str]
+) -> tuple[list[str], list[str]]:
+    """(new files, replaced files): the files that hold a touched record, without it."""
+    hit = f"""SELECT DISTINCT filename FROM read_parquet([{", ".join(quoted(Path(f)) for f in records)}],
+        filename = true, hive_partitioning = false) SEMI JOIN published USING (record_key)"""
+    removed = sorted(str(r[0]) for r in engine.execute(hit).fetchall())
+    added = []
+    for old in removed:
+        kept = plan.file("records")
+        select = f"SELECT {', '.join(columns)} FROM {dedupe.parquet([old])} ANTI JOIN published USING (record_key)"
+        if _copy(engine, select, kept):
+            added.append(str(kept))
+        else:
+            kept.unlink()
+    return added, removed
+
+
+def _verdicts(engine: duckdb.DuckDBPyConnection, home: Home, incoming: list[Incoming]) -> dict[str, dict[str, int]]:
+    """Write every delivery's verdicts; returns its account in the words of the fold."""
+    engine.execute(f"CREATE TABLE verdicts AS {fold.verdicts().sql(dialect='duckdb')}")
+    accounts = {d.delivery_id: dict.fromkeys(ACCOUNT, 0) for d in incoming}
+    counted = "SELECT delivery_id, verdict, count(*) FROM verdicts GROUP BY ALL"
+    for delivery, verdict, n in engine.execute(counted).fetchall():
+        accounts[delivery][verdict] = n
+    for d in incoming:
+        select = f"SELECT line, sheet, verdict, code FROM verdicts WHERE delivery_id = '{d.delivery_id}'"
+        _write(engine, select, home.verdicts(d.delivery_id))
+    return accounts
+
+
+def _profile(engine: duckdb.DuckDBPyConnection, item: Item) -> dict[str, Any]:
     """The batch profile: figures only, computed in one pass over the records that would show."""
     figures = ["count(*) AS rows", "count(DISTINCT record_key) AS record_keys", "count(subject_id) AS subjects_present"]
     for f in item.curated_fields:
@@ -130,4 +204,4 @@ def _profile(engine: Any, item: Item) -> dict[str, Any]:
         figures.append(f"CAST(max({item.event_date}) AS VARCHAR) AS event_max")
     row = engine.execute(f"SELECT {', '.join(figures)} FROM current")
     names = [c[0] for c in row.description]
-    return dict(zip(names, row.fetchone(), strict=True))
+    return dict(zip(names, row.fetchone() or (), strict=True))

@@ -1,8 +1,15 @@
-"""`load`: passed candidates become one release: Iceberg commits first, then one PostgreSQL transaction."""
+"""`load`: candidates are staged in the warehouse, and those that passed become one release.
+
+`stage` fills `staging.<item>` and the vault before the gate looks; `load` commits to Iceberg, then switches all
+warehouse tables and the release pointer in one PostgreSQL transaction.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,16 +23,52 @@ from sqlalchemy.dialects.postgresql import insert
 
 from pipelines.errors import StoreError
 from pipelines.model import Home
-from pipelines.stages.curate import Candidate
+from pipelines.stages.curate import Candidate, plan_note
 from pipelines.stores import ledger as book
-from pipelines.stores.engine import connect, quoted
+from pipelines.stores import vault
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas.model import Item
-from schemas.tables import record_schema, statement_schema
+from schemas.tables import record_schema, statement_schema, subjects
 
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
+BATCH = 64_000
+
+
+def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Keys) -> None:
+    """Fill `staging.<item>` with the records the candidate brings, and the vault with who its rows speak of.
+
+    The vault's rows carry their delivery and may be there before the release: nobody finds them but by a delivery or
+    a record key. Both parts run at once, and each is safe to repeat. Raises `StoreError`.
+    """
+    with _database(f"staging of {item.code} failed"), ThreadPoolExecutor(1) as pool:
+        vaulted = pool.submit(_vault, home, ledger.url, item.code, candidate, keys)
+        _stage_records(ledger.url, item.code, candidate)
+        vaulted.result()
+
+
+def _stage_records(url: str, item: str, candidate: Candidate) -> None:
+    with _connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS staging")
+        cursor.execute(f'DROP TABLE IF EXISTS staging."{item}"')
+        becomes_the_table = _is_replaceable(cursor, item)
+        # What is going to be copied once more need not be logged; what becomes the table itself must be.
+        kind = "" if becomes_the_table else "UNLOGGED"
+        cursor.execute(f'CREATE {kind} TABLE staging."{item}" (LIKE records."{item}" INCLUDING COMMENTS)')
+        if candidate.upserts:
+            _ingest(cursor, "staging", item, Path(candidate.upserts))
+        cursor.execute(f'ALTER TABLE staging."{item}" ADD PRIMARY KEY (record_key)')
+        if becomes_the_table:
+            cursor.execute(f'CREATE INDEX ON staging."{item}" (subject_id)')
+        connection.commit()
+
+
+def _vault(home: Home, url: str, item: str, candidate: Candidate, keys: Keys) -> None:
+    with _connect(url) as connection, connection.cursor() as cursor:
+        for delivery_id in candidate.deliveries:
+            vault.enter(cursor, home.work, home.accepted(delivery_id), item, delivery_id, keys)
+        connection.commit()
 
 
 def load(
@@ -34,14 +77,14 @@ def load(
     lake: Lake,
     items: dict[str, Item],
     candidates: list[Candidate],
-    keys: Keys,
     revision: str,
     as_of: date,
 ) -> str | None:
     """Publish the candidates as one release; returns its id, or the current one when there is nothing to publish.
 
-    Reads candidates; writes Iceberg heads, then in one transaction the warehouse tables, the vault, the deliveries'
-    states and the release pointer. A rerun adopts or rolls back whatever a killed run left. Raises `StoreError`.
+    Reads candidates and `staging`; writes Iceberg heads, then in one transaction the warehouse tables, the
+    deliveries' states and the release pointer. A rerun adopts or rolls back whatever a killed run left. Raises
+    `StoreError`.
     """
     previous = ledger.current_release()
     if not candidates:
@@ -51,22 +94,20 @@ def load(
     for c in candidates:
         item = items[c.item]
         records = lake.commit(
-            "records", c.item, record_schema(item), c.base_records, c.candidate, c.records_files, c.buckets
+            "records", c.item, record_schema(item), c.base_records, c.candidate, c.records_files, c.records_removed
         )
         history = lake.commit(
-            "history", c.item, statement_schema(item), c.base_history, c.candidate, c.history_files, None
+            "history", c.item, statement_schema(item), c.base_history, c.candidate, c.history_files, []
         )
         snapshots[c.item] = (records, history)  # type: ignore[assignment]
     text = "\0".join([previous["release_id"] if previous else "", *(c.candidate for c in candidates)])
     release_id = hashlib.sha256(text.encode()).hexdigest()[:16]
-    try:
-        _switch(home, ledger, items, candidates, keys, revision, as_of, release_id, previous, snapshots)
-    except (sa.exc.DBAPIError, adbc.Error) as e:
-        raise StoreError(f"database: load of release {release_id} failed ({type(e).__name__}). Run it again.") from e
+    with _database(f"load of release {release_id} failed"):
+        _switch(home, ledger, items, candidates, revision, as_of, release_id, previous, snapshots)
     for c in candidates:
         home.candidate(c.item).unlink(missing_ok=True)
-        (home.root / c.upserts).unlink(missing_ok=True)
         (home.root / c.touched).unlink(missing_ok=True)
+        plan_note(home, c.item).unlink(missing_ok=True)
     return release_id
 
 
@@ -75,7 +116,6 @@ def _switch(
     ledger: Ledger,
     items: dict[str, Item],
     candidates: list[Candidate],
-    keys: Keys,
     revision: str,
     as_of: date,
     release_id: str,
@@ -83,19 +123,15 @@ def _switch(
     snapshots: dict[str, tuple[int, int]],
 ) -> None:
     """All of it on one connection, in one transaction: readers see the old release or the new one."""
-    url = sa.make_url(ledger.url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with adbc.connect(url) as connection, connection.cursor() as cursor:
+    with _connect(ledger.url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(4602)")
+        cursor.execute("DROP VIEW IF EXISTS subjects")  # it stands on tables that may be replaced
         for c in candidates:
-            columns = ", ".join(f'"{n}"' for n in record_schema(items[c.item]).names)
-            _ingest(cursor, f"touched_{c.item}", home.root / c.touched)
-            _ingest(cursor, f"upserts_{c.item}", home.root / c.upserts)
-            cursor.execute(
-                f'DELETE FROM records."{c.item}" r USING "touched_{c.item}" t WHERE r.record_key = t.record_key'
-            )
-            cursor.execute(f'INSERT INTO records."{c.item}" ({columns}) SELECT {columns} FROM "upserts_{c.item}"')
-            for n, delivery_id in enumerate(c.deliveries):
-                _vault(cursor, home, c.item, delivery_id, keys, f"{c.item}_{n}")
+            _switch_records(cursor, home, items[c.item], c)
+            if items[c.item].history_in_warehouse:
+                for file in c.history_files:
+                    _ingest(cursor, "history", c.item, Path(file))
+            for delivery_id in c.deliveries:
                 figures = {k: v for k, v in c.accounts[delivery_id].items() if k not in ("rejected", "refused", "held")}
                 # Until now all accepted rows counted as held; what the fold did not hold moves to its own word.
                 figures_sql = "".join(f', "{k}" = {int(v)}' for k, v in figures.items())
@@ -121,39 +157,58 @@ def _switch(
         ):
             compiled = row.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
             cursor.execute(str(compiled))
+        cursor.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
+        cursor.execute(f"GRANT SELECT ON subjects TO {book.READER}")
         connection.commit()
 
 
-def _ingest(cursor: Any, table: str, path: Path) -> None:
-    reader = pq.ParquetFile(path)
-    batches = pa.RecordBatchReader.from_batches(reader.schema_arrow, reader.iter_batches(64_000))
-    cursor.adbc_ingest(table, batches, mode="create", temporary=True)
-
-
-def _vault(cursor: Any, home: Home, item: str, delivery_id: str, keys: Keys, name: str) -> None:
-    """Numbers and names of the accepted rows into the vault, and nowhere else."""
-    with connect(home.work) as engine:
-        source = f"read_parquet({quoted(home.accepted(delivery_id))})"
-        people: Any = engine.execute(
-            f"SELECT subject_id, any_value(credit_number) AS number, any_value(number_kind) AS kind FROM {source}"
-            " GROUP BY subject_id"
-        ).to_arrow_table()
-        numbers = keys.encrypt(people["number"].to_pylist(), people["subject_id"].to_pylist())
-        table = pa.table(
-            [people["subject_id"], pa.array(numbers, pa.binary()), people["kind"]],
-            names=["subject_id", "credit_number", "number_kind"],
-        )
-        cursor.adbc_ingest(f"vs_{name}", table, mode="create", temporary=True)
+def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
+    """An empty table is replaced by the staged one; a filled one loses the touched keys and gains the staged rows."""
+    if _is_replaceable(cursor, item.code):
+        cursor.execute(f'DROP TABLE records."{item.code}"')
+        cursor.execute(f'ALTER TABLE staging."{item.code}" SET SCHEMA records')
+        cursor.execute(f"COMMENT ON TABLE records.\"{item.code}\" IS '{item.name_zh}'")
+        cursor.execute(f'GRANT SELECT ON records."{item.code}" TO {book.READER}')
+        return
+    if c.touched_rows:
+        cursor.execute(f'CREATE TEMP TABLE "touched_{item.code}" (record_key bytea) ON COMMIT DROP')
+        reader = pq.ParquetFile(home.root / c.touched)
+        for batch in reader.iter_batches(BATCH):
+            cursor.adbc_ingest(f"touched_{item.code}", batch, mode="append", temporary=True)
+        cursor.execute(f'ANALYZE "touched_{item.code}"')
         cursor.execute(
-            f'INSERT INTO vault.subject (subject_id, credit_number, number_kind) SELECT * FROM "vs_{name}"'
-            " ON CONFLICT DO NOTHING"
+            f'DELETE FROM records."{item.code}" r USING "touched_{item.code}" t WHERE r.record_key = t.record_key'
         )
-        said = engine.execute(
-            f"SELECT '{delivery_id}' AS delivery_id, line, coalesce(sheet, '') AS sheet, '{item}' AS item,"
-            f" record_key, identity FROM {source}"
-        ).to_arrow_reader(64_000)
-        cursor.adbc_ingest(f"vi_{name}", said, mode="create", temporary=True)
-    cursor.execute(
-        "INSERT INTO vault.statement_identity (delivery_id, line, sheet, item, record_key, identity)"
-        f' SELECT delivery_id, line, sheet, item, record_key, identity FROM "vi_{name}" ON CONFLICT DO NOTHING'
-    )
+    columns = ", ".join(f'"{n}"' for n in record_schema(item).names)
+    cursor.execute(f'INSERT INTO records."{item.code}" ({columns}) SELECT {columns} FROM staging."{item.code}"')
+    cursor.execute(f'DROP TABLE staging."{item.code}"')
+
+
+def _is_replaceable(cursor: Any, item: str) -> bool:
+    """Whether the warehouse table is empty and no view of somebody's stands on it but our own."""
+    cursor.execute(f"""SELECT 1 FROM records."{item}" UNION ALL
+        SELECT 1 FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+        WHERE d.refobjid = 'records."{item}"'::regclass AND r.ev_class <> coalesce(to_regclass('public.subjects'), 0)
+        LIMIT 1""")
+    return cursor.fetchone() is None
+
+
+def _ingest(cursor: Any, schema: str, table: str, path: Path) -> None:
+    file = pq.ParquetFile(path)
+    batches = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(BATCH))
+    cursor.adbc_ingest(table, batches, mode="append", db_schema_name=schema)
+
+
+@contextmanager
+def _connect(url: str) -> Iterator[Any]:
+    plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with adbc.connect(plain) as connection:
+        yield connection
+
+
+@contextmanager
+def _database(failed: str) -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.DBAPIError, adbc.Error) as e:
+        raise StoreError(f"database: {failed} ({type(e).__name__}). Run it again.") from e

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
-from pyiceberg.expressions import BooleanExpression, In
-from pyiceberg.table import Table
-from pyiceberg.transforms import IdentityTransform
+from pyiceberg.io.pyarrow import parquet_file_to_data_file
+from pyiceberg.table import Table, TableProperties
 
 MARK = "qiongxin.candidate"
 
 
 class Lake:
-    """`records.<item>` partitioned by bucket, `history.<item>` appended. `url`: SQLAlchemy, of the catalogue."""
+    """`records.<item>` rewritten file by file, `history.<item>` appended. `url`: SQLAlchemy, of the catalogue."""
 
     def __init__(self, url: str, root: Path) -> None:
         self.root = root.resolve()
@@ -28,22 +28,38 @@ class Lake:
             except NamespaceAlreadyExistsError:
                 continue
 
-    def files(self, space: str, item: str, snapshot: int | None, buckets: list[int] | None = None) -> list[str]:
+    def files(self, space: str, item: str, snapshot: int | None) -> list[str]:
         """Paths of the data files of a snapshot; empty when there is none."""
         if snapshot is None:
             return []
         scan = self.catalog.load_table((space, item)).scan(snapshot_id=snapshot)
-        if buckets is not None:
-            scan = scan.filter(_in(buckets))
-        return [task.file.file_path.removeprefix("file://") for task in scan.plan_files()]
+        return sorted(_path(task.file.file_path) for task in scan.plan_files())
 
-    def new_file(self, space: str, item: str, bucket: int | None = None) -> Path:
-        """A path no file has had; under the table, so that orphans can be swept by listing."""
+    def new_file(self, space: str, item: str) -> Path:
+        """A path no file has had."""
         folder = self.root / space / item / "data"
-        if bucket is not None:
-            folder = folder / f"bucket={bucket}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{uuid.uuid4().hex}.parquet"
+
+    def sweep(self, space: str, item: str, files: Iterable[str]) -> int:
+        """Delete those of `files` that no snapshot of the table names: what a killed run left. Returns how many."""
+        left = [Path(f) for f in files if Path(f).exists()]
+        if not left:
+            return 0
+        try:
+            table = self.catalog.load_table((space, item))
+            named = {
+                _path(entry.data_file.file_path)
+                for snapshot in table.snapshots()
+                for manifest in snapshot.manifests(table.io)
+                for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False)
+            }
+        except NoSuchTableError:
+            named = set()
+        orphans = [f for f in left if str(f) not in named]
+        for f in orphans:
+            f.unlink(missing_ok=True)
+        return len(orphans)
 
     def commit(
         self,
@@ -52,13 +68,14 @@ class Lake:
         schema: pa.Schema,
         base: int | None,
         candidate: str,
-        files: list[str],
-        replace: list[int] | None,
+        add: list[str],
+        remove: list[str],
     ) -> int | None:
         """Bring the table from the published snapshot `base` to the candidate; returns its snapshot id.
 
         A head that already carries this candidate is adopted (the run before was killed after its commit); any other
-        head ahead of `base` belongs to a release that never was and is rolled back.
+        head ahead of `base` belongs to a release that never was and is rolled back. Adding and removing files is one
+        snapshot, so there is no state between the two.
         """
         table = self._table(space, item, schema)
         head = table.current_snapshot()
@@ -70,14 +87,23 @@ class Lake:
         elif head is not None and base is not None and head.snapshot_id != base:
             table.manage_snapshots().set_current_snapshot(snapshot_id=base).commit()
             table = table.refresh()
-        if not files and not replace:
+        if not add and not remove:
             return base
-        mark = {MARK: candidate}
+        gone = set(remove)
+        old = [task.file for task in table.scan().plan_files() if _path(task.file.file_path) in gone] if gone else []
         with table.transaction() as change:
-            if replace and base is not None:
-                change.delete(_in(replace), snapshot_properties=mark)
-            if files:
-                change.add_files(files, snapshot_properties=mark, check_duplicate_files=False)
+            made = [parquet_file_to_data_file(table.io, change.table_metadata, path) for path in add]
+            update = change.update_snapshot(snapshot_properties={MARK: candidate})
+            if old:
+                with update.overwrite() as replacing:
+                    for file in old:
+                        replacing.delete_data_file(file)
+                    for file in made:
+                        replacing.append_data_file(file)
+            else:
+                with update.fast_append() as appending:
+                    for file in made:
+                        appending.append_data_file(file)
         after = table.refresh().current_snapshot()
         return after.snapshot_id if after else None
 
@@ -86,11 +112,11 @@ class Lake:
             return self.catalog.load_table((space, item))
         except NoSuchTableError:
             table = self.catalog.create_table((space, item), schema=schema)
-            if space == "records":
-                with table.update_spec() as spec:
-                    spec.add_field("bucket", IdentityTransform(), "bucket")
+            with table.transaction() as change:  # the engine's files carry names, not Iceberg's field ids
+                mapping = table.metadata.schema().name_mapping.model_dump_json()
+                change.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})
             return self.catalog.load_table((space, item))
 
 
-def _in(buckets: list[int]) -> BooleanExpression:
-    return In("bucket", set(buckets))  # type: ignore[call-arg,arg-type]
+def _path(uri: str) -> str:
+    return uri.removeprefix("file://")

@@ -33,6 +33,7 @@ delivery = sa.Table(
     sa.Column("declared_rows", sa.BigInteger),
     sa.Column("received_on", sa.Date, nullable=False),
     sa.Column("state", sa.Text, nullable=False, comment="received, checked, returned, held, released"),
+    sa.Column("is_complete", sa.Boolean, nullable=False, server_default="false", comment="every row was accepted"),
     sa.Column("message_code", sa.Text, nullable=False, server_default=""),
     sa.Column("message_zh", sa.Text, nullable=False, server_default=""),
     sa.Column("message_en", sa.Text, nullable=False, server_default=""),
@@ -101,8 +102,9 @@ class Ledger:
     def close(self) -> None:
         self.engine.dispose()
 
-    def prepare(self, tables: Iterable[sa.MetaData] = ()) -> None:
-        """Create what is missing: schemas, tables, the reader role. Safe to run by several processes at once."""
+    def prepare(self, tables: Iterable[sa.MetaData] = (), subjects: str = "") -> None:
+        """Create what is missing: schemas, tables, the reader role, the view `subjects` (by its SQL). Safe to run by
+        several processes at once. Raises `StoreError`."""
         try:
             with self.engine.begin() as connection:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(4601)"))
@@ -113,6 +115,9 @@ class Ledger:
                 exists = connection.execute(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :r"), {"r": READER})
                 if exists.first() is None:
                     connection.execute(sa.text(f"CREATE ROLE {READER} NOLOGIN"))
+                if subjects:
+                    connection.execute(sa.text(f"CREATE OR REPLACE VIEW subjects AS {subjects}"))
+                    connection.execute(sa.text(f"GRANT SELECT ON subjects TO {READER}"))
                 connection.execute(sa.text(f"GRANT USAGE ON SCHEMA records, history TO {READER}"))
                 connection.execute(sa.text(f"GRANT SELECT ON ALL TABLES IN SCHEMA records, history TO {READER}"))
                 connection.execute(sa.text("REVOKE ALL ON SCHEMA vault FROM PUBLIC"))

@@ -1,4 +1,7 @@
-"""Rule kinds. One module per kind owns its options, its finding code and its SQL tree; this table lists them.
+"""Rule kinds. One module per kind owns its options, finding code, sentence, SQL tree and examples; a table lists them.
+
+`sentence(options)` is what a row must satisfy, in Chinese and English; options that name fields may carry labels.
+`EXAMPLES` are (options, row, whether the rule fails); a field kind reads the column `value`.
 
 A kind's `violated(...)` is an expression that is TRUE where the rule fails and NULL or FALSE otherwise, so an absent
 value never fails any rule but `required`. Expressions keep to the subset that DuckDB and Spark read alike.
@@ -13,6 +16,7 @@ from schemas.kinds import (
     matches,
     not_after_as_of,
     not_before,
+    not_placeholder,
     required_if,
 )
 
@@ -21,6 +25,7 @@ FIELD_KINDS: dict[str, Any] = {
     "document_number": document_number,
     "matches": matches,
     "not_after_as_of": not_after_as_of,
+    "not_placeholder": not_placeholder,
 }
 ITEM_KINDS: dict[str, Any] = {
     "amount_if_code": amount_if_code,

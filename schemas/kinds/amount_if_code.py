@@ -7,14 +7,35 @@ from typing import Any
 
 from sqlglot import exp
 
+from schemas.kinds.matches import pattern_fault
+
 CODE = "X003"
+TYPES = {"field": ("integer", "decimal"), "when": ("text", "code")}
 OPTIONS = ("field", "when", "contains")
 REQUIRED = ("field", "when", "contains")
+EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({"field": "fine", "when": "kind", "contains": "罚款"}, {"fine": 0, "kind": "罚款"}, True),
+    ({"field": "fine", "when": "kind", "contains": "罚款"}, {"fine": None, "kind": "警告；罚款"}, True),
+    ({"field": "fine", "when": "kind", "contains": "罚款"}, {"fine": 500, "kind": "罚款"}, False),
+    ({"field": "fine", "when": "kind", "contains": "罚款"}, {"fine": None, "kind": "警告"}, False),
+]
+
+
+def sentence(options: dict[str, Any]) -> tuple[str, str]:
+    field, when, word = options["field"], options["when"], options["contains"]
+    return f"“{when}”含“{word}”时，“{field}”应当大于零", f'where "{when}" names "{word}", "{field}" is above zero'
 
 
 def violated(options: dict[str, Any]) -> exp.Expr:
     amount = exp.Coalesce(this=exp.column(options["field"]), expressions=[exp.Literal.number(0)])
     return exp.and_(
-        exp.RegexpLike(this=exp.column(options["when"]), expression=exp.Literal.string(options["contains"])),
+        exp.GT(
+            this=exp.StrPosition(this=exp.column(options["when"]), substr=exp.Literal.string(options["contains"])),
+            expression=exp.Literal.number(0),
+        ),
         exp.LTE(this=amount, expression=exp.Literal.number(0)),
     )
+
+
+def fault(options: dict[str, Any]) -> str | None:
+    return pattern_fault(options["contains"])

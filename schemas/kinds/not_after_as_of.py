@@ -1,12 +1,23 @@
 """`not_after_as_of`: a date is not later than the as-of date of the run, which every compiled query carries."""
 
+from datetime import date
 from typing import Any
 
 from sqlglot import exp
 
 CODE = "V008"
+TYPES = ("date", "timestamp")
 OPTIONS = ()
 REQUIRED = ()
+EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({}, {"value": date(2098, 1, 6), "as_of": date(2098, 1, 5)}, True),
+    ({}, {"value": date(2098, 1, 5), "as_of": date(2098, 1, 5)}, False),
+    ({}, {"value": None, "as_of": date(2098, 1, 5)}, False),
+]
+
+
+def sentence(options: dict[str, Any]) -> tuple[str, str]:
+    return "不晚于处理日期", "not later than the date of processing"
 
 
 def violated(column: exp.Expr, options: dict[str, Any]) -> exp.Expr:

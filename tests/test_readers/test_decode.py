@@ -5,14 +5,15 @@ import io
 import json
 from pathlib import Path
 
+import duckdb
 import openpyxl
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import DeliveryError
 from pipelines.readers import Decoded, decode, normalise_header
+from pipelines.readers.staging import open_staged
 
 FIELDS = {normalise_header(k): v for k, v in {"姓名": "name", "证件\n号码": "credit_number", "说明": "note"}.items()}
 
@@ -24,7 +25,10 @@ def run(folder: Path, content: bytes, name: str = "a.csv") -> tuple[Decoded, lis
     target = folder / "staged.parquet"
     decoded = decode(source, target, FIELDS, folder / "work")
     assert decoded.read == decoded.rows + len(decoded.faults)
-    return decoded, pq.read_table(target).to_pylist()
+    with duckdb.connect() as engine:
+        open_staged(engine, target)
+        table = engine.sql("SELECT * EXCLUDE (place) FROM staged ORDER BY place").to_arrow_table()
+    return decoded, table.to_pylist()
 
 
 def lines(rows: list[dict[str, object]]) -> list[int]:

@@ -1,0 +1,1 @@
+"""The commands of `qiongxin`, one module per group; `pipelines.cli` puts them together."""

@@ -1,0 +1,233 @@
+"""The journey's commands: invented deliveries, a night, its states, its findings, questions to its release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.commands import screen
+from pipelines.commands.account import (
+    as_status,
+    has_ledger,
+    named_server,
+    one_delivery,
+    open_ledger,
+    show_account,
+    show_places,
+)
+from pipelines.commands.options import (
+    DEFAULT_HOME,
+    PLAIN,
+    CsvOption,
+    DayOption,
+    HomeOption,
+    JsonOption,
+    as_day,
+    existing,
+)
+from pipelines.errors import UsageFault
+
+if TYPE_CHECKING:
+    from pipelines.stores.ledger import Ledger
+
+FINDING = ("line", "sheet", "field", "code", "severity", "value", "message_zh", "message_en", "fix")
+
+app = typer.Typer(**PLAIN, help="琼信 Qiongxin: personal public credit records, from delivery to release.")
+
+
+@app.command(epilog="Example: qiongxin sample --rows 5000 --seed 1 --date 2026-11-22")
+def sample(
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="Rows over all items.")] = 2000,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed and date write the same files.")] = 1,
+    dirty: Annotated[float, typer.Option(min=0, max=0.5, metavar="SHARE", help="Share of rows with a defect.")] = 0.02,
+    items: Annotated[str, typer.Option(metavar="A,B", help="Only these items; all by default.")] = "",
+    nights: Annotated[int, typer.Option(min=1, metavar="N", help="Spread the rows over so many periods.")] = 1,
+    day: Annotated[
+        date | None, typer.Option("--date", parser=as_day, metavar="DATE", help="As-of date; today by default.")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Write invented deliveries into the inboxes.
+
+    truth.json in the home lists every planted defect by file and line.
+    """
+    from pipelines import sampling
+    from schemas.load import load
+
+    chosen = [i.strip() for i in items.split(",") if i.strip()]
+    known = load().items
+    if unknown := [i for i in chosen if i not in known]:
+        raise UsageFault(f"--items {unknown[0]}: no such item. Known: {', '.join(known)}.")
+    if (home / "raw").is_dir() and not (home / "sample.json").exists():
+        raise UsageFault(f"{home}: this home holds real deliveries. Name another with --home for invented ones.")
+    as_of, done = day or date.today(), 0
+    with screen.progress(as_json) as tell:
+
+        def wrote(count: int) -> None:
+            nonlocal done
+            before, done = done, done + count
+            if before * 10 // rows != done * 10 // rows:
+                tell(f"sample {done:,}/{rows:,} rows")
+
+        truth = sampling.generate(
+            home, rows=rows, seed=seed, dirty=dirty, items=chosen or None, nights=nights, as_of=as_of, progress=wrote
+        )
+    if as_json:
+        screen.as_json({"inbox": str(home / "inbox"), "truth": str(truth), "rows": rows, "date": as_of})
+    else:
+        print(f"deliveries: {home}/inbox/<department>/<item>/  planted defects: {truth}")
+        print(f"next: qiongxin nightly --date {as_of}")
+
+
+@app.command(epilog="Example: qiongxin nightly --date 2026-11-22")
+def nightly(
+    day: DayOption,
+    engine: Annotated[str, typer.Option(metavar="ENGINE", help="duckdb is the only one built.")] = "duckdb",
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole journey without Airflow.
+
+    Takes every finished file now in the inboxes and prints the row account. A date is the as-of date, and the period
+    of deliveries that name none.
+    """
+    if engine != "duckdb":
+        raise UsageFault(f"--engine {engine}: only duckdb is built. Leave the option out.")
+    place = existing(home)
+    from pipelines import run
+
+    with named_server(place), screen.progress(as_json) as tell:
+        result = run.nightly(place, day.isoformat(), tell)
+    if as_json:
+        screen.as_json(result)
+        raise typer.Exit(result["exit_code"])
+    with open_ledger(home) as ledger:
+        show_account(ledger.deliveries())
+    for name in result["waiting"]:
+        print(f"waiting: {name} is still being written; the next run takes it")
+    for name in result["strangers"]:
+        print(f"left alone: {name}: no such department and item in the catalogue")
+    show_places(home, day)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command(epilog="Example: qiongxin status")
+def status(
+    delivery: Annotated[str | None, typer.Option(metavar="ID", help="Only this one; its first letters do.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Show deliveries with states and row accounts."""
+    rows: list[dict[str, Any]] = []
+    if has_ledger(home) or delivery:
+        with open_ledger(home) as ledger:
+            rows = [one_delivery(ledger, delivery)] if delivery else ledger.deliveries()
+    if as_json:
+        screen.as_json_list(as_status(row) for row in rows)
+    else:
+        show_account(rows)
+
+
+@app.command(epilog="Example: qiongxin findings --delivery 3681ad5e")
+def findings(
+    delivery: Annotated[str, typer.Option(metavar="ID", help="See 'qiongxin status'; its first letters do.")],
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Show every finding of a delivery: where, what, what to do.
+
+    What concerns the whole file has no line and comes first, then errors, holds, warnings and remarks by line.
+    """
+    from schemas.load import load
+
+    with open_ledger(home) as ledger:
+        row = one_delivery(ledger, delivery)
+    told = _findings(home, row, load().findings)
+    if as_json:
+        screen.as_json_list(told)
+    elif as_csv:
+        screen.as_csv(FINDING, ([r[name] for name in FINDING] for r in told))
+    else:
+        for sentence in _sentences(told):
+            print(sentence)
+
+
+@app.command(epilog='Example: qiongxin query "SELECT department, count(*) n FROM records.honour GROUP BY ALL"')
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over records.<item> and history.<item>.")],
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="RELEASE|DATE", help="An older release; the last by default.")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Ask a published release in SQL; read-only, complete."""
+    with open_ledger(home) as ledger:
+        _require_release(ledger, as_of)
+    from pipelines import run
+
+    names, rows = run.query(home, sql, as_of)
+    if as_json:
+        keys = screen.distinct(names)
+        screen.as_json_list(dict(zip(keys, r, strict=True)) for r in rows)
+    elif as_csv:
+        screen.as_csv(names, rows)
+    else:
+        screen.table(names, rows)
+
+
+def _require_release(ledger: Ledger, as_of: str | None) -> None:
+    import sqlalchemy as sa
+
+    from pipelines.stores.ledger import release
+
+    if ledger.find_release(as_of) is not None:
+        return
+    with ledger.engine.connect() as connection:
+        known = connection.execute(sa.select(release).order_by(release.c.number.desc()).limit(10)).all()
+    if not known:
+        raise UsageFault("release: there is none yet. Run 'qiongxin nightly --date DATE' first.")
+    listed = ", ".join(f"{r.release_id} ({r.as_of})" for r in known)
+    raise UsageFault(f"--as-of {as_of}: no such release. Known, the latest first: {listed}.")
+
+
+def _findings(home: Path, row: dict[str, Any], codes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What was said of the whole file, which has no line, then the findings of its rows."""
+    import pyarrow.parquet as pq
+
+    from pipelines.model import Home
+    from pipelines.stages.receipt import render_findings
+
+    if row["message_code"]:
+        code = codes[row["message_code"]]
+        fix = f"{code.fix_zh} / {code.fix_en}"
+        said = (None, "", "", code.code, code.severity, None, row["message_zh"], row["message_en"], fix)
+        yield dict(zip(FINDING, said, strict=True))
+    path = Home(home.resolve()).findings(row["delivery_id"])
+    if path.exists():
+        yield from render_findings(pq.ParquetFile(path).iter_batches(), codes)
+
+
+def _sentences(told: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """One line to a finding: where, code, severity, what is wrong and what to do."""
+    is_clean = True
+    for finding in told:
+        is_clean = False
+        where = " ".join(part for part in (_where(finding), finding["field"]) if part)
+        cure = finding["fix"].partition(" / ")[0]
+        yield f"{where} {finding['code']} {finding['severity']}: {finding['message_zh']}{cure}"
+    if is_clean:
+        yield "no findings"
+
+
+def _where(finding: dict[str, Any]) -> str:
+    if finding["line"] is None:
+        return "whole file"
+    return f"{finding['sheet']}!{finding['line']}" if finding["sheet"] else f"line {finding['line']}"

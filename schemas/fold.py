@@ -1,0 +1,145 @@
+"""The fold of statements into current records, as trees: one definition for every engine.
+
+The current record is a pure function of all statements about it (design.md 2), so the order of arrival decides
+nothing. Within a department the greatest (source time, period, sequence) wins; between departments declared
+precedence; a withdrawn or absent winner lets the next department show; different contents that tie hold the record.
+
+Relations (rows of `arrived` and `past` are statements; both have the columns of `schemas.tables.statement_schema`):
+`arrived` new statements · `past` stored ones · `fulls` (department, period, sequence, is_new) the greatest complete
+full-mode delivery of each department · `precedence` (department, precedence) · `published` (record_key, content_hash).
+
+Most nights bring mostly records that nobody has spoken of before, stated once. Only the others, the `involved`
+records, need the fold; a record outside `involved` is its one new statement.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp, parse_one
+
+NARROW = "record_key, department, delivery_id, line, sheet, period, sequence, source_time, action, content_hash"
+EARLIER = "({0}.period < {1}.period OR ({0}.period = {1}.period AND {0}.sequence < {1}.sequence))"
+
+
+def _tree(sql: str) -> exp.Expr:
+    return parse_one(sql, dialect="duckdb")
+
+
+def involved() -> dict[str, exp.Expr]:
+    """Parts of `involved`, each a set of record_key: what more than one statement, or a full delivery, speaks of."""
+    return {
+        "repeated": _tree("SELECT record_key FROM arrived GROUP BY record_key HAVING COUNT(*) > 1"),
+        "known": _tree("SELECT DISTINCT record_key FROM (SELECT record_key FROM past) p SEMI JOIN arrived USING (record_key)"),  # noqa: E501
+        # An older statement that arrives after a full delivery which does not repeat it.
+        "overtaken": _tree(f"""SELECT DISTINCT a.record_key FROM arrived a JOIN fulls f ON f.department = a.department
+            WHERE {EARLIER.format("a", "f")}"""),
+        # Absence counts only against statements not later than the full delivery.
+        "absent": _tree(f"""SELECT p.record_key FROM past p JOIN fulls f ON f.department = p.department
+            WHERE f.is_new GROUP BY p.record_key, p.department
+            HAVING MIN(CASE WHEN {EARLIER.format("p", "f")} THEN 1 ELSE 0 END) = 1"""),
+    }
+
+
+def copies() -> exp.Expr:
+    """The new statements of involved records, narrow, with copy_of > 1 for exact repeats within their delivery."""
+    return _tree(f"""SELECT {NARROW}, ROW_NUMBER() OVER (
+            PARTITION BY delivery_id, record_key, content_hash, action, source_time
+            ORDER BY sheet NULLS FIRST, line) AS copy_of
+        FROM (SELECT {NARROW} FROM arrived) a SEMI JOIN involved USING (record_key)""")
+
+
+def stated() -> exp.Expr:
+    """All statements of involved records, narrow; is_new tells the new ones. Reads `copies`."""
+    return _tree(f"""SELECT {NARROW}, FALSE AS is_new
+        FROM (SELECT {NARROW} FROM past) p SEMI JOIN involved USING (record_key)
+        UNION ALL SELECT {NARROW}, TRUE AS is_new FROM copies WHERE copy_of = 1""")
+
+
+def tops() -> exp.Expr:
+    """Per record and department its greatest statements; contents > 1 where they differ, is_absent where the
+    department's greatest full delivery is later than all it ever said of the record. Reads `stated`."""
+    return _tree(f"""SELECT r.*, COALESCE(p.precedence, 1000) AS precedence,
+            CASE WHEN MIN(HEX(r.content_hash) || r.action) OVER (PARTITION BY r.record_key, r.department)
+                = MAX(HEX(r.content_hash) || r.action) OVER (PARTITION BY r.record_key, r.department)
+                THEN 1 ELSE 2 END AS contents
+        FROM (SELECT s.*, RANK() OVER (PARTITION BY s.record_key, s.department
+                    ORDER BY s.source_time DESC NULLS LAST, s.period DESC, s.sequence DESC) AS place,
+                MIN(CASE WHEN f.department IS NULL THEN 0 WHEN {EARLIER.format("s", "f")} THEN 1 ELSE 0 END)
+                    OVER (PARTITION BY s.record_key, s.department) AS is_absent
+            FROM stated s LEFT JOIN fulls f ON f.department = s.department) r
+        LEFT JOIN precedence p ON p.department = r.department WHERE r.place = 1""")
+
+
+def ranked() -> exp.Expr:
+    """The statements that could show, best first (place_overall = 1). Reads `tops`."""
+    return _tree("""SELECT *, ROW_NUMBER() OVER (PARTITION BY record_key ORDER BY precedence, period DESC,
+            sequence DESC, delivery_id, sheet NULLS FIRST, line) AS place_overall
+        FROM tops WHERE is_absent = 0 AND (action <> 'withdraw' OR contents > 1)""")
+
+
+def winners() -> exp.Expr:
+    """The one statement that each shown, involved record shows. Reads `ranked`."""
+    return _tree(f"SELECT {NARROW}, is_new FROM ranked WHERE place_overall = 1 AND contents = 1")
+
+
+def conflicts() -> exp.Expr:
+    """(record_key, department) of held records: the best department contradicts itself. Reads `ranked`."""
+    return _tree("SELECT record_key, department FROM ranked WHERE place_overall = 1 AND contents > 1")
+
+
+def judged() -> exp.Expr:
+    """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003) of the new statements of
+    involved records. Reads `copies`, `winners`, `conflicts`, `stated`, `tops`, `published`."""
+    return _tree("""SELECT a.delivery_id, a.line, a.sheet,
+            CASE WHEN a.copy_of > 1 THEN 'duplicate'
+                WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'held'
+                WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'held'
+                WHEN a.action = 'withdraw' AND t.line IS NOT NULL THEN 'withdrawn'
+                WHEN a.action = 'withdraw' THEN 'superseded'
+                WHEN w.content_hash IS DISTINCT FROM a.content_hash THEN 'superseded'
+                WHEN b.content_hash = a.content_hash THEN 'unchanged'
+                WHEN w.delivery_id <> a.delivery_id OR w.line <> a.line
+                    OR w.sheet IS DISTINCT FROM a.sheet THEN 'duplicate'
+                WHEN b.record_key IS NOT NULL THEN 'changed' ELSE 'new' END AS verdict,
+            CASE WHEN a.copy_of > 1 THEN 'D001'
+                WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D002'
+                WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'D003' END AS code
+        FROM copies a
+        LEFT JOIN winners w ON w.record_key = a.record_key
+        LEFT JOIN published b ON b.record_key = a.record_key
+        LEFT JOIN conflicts c ON c.record_key = a.record_key AND c.department = a.department
+        LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action <> 'withdraw') x
+            ON x.record_key = a.record_key AND x.department = a.department
+        LEFT JOIN (SELECT record_key, delivery_id, line, sheet FROM tops) t
+            ON t.record_key = a.record_key AND t.delivery_id = a.delivery_id AND t.line = a.line
+            AND t.sheet IS NOT DISTINCT FROM a.sheet""")
+
+
+def current(columns: list[str]) -> exp.Expr:
+    """The records that the new statements bring or change: `columns` of statements, one row a record."""
+    listed = ", ".join(columns)
+    same = "w.delivery_id = s.delivery_id AND w.line = s.line AND w.sheet IS NOT DISTINCT FROM s.sheet"
+    return _tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action <> 'withdraw'
+        UNION ALL SELECT {listed} FROM arrived s SEMI JOIN (SELECT * FROM winners WHERE is_new) w
+            ON w.record_key = s.record_key AND {same}
+        UNION ALL SELECT {listed} FROM past s SEMI JOIN (SELECT * FROM winners WHERE NOT is_new) w
+            ON w.record_key = s.record_key AND {same}""")
+
+
+def new_statements(columns: list[str]) -> exp.Expr:
+    """What history gains: every new statement but exact repeats within one delivery."""
+    return _tree(f"""SELECT {", ".join(columns)} FROM arrived s
+        ANTI JOIN (SELECT * FROM copies WHERE copy_of > 1) c
+            ON c.delivery_id = s.delivery_id AND c.line = s.line AND c.sheet IS NOT DISTINCT FROM s.sheet""")
+
+
+def verdicts() -> exp.Expr:
+    """delivery_id, line, sheet, verdict, code of every new statement. Reads `arrived`, `judged`."""
+    return _tree("""SELECT s.delivery_id, s.line, s.sheet,
+            COALESCE(j.verdict, CASE WHEN s.action = 'withdraw' THEN 'held' ELSE 'new' END) AS verdict,
+            CASE WHEN j.verdict IS NULL AND s.action = 'withdraw' THEN 'D003' ELSE j.code END AS code
+        FROM (SELECT delivery_id, line, sheet, action FROM arrived) s LEFT JOIN judged j
+            ON j.delivery_id = s.delivery_id AND j.line = s.line AND j.sheet IS NOT DISTINCT FROM s.sheet""")
+
+
+STEPS = (("copies", copies), ("stated", stated), ("tops", tops), ("ranked", ranked), ("winners", winners),
+         ("conflicts", conflicts), ("judged", judged))  # fmt: skip

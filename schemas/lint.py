@@ -1,0 +1,127 @@
+"""Cross-checks of a loaded catalogue: code sets, departments, policy; items have a module of their own.
+
+Each check raises `CatalogError` at the first fault: *file [key]: what is wrong. What to do.*
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any, NoReturn
+
+from schemas import lint_items
+from schemas.model import Catalog, CatalogError, Code, CodeSet, Department
+
+
+def check(catalog: Catalog) -> None:
+    """Everything that one file alone cannot tell. Raises `CatalogError`."""
+    for code_set in catalog.code_sets.values():
+        _code_set(code_set)
+    _policy(catalog)
+    for item in catalog.items.values():
+        lint_items.check(item, catalog)
+    for department in catalog.departments.values():
+        _department(department, catalog)
+    for name in catalog.headers:
+        if name not in catalog.items:
+            _refuse(f"headers/{name}.csv", "file name", f"no item '{name}'", near(name, catalog.items))
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """The cure for a word that is not known."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean '{close[0]}'?" if close else "Add it or correct the name."
+
+
+def _refuse(file: str, key: str, what: str, cure: str) -> NoReturn:
+    raise CatalogError(f"catalog/{file} [{key}]: {what}. {cure}")
+
+
+def _overlap(a: Code, b: Code) -> bool:
+    return (a.valid_from or date.min) <= (b.valid_to or date.max) and (b.valid_from or date.min) <= (
+        a.valid_to or date.max
+    )
+
+
+def _code_set(code_set: CodeSet) -> None:
+    file = f"codes/{code_set.name}.csv"
+    rows: dict[str, list[Code]] = {}
+    labels: dict[str, str] = {}
+    for code in code_set.codes:
+        if code.valid_from and code.valid_to and code.valid_from > code.valid_to:
+            _refuse(file, code.code, f"valid_to {code.valid_to} is before valid_from", "Correct one of the two dates.")
+        for other in rows.get(code.code, ()):
+            if _overlap(code, other):
+                _refuse(file, code.code, "two rows of this code are valid on one day", "End the older row first.")
+        rows.setdefault(code.code, []).append(code)
+        if code.valid_to is None and labels.setdefault(code.label, code.code) != code.code:
+            what = f"label '{code.label}' is that of {labels[code.label]} as well"
+            _refuse(file, code.code, what, "Tell the labels apart, or end one of the codes.")
+    for value, means in code_set.variants.items():
+        file = f"codes/{code_set.name}.variants.csv"
+        if means not in rows:
+            _refuse(file, value, f"there is no code '{means}'", near(means, rows))
+        if value in rows and value != means:
+            _refuse(file, value, f"it is a code itself and cannot mean {means}", "Remove the variant.")
+        if labels.get(value, means) != means:
+            _refuse(file, value, f"it is the label of {labels[value]} and cannot mean {means}", "Remove the variant.")
+
+
+def _department(department: Department, catalog: Catalog) -> None:
+    file = f"departments/{department.code}.toml"
+    if department.valid_to is not None and department.valid_to < department.valid_from:
+        _refuse(file, "valid_to", "it is before valid_from", "Correct one of the two dates.")
+    if department.successor is not None and department.successor not in catalog.departments:
+        _refuse(
+            file,
+            "successor",
+            f"no department '{department.successor}'",
+            near(department.successor, catalog.departments),
+        )
+    for before in department.predecessors:
+        if before.until > (department.valid_to or date.max):
+            _refuse(file, "predecessors", f"'{before.name}' outlives the department", "Correct its last day.")
+    regions = catalog.code_sets.get("region")
+    if regions and department.region_code not in {c.code for c in regions.codes if c.valid_to is None}:
+        what = f"'{department.region_code}' is no region in force"
+        _refuse(file, "region_code", what, "Use a code of catalog/codes/region.csv.")
+    for code in department.items:
+        if code not in catalog.items:
+            _refuse(file, "items", f"no item '{code}'", near(code, catalog.items))
+        if department.code not in catalog.items[code].providers:
+            what = f"item '{code}' does not name {department.code} as a provider"
+            _refuse(file, "items", what, "Correct one of the two.")
+
+
+def _policy(catalog: Catalog) -> None:
+    seen: dict[str, str] = {}
+    for table, entries in catalog.policy.items():
+        file = f"policy/{table}.toml"
+        for name, dated in entries.items():
+            if name in seen:
+                _refuse(file, name, f"it stands in policy/{seen[name]}.toml as well", "Keep it in one file.")
+            seen[name] = table
+            if not isinstance(dated, list):
+                _refuse(file, name, "a policy is a list of dated entries", f"Write it as [[{name}]].")
+            _dated(file, name, dated)
+
+
+def _dated(file: str, name: str, entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        for key in ("value", "valid_from", "source"):
+            if key not in entry or entry[key] == "":
+                _refuse(file, f"{name}.{key}", "it is missing", "Add it: every limit is dated and has a source.")
+        if unknown := sorted(set(entry) - {"value", "valid_from", "valid_to", "source"}):
+            _refuse(file, f"{name}.{unknown[0]}", "unknown key", "Remove it.")
+        for key in ("valid_from", "valid_to"):
+            if type(entry.get(key, date.max)) is not date:
+                _refuse(file, f"{name}.{key}", f"{entry[key]!r} is no date", "Write it like 2026-01-31, unquoted.")
+    ordered = sorted(entries, key=lambda e: e["valid_from"])
+    for old, new in zip(ordered, ordered[1:], strict=False):
+        due = old["valid_to"] + timedelta(days=1) if "valid_to" in old else None
+        if due is None or due > new["valid_from"]:
+            what = f"two entries are in force on {new['valid_from']}"
+            _refuse(file, name, what, "Give the older one a valid_to before that day.")
+        if due < new["valid_from"]:
+            _refuse(file, name, f"nothing is in force from {due}", f"Let one entry begin on {due}.")

@@ -1,0 +1,221 @@
+"""Checks of one item against the rest of the catalogue: references, fields, privacy, rules, headers."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from typing import Any, NoReturn
+
+from schemas import row_rules
+from schemas.kinds import FIELD_KINDS, ITEM_KINDS
+from schemas.model import Catalog, CatalogError, FieldSpec, Item, Rule
+
+ROLE_SETS = {"certificate_type": "certificate_type", "action": "row_action"}
+MENTIONS = ("field", "other", "when")
+
+
+def check(item: Item, catalog: Catalog) -> None:
+    """Raises `CatalogError` at the first fault of the item."""
+    _references(item, catalog)
+    _key_and_dates(item)
+    for field in item.fields:
+        _field(item, field, catalog)
+        _privacy(item, field, catalog)
+    _headers(item, catalog)
+    for field in item.fields:
+        for rule in field.rules:
+            _rule(item, f"fields.{field.name}.rules", rule, FIELD_KINDS)
+            if allowed := getattr(FIELD_KINDS[rule.kind], "TYPES", ()):
+                _of_type(item, f"fields.{field.name}.rules.{rule.kind}", field, allowed)
+    for rule in item.rules:
+        _rule(item, "rules", rule, ITEM_KINDS)
+        _mentions(item, rule, catalog)
+    _finding_codes(item, catalog)
+
+
+def comparable(header: str) -> str:
+    """A header as the readers compare it: NFKC, upper case, without blanks, stars and brackets."""
+    return re.sub(r"[\s*()\[\]【】〔〕{}]+", "", unicodedata.normalize("NFKC", header)).upper()
+
+
+def _refuse(item: Item, key: str, what: str, cure: str) -> NoReturn:
+    raise CatalogError(f"catalog/items/{item.code}.toml [{key}]: {what}. {cure}")
+
+
+def _references(item: Item, catalog: Catalog) -> None:
+    for name in item.providers:
+        if item.providers.count(name) > 1:
+            _refuse(item, "providers", f"'{name}' stands twice", "Keep it once: the order is the precedence.")
+        if name not in catalog.departments:
+            _refuse(item, "providers", f"no department '{name}'", f"Add catalog/departments/{name}.toml.")
+        if item.code not in catalog.departments[name].items:
+            raise CatalogError(
+                f"catalog/departments/{name}.toml [items]: '{item.code}' is missing, but the item names {name} as a"
+                " provider. Add it."
+            )
+    for key, name, values in (("domain", "domain", (item.domain,)), ("groups", "professional_group", item.groups)):
+        if name in catalog.code_sets:
+            known = {c.code for c in catalog.code_sets[name].codes}
+            for value in values:
+                if value not in known:
+                    _refuse(item, key, f"'{value}' is not in catalog/codes/{name}.csv", "Use a code of that file.")
+
+
+def _key_and_dates(item: Item) -> None:
+    if item.valid_to is not None and item.valid_to < item.valid_from:
+        _refuse(item, "valid_to", "it is before valid_from", "Correct one of the two dates.")
+    for name in item.business_key:
+        if item.business_key.count(name) > 1:
+            _refuse(item, "business_key", f"'{name}' stands twice", "Keep it once.")
+        if not item.field(name).required:
+            _refuse(item, "business_key", f"'{name}' may be empty", "Make it required or choose another key.")
+        if item.field(name).is_free_text:
+            _refuse(item, "business_key", f"'{name}' is free text", "Choose a field that is written in one way.")
+    if item.event_date is not None:
+        event = item.field(item.event_date)
+        if event.type != "date":
+            _refuse(item, "event_date", f"'{event.name}' is of type '{event.type}'", "Name a date.")
+        if not event.required:
+            what = f"'{event.name}' may be empty, and then nobody's age could be told"
+            _refuse(item, "event_date", what, "Make it required or choose another date.")
+    if item.source_time is not None and item.field(item.source_time).type != "timestamp":
+        _refuse(item, "source_time", f"'{item.source_time}' is no timestamp", "Name a field of type 'timestamp'.")
+
+
+def _field(item: Item, field: FieldSpec, catalog: Catalog) -> None:
+    key = f"fields.{field.name}"
+    if field.code_set is not None and field.code_set not in catalog.code_sets:
+        what = f"there is no catalog/codes/{field.code_set}.csv"
+        close = difflib.get_close_matches(field.code_set, list(catalog.code_sets), n=1)
+        _refuse(item, f"{key}.code_set", what, f"Did you mean '{close[0]}'?" if close else "Add the file.")
+    if (expected := ROLE_SETS.get(field.role)) and field.code_set != expected:
+        what = f"role = '{field.role}' is read by the code set '{expected}'"
+        _refuse(item, f"{key}.code_set", what, f"Say code_set = '{expected}'.")
+    if field.role in ("name", "credit_number") and field.type != "text":
+        _refuse(item, f"{key}.type", f"a {field.role} of type '{field.type}'", "Say type = 'text'.")
+    if field.role == "credit_number" and not field.required:
+        _refuse(item, f"{key}.required", "a record without a number has no subject", "Say required = true.")
+    if field.type == "text" and (field.length is None or field.length < 1):
+        _refuse(item, f"{key}.length", "a text states the greatest number of characters", "Add length.")
+    if field.type != "text" and field.length is not None:
+        _refuse(item, f"{key}.length", f"a field of type '{field.type}' has no length", "Remove it.")
+    if field.type == "decimal" and not 0 <= (field.scale or 0) <= 6:
+        _refuse(item, f"{key}.scale", f"{field.scale} digits after the point", "Use 0 to 6.")
+    if field.type != "decimal" and field.scale is not None:
+        _refuse(item, f"{key}.scale", f"a field of type '{field.type}' has no scale", "Remove it.")
+    if field.type in ("integer", "decimal") and field.unit is None:
+        _refuse(item, f"{key}.unit", "a quantity without a unit", "Add unit: CNY, 10k CNY, days, points ...")
+
+
+def _privacy(item: Item, field: FieldSpec, catalog: Catalog) -> None:
+    """What may name a person stays in the vault; what nobody may collect is not declared at all."""
+    key = f"fields.{field.name}"
+    if field.is_free_text:
+        if field.type != "text":
+            _refuse(item, f"{key}.is_free_text", f"a field of type '{field.type}'", "Remove is_free_text.")
+        if field.sensitivity == "identifying":
+            what = "an identifying field stays in the vault, where nothing is redacted"
+            _refuse(item, f"{key}.is_free_text", what, "Remove is_free_text, or lower the sensitivity.")
+        if field.sensitivity == "public":
+            what = "people may be named in free text"
+            _refuse(item, f"{key}.sensitivity", what, "Say 'personal' or 'internal'.")
+    headers = [field.label_zh, *field.aliases]
+    headers += [r.header for r in catalog.headers.get(item.code, ()) if r.field == field.name]
+    for word in _words(catalog, "forbidden_words"):
+        if any(word in h for h in headers):
+            _refuse(item, key, f"'{word}' may not be collected (policy forbidden_words)", "Remove the field.")
+    if field.type in ("text", "date") and field.sensitivity != "identifying":
+        for word in _words(catalog, "identifying_words"):
+            if any(word in h for h in headers):
+                what = f"'{word}' may name a person (policy identifying_words)"
+                _refuse(item, f"{key}.sensitivity", what, "Say sensitivity = 'identifying'.")
+
+
+def _words(catalog: Catalog, name: str) -> list[str]:
+    return [w for table in catalog.policy.values() for entry in table.get(name, ()) for w in entry["value"]]
+
+
+def _headers(item: Item, catalog: Catalog) -> None:
+    """Every header stands for one field, and is declared once; a department's own header may overrule."""
+    known: dict[str, str] = {}
+    for field in item.fields:
+        for text in dict.fromkeys((field.name, field.label_zh)):
+            if known.setdefault(comparable(text), field.name) != field.name:
+                what = f"'{text}' stands for {known[comparable(text)]} already"
+                _refuse(item, f"fields.{field.name}.label_zh", what, "Choose another label.")
+    for field in item.fields:
+        for text in field.aliases:
+            if (owner := known.setdefault(comparable(text), "")) == field.name:
+                _refuse(item, f"fields.{field.name}.aliases", f"'{text}' stands twice", "Keep it once.")
+            elif owner:
+                what = f"'{text}' stands for {owner} already"
+                _refuse(item, f"fields.{field.name}.aliases", what, "Remove it from one of the two.")
+            known[comparable(text)] = field.name
+    file, seen = f"catalog/headers/{item.code}.csv", set()
+    for row in catalog.headers.get(item.code, ()):
+        where = f"{file} [{row.department},{row.header}]"
+        if row.field not in {f.name for f in item.fields}:
+            close = difflib.get_close_matches(row.field, [f.name for f in item.fields], n=1)
+            cure = f"Did you mean '{close[0]}'?" if close else "Name a field of the item."
+            raise CatalogError(f"{where}: '{row.field}' is no field of the item. {cure}")
+        if row.department != "*" and row.department not in item.providers:
+            raise CatalogError(f"{where}: '{row.department}' does not deliver the item. Write * for everybody.")
+        if (row.department, comparable(row.header)) in seen:
+            raise CatalogError(f"{where}: the header stands twice. Keep one row.")
+        seen.add((row.department, comparable(row.header)))
+        if row.department == "*" and comparable(row.header) in known:
+            what = f"the item itself says that it is {known[comparable(row.header)]}"
+            raise CatalogError(f"{where}: {what}. Remove the row, or the alias.")
+
+
+def _rule(item: Item, key: str, rule: Rule, kinds: dict[str, Any]) -> None:
+    if rule.kind not in kinds:
+        close = difflib.get_close_matches(rule.kind, list(kinds), n=1)
+        cure = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(sorted(kinds))}."
+        _refuse(item, key, f"no rule kind '{rule.kind}'", cure)
+    kind, key = kinds[rule.kind], f"{key}.{rule.kind}"
+    if unknown := sorted(set(rule.options) - set(kind.OPTIONS)):
+        close = difflib.get_close_matches(unknown[0], list(kind.OPTIONS), n=1)
+        _refuse(item, key, f"unknown option '{unknown[0]}'", f"Did you mean '{close[0]}'?" if close else "Remove it.")
+    if missing := sorted(set(kind.REQUIRED) - set(rule.options)):
+        _refuse(item, key, f"option '{missing[0]}' is missing", "Add it.")
+    told = kind.fault(rule.options) if hasattr(kind, "fault") else None
+    if told is not None:
+        raise CatalogError(f"catalog/items/{item.code}.toml [{key}]: {told}")
+
+
+def _of_type(item: Item, key: str, field: FieldSpec, allowed: tuple[str, ...]) -> None:
+    if field.type not in allowed:
+        what = f"{field.name} is of type '{field.type}', the rule is for {' or '.join(allowed)}"
+        _refuse(item, key, what, "Remove the rule or correct the type.")
+
+
+def _mentions(item: Item, rule: Rule, catalog: Catalog) -> None:
+    names = [f.name for f in item.fields]
+    for option in MENTIONS:
+        if (name := rule.options.get(option)) is None:
+            continue
+        key = f"rules.{rule.kind}.{option}"
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            cure = f"Did you mean '{close[0]}'?" if close else "Name a field of the item."
+            _refuse(item, key, f"'{name}' is no field of the item", cure)
+        if allowed := getattr(ITEM_KINDS[rule.kind], "TYPES", {}).get(option):
+            _of_type(item, key, item.field(name), allowed)
+    when = rule.options.get("when")
+    if when and "equals" in rule.options and (code_set := item.field(when).code_set):
+        equals = rule.options["equals"]
+        if equals not in {c.code for c in catalog.code_sets[code_set].codes}:
+            what = f"'{equals}' is no code of {code_set}, so the rule never applies"
+            _refuse(item, f"rules.{rule.kind}.equals", what, f"Use a code of catalog/codes/{code_set}.csv.")
+
+
+def _finding_codes(item: Item, catalog: Catalog) -> None:
+    """Whatever the compiled item may say has a sentence in catalog/findings.csv."""
+    for found in row_rules.checks(item, catalog, row_rules.Policy(minimum_birth_year=1900, adult_age=18)):
+        if found.code not in catalog.findings:
+            raise CatalogError(
+                f"catalog/findings.csv [{found.code}]: the code is missing, but {item.code}.{found.field} uses it."
+                " Add a row, or use a code that stands there."
+            )

@@ -1,0 +1,88 @@
+"""What an accepted row becomes: its subject, record key, content hash, and fields that may leave the vault.
+
+Trees over the columns of `row_rules.select`. Two functions are the engine's to supply, since the key must not stand in
+SQL: `subject_id_of(number)` and `keyed_hash(text)`, each text -> 16 bytes.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp, parse_one
+
+from schemas.model import FieldSpec, Item
+
+# 18 digits with a date inside: a citizen number wherever it stands. Free text is searched more widely.
+STRICT = "[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])[0-9]{3}[0-9Xx]"
+LOOSE = "[1-9](?:[ \\t-]?[0-9]){13,16}[ \\t-]?[0-9Xx]"
+PHONE = "1[3-9][0-9]{9}"
+# Cheap signs that a text may hold one of them; the searches above are paid for by few rows.
+LONG = "[0-9０-９](?:[ \\t-]?[0-9０-９]){10}"
+
+
+def select(item: Item, source: str = "flagged") -> exp.Select:
+    """place, line, sheet, verdict, notes (tags of passed checks that still say something), subject_id, record_key,
+    content_hash, credit_number, number_kind, identity (JSON), action, source_time, redacted (fields), curated fields.
+    """
+    name = f"t_{item.by_role('name').name}"
+    texts = [f for f in item.curated_fields if f.type == "text"]
+    action = next((f.name for f in item.fields if f.role == "action"), "NULL")
+    said = exp.select(
+        "*",
+        _alias(identity(item), "identity"),
+        _alias("subject_id_of(cn)", "subject_id"),
+        *(_alias(redacted(f, name), f"r_{f.name}") for f in texts),
+    ).from_(source)
+    kept = {f.name: f"r_{f.name}" if f.type == "text" else f.name for f in item.curated_fields}
+    key = ", ".join(f"coalesce({key_text(item.field(k))}, '')" for k in item.business_key)
+    content = ", ".join(
+        f"coalesce(CAST({column} AS VARCHAR), '\\N')" for f, column in kept.items() if f != item.source_time
+    )
+    differs = ", ".join(f"CASE WHEN r_{f.name} <> {f.name} THEN '{f.name}' END" for f in texts)
+    return (
+        exp.select("place", "line", "sheet", "verdict")
+        .select(_alias("failed", "notes"), exp.column("subject_id"))
+        .select(
+            _alias(f"unhex(md5(concat_ws(chr(31), '{item.code}', hex(subject_id), {key})))", "record_key"),
+            _alias(f"keyed_hash(md5(concat_ws(chr(31), identity, {content})))", "content_hash"),
+            _alias("cn", "credit_number"),
+            _alias("cn_kind", "number_kind"),
+            exp.column("identity"),
+            _alias(f"coalesce({action}, 'new')", "action"),
+            _alias(f"CAST({item.source_time or 'NULL'} AS TIMESTAMP)", "source_time"),
+            _alias(f"concat_ws(',', {differs})" if differs else "''", "redacted"),
+            *(_alias(column, f"o_{name}") for name, column in kept.items()),
+        )
+        .with_("said", as_=said)
+        .from_("said")
+    )
+
+
+def identity(item: Item) -> str:
+    """The identifying fields of a row but the number itself, as one JSON text."""
+    parts = ", ".join(f"'{f.name}': t_{f.name}" for f in item.identifying_fields if f.role != "credit_number")
+    return f"CAST(to_json({{{parts}}}) AS VARCHAR)"
+
+
+def redacted(field: FieldSpec, name: str) -> str:
+    """The text without identity numbers and, in free text, without phones and the row's own name (column `name`)."""
+    text = field.name
+    if not field.is_free_text:
+        found = f"regexp_replace({text}, '{STRICT}', '[证件号]', 'g')"
+        return f"CASE WHEN length({text}) >= 18 THEN {found} ELSE {text} END"
+    plain = f"translate({text}, '０１２３４５６７８９Ｘｘ', '0123456789Xx')"
+    found = f"regexp_replace(regexp_replace({plain}, '{LOOSE}', '[证件号]', 'g'), '{PHONE}', '[电话]', 'g')"
+    text = f"CASE WHEN regexp_matches({text}, '{LONG}') THEN {found} ELSE {text} END"
+    own = f"length({name}) > 1 AND strpos({field.name}, {name}) > 0"
+    return f"CASE WHEN {own} THEN replace({text}, {name}, '[当事人]') ELSE {text} END"
+
+
+def key_text(field: FieldSpec) -> str:
+    """A key field in the form that keys compare: brackets 〔〕, no blanks, no 第, upper case (domain 4.6)."""
+    if field.type != "text":
+        return f"CAST({field.name} AS VARCHAR)"
+    brackets = f"translate({field.name}, '()（）[]［］【】{{}}', '〔〕〔〕〔〕〔〕〔〕〔〕')"
+    form = f"upper(replace(regexp_replace({brackets}, '[\\s\u3000]', '', 'g'), '第', ''))"
+    return f"CASE WHEN regexp_matches({field.name}, '^[0-9A-Z]+$') THEN {field.name} ELSE {form} END"
+
+
+def _alias(sql: str, name: str) -> exp.Expr:
+    return exp.alias_(parse_one(sql, dialect="duckdb"), name)

@@ -1,0 +1,263 @@
+"""Every class of catalogue fault is refused, and the message says where it is, what is wrong and what to do."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from schemas.load import CATALOG, load
+from schemas.model import CatalogError
+
+Plant = Callable[[Path], None]
+
+
+def swap(file: str, old: str, new: str) -> Plant:
+    def plant(root: Path) -> None:
+        path = root / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{file} no longer says {old!r}; plant the fault another way"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return plant
+
+
+def add(file: str, text: str) -> Plant:
+    def plant(root: Path) -> None:
+        path = root / file
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        path.write_text(before + text, encoding="utf-8")
+
+    return plant
+
+
+def field(file: str, lines: str) -> Plant:
+    return add(file, f'\n[fields.extra]\nlabel_zh = "另一项"\nlabel_en = "Another"\n{lines}\n')
+
+
+def drop_line(file: str, beginning: str) -> Plant:
+    def plant(root: Path) -> None:
+        lines = (root / file).read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith(beginning)]
+        assert len(kept) < len(lines), f"{file} has no line {beginning!r}"
+        (root / file).write_text("".join(kept), encoding="utf-8")
+
+    return plant
+
+
+TRAFFIC, HONOUR, LOAN = "items/traffic_penalty.toml", "items/honour.toml", "items/student_loan_default.toml"
+PENALTY, COMMITMENT = "items/administrative_penalty.toml", "items/credit_commitment.toml"
+TAX, POLICE = "departments/tax_service.toml", "departments/public_security.toml"
+HEADERS, REGION = "headers/administrative_penalty.csv", "codes/region.csv"
+SEX, SAYS_SEX = "codes/sex.csv", "codes/sex.variants.csv"
+NATIONAL, FINDINGS = "policy/national.toml", "findings.csv"
+AGAIN = '\n[[adult_age]]\nvalue = 19\nvalid_from = {0}\nsource = "x"\n'
+AGE = "value = 18\nvalid_from = 1900-01-01"
+CLOSED = swap(NATIONAL, AGE, AGE + "\nvalid_to = 2029-12-31")
+
+# name: (fault, file, key, cure)
+FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
+    "not TOML": (add(TRAFFIC, "\n[fields.\n"), TRAFFIC, "TOML", "Mend the line"),
+    "not UTF-8": (
+        lambda r: (r / TRAFFIC).write_bytes("名 = 1".encode("gb18030")) and None, TRAFFIC, "byte 0", "as UTF-8"),
+    "fields are no tables": (add("items/loan.toml", "fields = 3\n"), "items/loan.toml", "fields", "[fields."),
+    "file name and code differ": (
+        swap(TRAFFIC, 'code = "traffic_penalty"', 'code = "traffic"'), TRAFFIC, "code", "Rename"),
+    "department file and code differ": (swap(TAX, 'code = "tax_service"', 'code = "tax"'), TAX, "code", "Rename"),
+    "unknown key of an item": (swap(TRAFFIC, "update_cycle =", "update_cicle ="), TRAFFIC, "update_cycle", "Add it"),
+    "extra key of an item": (swap(TRAFFIC, "groups = []", "group = []"), TRAFFIC, "group", "Did you mean 'groups'?"),
+    "unknown key of a field": (
+        swap(TRAFFIC, "length = 100", "lenght = 100"), TRAFFIC, "subject_name.lenght", "'length'?"),
+    "unknown key of a department": (swap(TAX, "contact =", "contakt ="), TAX, "contact", "Add it"),
+    "wrong type of a value": (
+        swap(TRAFFIC, "length = 100", 'length = "long"'), TRAFFIC, "subject_name.length", "Correct"),
+    "unknown nature": (swap(TRAFFIC, 'nature = "adverse"', 'nature = "bad"'), TRAFFIC, "nature", "Correct the value"),
+    "unknown severity": (
+        swap(TRAFFIC, 'severity = "error"', 'severity = "fatal"'), TRAFFIC, "severity", "Correct the value"),
+    "no legal basis": (drop_line(TRAFFIC, "legal_basis"), TRAFFIC, "legal_basis", "Add it"),
+    "retention of no years": (
+        swap(TRAFFIC, "retention_years = 5", "retention_years = 0"), TRAFFIC, "retention_years", "Correct"),
+    "unknown rule kind": (
+        swap(TRAFFIC, 'kind = "between"', 'kind = "betwen"'), TRAFFIC, "fine_cny.rules", "Did you mean 'between'?"),
+    "unknown option": (
+        swap(TRAFFIC, "high = 12", "hihg = 12"), TRAFFIC, "demerit_points.rules.between", "Did you mean 'high'?"),
+    "missing option": (swap(TRAFFIC, ', contains = "^02$"', ""), TRAFFIC, "rules.amount_if_code", "Add it"),
+    "low above high": (
+        swap(TRAFFIC, "low = 0, high = 12", "low = 20, high = 12"), TRAFFIC, "demerit_points.rules.between", "Swap"),
+    "bound is no number": (
+        swap(TRAFFIC, "high = 12", 'high = "12"'), TRAFFIC, "demerit_points.rules.between", "Write a number"),
+    "range without bounds": (
+        swap(TRAFFIC, "low = 0, high = 12, ", ""), TRAFFIC, "demerit_points.rules.between", "at least one"),
+    "bad pattern": (swap(TRAFFIC, "46[0-9]{13,14}", "46[0-9{13,14}"), TRAFFIC, "decision_no.rules.matches", "Mend"),
+    "pattern that looks ahead": (
+        swap(TRAFFIC, "46[0-9]{13,14}", "(?!47)[0-9]+"), TRAFFIC, "decision_no.rules.matches", "without"),
+    "rule on the wrong type": (
+        swap(TRAFFIC, 'rules = [{ kind = "between", low = 0, high = 12',
+             'rules = [{ kind = "document_number" }, { kind = "between", low = 0, high = 12'),
+        TRAFFIC, "demerit_points.rules.document_number", "Remove the rule"),
+    "rule on a field that is not there": (
+        swap(TRAFFIC, 'other = "violation_date"', 'other = "violation_day"'),
+        TRAFFIC, "rules.not_before.other", "Did you mean 'violation_date'?"),
+    "dates compared with a text": (
+        swap(TRAFFIC, 'other = "violation_date"', 'other = "violation_fact"'),
+        TRAFFIC, "rules.not_before.other", "correct the type"),
+    "condition that never holds": (
+        swap(COMMITMENT, 'equals = "broken"', 'equals = "brocken"'),
+        COMMITMENT, "rules.required_if.equals", "Use a code"),
+    "rule without a finding code": (
+        swap(TRAFFIC, '{ kind = "matches", pattern = "46', '{ kind = "matches", code = "V999", pattern = "46'),
+        FINDINGS, "V999", "Add a row"),
+    "engine's own code without a sentence": (drop_line(FINDINGS, "L001"), FINDINGS, "L001", "Add a row"),
+    "finding code of no family": (swap(FINDINGS, "V012,", "W012,"), FINDINGS, "code", "Correct the value"),
+    "unknown code set": (
+        swap(TRAFFIC, 'code_set = "plate_kind"', 'code_set = "plate_kinds"'),
+        TRAFFIC, "plate_kind.code_set", "'plate_kind'?"),
+    "code without code set": (
+        swap(TRAFFIC, 'code_set = "plate_kind"\n', ""), TRAFFIC, "plate_kind.code_set", "Name a file"),
+    "text with code set": (
+        field(HONOUR, 'type = "text"\nlength = 9\ncode_set = "sex"'), HONOUR, "extra.code_set", "Remove it"),
+    "role with a foreign code set": (
+        swap(HONOUR, 'code_set = "certificate_type"', 'code_set = "sex"'),
+        HONOUR, "certificate_type.code_set", "Say code_set"),
+    "decimal without scale": (field(HONOUR, 'type = "decimal"\nunit = "CNY"'), HONOUR, "extra.scale", "Add scale"),
+    "quantity without unit": (field(HONOUR, 'type = "integer"'), HONOUR, "extra.unit", "Add unit"),
+    "text without length": (field(HONOUR, 'type = "text"'), HONOUR, "extra.length", "Add length"),
+    "date with length": (field(HONOUR, 'type = "date"\nlength = 8'), HONOUR, "extra.length", "Remove it"),
+    "field declared twice": (add(HONOUR, '\n[fields.honour_name]\nlabel_zh = "x"\n'), HONOUR, "TOML", "Mend the line"),
+    "two numbers": (
+        field(HONOUR,
+             'type = "text"\nlength = 64\nrole = "credit_number"\nrequired = true\nsensitivity = "identifying"'),
+        HONOUR, "fields", "exactly one"),
+    "number that may be missing": (
+        swap(HONOUR, 'length = 64\nrequired = true', "length = 64"), HONOUR, "credit_number.required", "Say required"),
+    "name that is not identifying": (
+        swap(HONOUR, 'sensitivity = "identifying"', 'sensitivity = "personal"'),
+        HONOUR, "subject_name.sensitivity", "'identifying'"),
+    "contract number in the open": (
+        swap(LOAN, 'length = 64\nrequired = true\nsensitivity = "identifying"\naliases = ["合同号"',
+             'length = 64\nrequired = true\nsensitivity = "internal"\naliases = ["合同号"'),
+        LOAN, "contract_no.sensitivity", "'identifying'"),
+    "plate in the open": (
+        swap(TRAFFIC, 'length = 15\nsensitivity = "identifying"', "length = 15"),
+        TRAFFIC, "plate_number.sensitivity", "'identifying'"),
+    "column code of a number in the open": (
+        swap(HEADERS, "*,CF_FR,legal_representative", "*,经营者,source_unit"),
+        PENALTY, "source_unit.sensitivity", "'identifying'"),
+    "fingerprints": (
+        field(HONOUR, 'type = "text"\nlength = 9\naliases = ["指纹编码"]'), HONOUR, "extra", "Remove the field"),
+    "free text that is public": (
+        field(HONOUR, 'type = "text"\nlength = 9\nis_free_text = true\nsensitivity = "public"'),
+        HONOUR, "extra.sensitivity", "'personal'"),
+    "free text that is identifying": (
+        field(HONOUR, 'type = "text"\nlength = 9\nis_free_text = true\nsensitivity = "identifying"'),
+        HONOUR, "extra.is_free_text", "Remove"),
+    "free date": (field(HONOUR, 'type = "date"\nis_free_text = true'), HONOUR, "extra.is_free_text", "Remove"),
+    "key names no field": (
+        swap(TRAFFIC, '["decision_no"]', '["decision_nr"]'), TRAFFIC, "business_key", "correct the name"),
+    "key that identifies": (
+        swap(TRAFFIC, '["decision_no"]', '["plate_number"]'), TRAFFIC, "business_key", "Leave it out"),
+    "key that may be empty": (swap(TRAFFIC, '["decision_no"]', '["fine_cny"]'), TRAFFIC, "business_key", "required"),
+    "key of free text": (swap(TRAFFIC, '["decision_no"]', '["violation_fact"]'), TRAFFIC, "business_key", "one way"),
+    "unknown event date": (
+        swap(TRAFFIC, 'event_date = "decision_date"', 'event_date = "day"'), TRAFFIC, "event_date", "Add the field"),
+    "event date that is no date": (
+        swap(TRAFFIC, 'event_date = "decision_date"', 'event_date = "updated_at"'),
+        TRAFFIC, "event_date", "Name a date"),
+    "event date that may be empty": (
+        swap(COMMITMENT, 'event_date = "signing_date"', 'event_date = "breach_date"'),
+        COMMITMENT, "event_date", "required"),
+    "source time that is no time": (
+        swap(TRAFFIC, 'source_time = "updated_at"', 'source_time = "decision_date"'),
+        TRAFFIC, "source_time", "'timestamp'"),
+    "bad domain": (swap(TRAFFIC, 'domain = "traffic_safety"', 'domain = "roads"'), TRAFFIC, "domain", "Use a code"),
+    "unknown group": (swap(TRAFFIC, "groups = []", 'groups = ["77"]'), TRAFFIC, "groups", "Use a code"),
+    "item ends before it begins": (
+        swap(TRAFFIC, "valid_from = 2017-06-16", "valid_from = 2017-06-16\nvalid_to = 2016-01-01"),
+        TRAFFIC, "valid_to", "Correct"),
+    "provider without department": (
+        swap(TRAFFIC, '["public_security"]', '["public_security", "port"]'),
+        TRAFFIC, "providers", "Add catalog/departments/port.toml"),
+    "provider twice": (
+        swap(TRAFFIC, '["public_security"]', '["public_security", "public_security"]'),
+        TRAFFIC, "providers", "Keep it once"),
+    "provider that does not know": (swap(POLICE, ', "traffic_penalty"', ""), POLICE, "items", "Add it"),
+    "department with an unknown item": (
+        swap(TAX, '"tax_arrears"]', '"tax_arrears", "tax_arears"]'), TAX, "items", "Did you mean 'tax_arrears'?"),
+    "department with another's item": (
+        swap(TAX, '"tax_arrears"]', '"tax_arrears", "honour"]'), TAX, "items", "one of the two"),
+    "department in no region": (swap(TAX, '"460000"', '"469003"'), TAX, "region_code", "Use a code"),
+    "successor that is not there": (add(TAX, 'successor = "tax_office"\n'), TAX, "successor", "'tax_service'?"),
+    "two fields of one label": (
+        swap(TRAFFIC, 'label_zh = "号牌种类"', 'label_zh = "违法地点"'),
+        TRAFFIC, "plate_kind.label_zh", "another label"),
+    "alias twice": (
+        swap(TRAFFIC, '"违法地址", ', '"违法地址", "违法 地址", '), TRAFFIC, "violation_place.aliases", "Keep it once"),
+    "alias of two fields": (
+        swap(TRAFFIC, '"违法地址", ', '"违法地址", "记分", '), TRAFFIC, "demerit_points.aliases", "one of the two"),
+    "alias that is another's label": (
+        swap(TRAFFIC, '"违法地址", ', '"违法地址", "违法事实", '),
+        TRAFFIC, "violation_place.aliases", "one of the two"),
+    "header map of no item": (
+        add("headers/traffic.csv", "department,header,field\n"), "headers/traffic.csv", "file name", "traffic_penalty"),
+    "header map with an unknown field": (
+        add(HEADERS, "*,CF_X,decision_nr\n"), HEADERS, "*,CF_X", "Did you mean 'decision_no'?"),
+    "header map with an unknown department": (
+        add(HEADERS, "sanya,文号,decision_no\n"), HEADERS, "sanya,文号", "Write *"),
+    "header mapped twice": (add(HEADERS, "*,cf_wsh,case_name\n"), HEADERS, "*,cf_wsh", "Keep one row"),
+    "header against the item's alias": (add(HEADERS, "*,文书号,case_name\n"), HEADERS, "*,文书号", "or the alias"),
+    "header row with a cell too many": (
+        add(HEADERS, "*,CF_X,decision_no,1\n"), HEADERS, "line ", "quotes around commas"),
+    "code valid twice on one day": (
+        swap(REGION, "469025,定安县,2003-01-01,2006-12-31", "469025,定安县,2003-01-01,2007-06-30"),
+        REGION, "469025", "End the older row"),
+    "code that ends before it begins": (
+        swap(REGION, "469025,定安县,2003-01-01,2006-12-31", "469025,定安县,2003-01-01,2001-12-31"),
+        REGION, "469025", "Correct one"),
+    "code without source": (add(SEX, "3,x,,,\n"), SEX, "source", "Correct the value"),
+    "code with a bad date": (add(SEX, "3,x,2001-13-01,,y\n"), SEX, "valid_from", "Correct the value"),
+    "two codes of one label": (add(SEX, "3,男,,,y\n"), SEX, "3", "Tell the labels apart"),
+    "variant of no code": (add(SAYS_SEX, "汉子,7,y\n"), SAYS_SEX, "汉子", "Add it or correct"),
+    "variant with two meanings": (add(SAYS_SEX, "男性,2,y\n"), SAYS_SEX, "男性", "Keep one meaning"),
+    "variant that is a code": (add(SAYS_SEX, "2,1,y\n"), SAYS_SEX, "2", "Remove the variant"),
+    "variant that is another's label": (add(SAYS_SEX, "女,1,y\n"), SAYS_SEX, "女", "Remove the variant"),
+    "variants of no code set": (
+        add("codes/gender.variants.csv", "value,code,source\n"), "codes/gender.variants.csv", "file name", "rename"),
+    "policy without source": (drop_line(NATIONAL, "source"), NATIONAL, "source", "has a source"),
+    "policy without a date": (drop_line(NATIONAL, "valid_from"), NATIONAL, "valid_from", "Add it"),
+    "policy with a quoted date": (
+        swap(NATIONAL, "valid_from = 1900-01-01", 'valid_from = "1900-01-01"'), NATIONAL, "valid_from", "unquoted"),
+    "policy with an unknown key": (
+        swap(NATIONAL, "value = 18", "value = 18\nunit = 1"), NATIONAL, "adult_age.unit", "Remove it"),
+    "policy that is not dated": (add("policy/other.toml", "limit = 3\n"), "policy/other.toml", "limit", "[[limit]]"),
+    "policy in two files": (
+        add("policy/other.toml", AGAIN.format("2030-01-01")), "policy/other.toml", "adult_age", "one file"),
+    "two policies in force": (
+        add(NATIONAL, AGAIN.format("2030-01-01")), NATIONAL, "adult_age", "Give the older one a valid_to"),
+    "gap in a policy": (
+        [CLOSED, add(NATIONAL, AGAIN.format("2030-02-01"))], NATIONAL, "adult_age", "begin on 2030-01-01"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_refused_with_file_key_and_cure(name: str, tmp_path: Path) -> None:
+    plants, file, key, cure = FAULTS[name]
+    root = tmp_path / "catalog"
+    shutil.copytree(CATALOG, root)
+    for plant in plants if isinstance(plants, list) else [plants]:
+        plant(root)
+    with pytest.raises(CatalogError) as refused:
+        load(root)
+    told = re.fullmatch(r"catalog/(\S+) \[([^\]]+)\]: (.+)", str(refused.value))
+    assert told, str(refused.value)
+    assert told[1] == file, str(refused.value)
+    assert key in told[2], str(refused.value)
+    assert cure in told[3], str(refused.value)
+
+
+def test_policies_that_follow_each_other_are_no_fault(tmp_path: Path) -> None:
+    root = tmp_path / "catalog"
+    shutil.copytree(CATALOG, root)
+    CLOSED(root)
+    add(NATIONAL, AGAIN.format("2030-01-01"))(root)
+    assert load(root).policy["national"]["adult_age"][1]["value"] == 19
