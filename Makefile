@@ -23,7 +23,8 @@ nightly: env
 	$(BIN)/qiongxin stack up
 	@$(BIN)/qiongxin stack run --date $(DAY); code=$$?; \
 	$(BIN)/qiongxin stack down; $(BIN)/qiongxin db down; \
-	echo "receipts: $(QIONGXIN_HOME)/outbox/<department>/  planted defects: $(QIONGXIN_HOME)/truth.json"; \
+	echo "receipts: $(QIONGXIN_HOME)/outbox/<department>/  evidence: $(QIONGXIN_HOME)/reports/$(DAY)/index.html"; \
+	echo "planted defects: $(QIONGXIN_HOME)/truth.json"; \
 	echo 'ask it:   $(BIN)/qiongxin query "SELECT department, count(*) FROM records.administrative_penalty GROUP BY ALL"'; \
 	exit $$code
 

@@ -1,4 +1,5 @@
-"""The night: one mapped task per delivery for receive → identify, one per item for dedupe → gate, then the release.
+"""The night: one mapped task per delivery for receive → identify, one per item for dedupe → curate,
+one for the gate of all items, then the release.
 
 When, how often, how many retries; nothing else. Storage faults are retried, bad data never. The business date is the
 run's partition, or the parameter `business_date` of a run started by hand. `QIONGXIN_NIGHTLY_CRON` (Asia/Shanghai)
@@ -72,6 +73,12 @@ def nightly() -> None:
         return step(run.integrate, item)
 
     @task(trigger_rule="all_done")
+    def gate() -> dict[str, str]:
+        from pipelines import run
+
+        return step(run.gate_all)
+
+    @task(trigger_rule="all_done")
     def load() -> str | None:
         from pipelines import run
 
@@ -85,7 +92,7 @@ def nightly() -> None:
 
     pending = items()
     check.expand(delivery_id=receive()) >> pending
-    integrate.expand(item=pending) >> load() >> receipts()
+    integrate.expand(item=pending) >> gate() >> load() >> receipts()
 
 
 nightly()

@@ -75,6 +75,9 @@ class Home:
     def candidate(self, item: str) -> Path:
         return self.root / "work" / "candidates" / f"{item}.json"
 
+    def report(self, day: str) -> Path:
+        return self.root / "reports" / day / "index.html"
+
     @property
     def work(self) -> Path:
         return self.root / "work"

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from pipelines.errors import DeliveryError, QueryFault, StoreError
 from pipelines.model import ACCOUNT, Home
 from pipelines.readers import Decoded, decode, normalise_header
-from pipelines.stages import curate, gate, load, receive, validate
+from pipelines.stages import curate, gate, load, receive, report, validate
 from pipelines.stages.dedupe import Full, Incoming, parquet
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
@@ -28,11 +29,12 @@ from pipelines.stores.keys import Keys, open_keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
+from schemas import profile, suite
 from schemas.model import Catalog
 from schemas.row_rules import Policy
 from schemas.tables import record_schema, statement_schema, subjects, warehouse
 
-ORDER = ("receive", "check", "integrate", "load", "receipts")
+ORDER = ("receive", "check", "integrate", "gate", "load", "receipts")
 Progress = Callable[[str], None]
 
 
@@ -49,9 +51,12 @@ class Night:
 
     @property
     def policy(self) -> Policy:
-        year = catalogue.effective(self.catalog, "minimum_birth_year", self.as_of)
-        age = catalogue.effective(self.catalog, "adult_age", self.as_of)
-        return Policy(minimum_birth_year=1850 if self.home.is_sample else year, adult_age=age)
+        year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
+        return Policy(minimum_birth_year=year, adult_age=self.limit("adult_age"))
+
+    def limit(self, name: str) -> Any:
+        """The value of a dated policy in force on the as-of date."""
+        return catalogue.effective(self.catalog, name, self.as_of)
 
 
 @contextmanager
@@ -76,6 +81,13 @@ def take(night: Night) -> receive.Received:
     known = {d.code: d.items for d in night.catalog.departments.values()}
     pause = float(os.environ.get("QIONGXIN_LOOK_SECONDS", "5"))
     return receive.receive(night.home, night.ledger, known, night.as_of, pause)
+
+
+def unchecked(night: Night) -> list[str]:
+    """Deliveries to check: the new ones, and held ones that a person has decided to let pass (policy let_pass)."""
+    let_pass = set(night.limit("let_pass"))
+    rows = night.ledger.deliveries("received", "held")
+    return [r["delivery_id"] for r in rows if r["state"] == "received" or r["delivery_id"] in let_pass]
 
 
 def check_delivery(night: Night, delivery_id: str) -> str:
@@ -105,9 +117,8 @@ def check_delivery(night: Night, delivery_id: str) -> str:
         _receipt(night, delivery_id, "checked")
         return "returned"
     account = {**zero, "rejected": result.rejected, "refused": result.refused, "held": result.held}
-    limit = catalogue.effective(night.catalog, "reject_rate_limit", night.as_of)
-    balance = {**account, "accepted": result.accepted}
-    reasons = gate.delivery_reasons(decoded.read, balance, limit)
+    limits = gate.DeliveryLimits(**{name: night.limit(name) for name in gate.DeliveryLimits.__dataclass_fields__})
+    reasons = gate.delivery_reasons(decoded.read, {**account, "accepted": result.accepted}, limits)
     if row["declared_rows"] is not None and row["declared_rows"] != decoded.read:
         told = row["declared_rows"]
         reasons.append(
@@ -117,10 +128,15 @@ def check_delivery(night: Night, delivery_id: str) -> str:
                 f"The manifest says {told} rows, the file has {decoded.read}; held. Check it and send it again.",
             )
         )
+    history = night.ledger.usual_rows(row, limits.volume_history_count)
+    reasons += gate.volume_reasons(decoded.read, history, night.ledger.is_supplement(row), limits)
+    if delivery_id in night.limit("let_pass"):
+        reasons = [r for r in reasons if r[0] not in gate.WAIVABLE]
     state = "held" if reasons else "checked"
     # A checked delivery is not released yet: until the load says otherwise, its accepted rows are held.
     account["held"] += result.accepted
-    code, zh, en = reasons[0] if reasons else ("", "", "")
+    code = reasons[0][0] if reasons else ""
+    zh, en = "".join(r[1] for r in reasons), " ".join(r[2] for r in reasons)
     night.ledger.update(
         delivery_id, state=state, message_code=code, message_zh=zh, message_en=en,
         revision=night.catalog.revision, read=decoded.read, **account,
@@ -144,7 +160,7 @@ def pending_items(night: Night) -> list[str]:
 
 
 def integrate_item(night: Night, code: str) -> str:
-    """dedupe, curate and gate one item; returns passed, failed or could_not_evaluate."""
+    """dedupe and curate one item, and stage its records for the gate; returns candidate, or none."""
     rows = night.ledger.deliveries("checked", item=code)
     incoming = [
         Incoming(
@@ -158,7 +174,7 @@ def integrate_item(night: Night, code: str) -> str:
         for r in rows
     ]
     if not incoming:
-        return "passed"
+        return "none"
     item = night.catalog.items[code]
     release = night.ledger.current_release()
     base = night.ledger.snapshots(release["release_id"] if release else None).get(code, (None, None))
@@ -167,13 +183,20 @@ def integrate_item(night: Night, code: str) -> str:
         for r in night.ledger.deliveries("released", item=code)
         if r["mode"] == "full" and r["is_complete"]
     ]
+    earliest = night.limit("earliest_event_date")
+    figures = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
     candidate = curate.curate(
-        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of, fulls
+        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of, fulls, figures
     )
     load.stage(night.home, night.ledger, item, candidate, night.keys)
-    verdict, detail = gate.gate(candidate, item, night.as_of.isoformat())
-    night.ledger.gate(candidate.candidate, code, verdict, detail)
-    return verdict
+    return "candidate"
+
+
+def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
+    """gate: every waiting candidate; returns item -> passed, failed or could_not_evaluate."""
+    candidates = [c for code in pending_items(night) if (c := curate.read_candidate(night.home, code)) is not None]
+    limits = suite.limits(night.limit)
+    return gate.gate_items(night.ledger, night.catalog, candidates, limits, night.as_of, tell)
 
 
 def publish_release(night: Night) -> str | None:
@@ -188,12 +211,17 @@ def publish_release(night: Night) -> str | None:
     )  # fmt: skip
 
 
-def write_receipts(night: Night) -> int:
-    """Final receipts of everything released or returned; returns how many were written."""
+def write_receipts(night: Night, seconds: Mapping[str, float] | None = None) -> int:
+    """Final receipts of everything released or returned, and what a held item has to say; returns how many.
+
+    The last step: it also writes the night's report, `reports/<day>/index.html`.
+    """
     done = 0
-    for row in night.ledger.deliveries("released", "returned", "held"):
-        _receipt(night, row["delivery_id"], "final")
-        done += 1
+    for row in night.ledger.deliveries("released", "returned", "held", "checked"):
+        if row["state"] != "checked" or row["message_code"]:
+            _receipt(night, row["delivery_id"], "checked" if row["state"] == "checked" else "final")
+            done += 1
+    report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {})
     return done
 
 
@@ -225,29 +253,43 @@ def _receipt(night: Night, delivery_id: str, stage: str) -> None:
 
 def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: None) -> dict[str, Any]:
     """The whole journey over every finished file now in the inboxes; returns the release and the exit code."""
+    seconds: dict[str, float] = {}
     with open_night(home, day) as night:
-        taken = take(night)
+        with _timed(seconds, "receive"):
+            taken = take(night)
         tell(f"receive: {len(taken.deliveries)} new, {len(taken.again)} known already, {len(taken.waiting)} waiting")
-        unfinished = [r["delivery_id"] for r in night.ledger.deliveries("received")]
+        unfinished = unchecked(night)
         for n, delivery_id in enumerate(unfinished, start=1):
-            state = check_delivery(night, delivery_id)
+            with _timed(seconds, "check"):
+                state = check_delivery(night, delivery_id)
             tell(f"check {n}/{len(unfinished)}: {delivery_id} {state}")
         held = [r["delivery_id"] for r in night.ledger.deliveries("held")]
         for code in pending_items(night):
-            verdict = integrate_item(night, code)
-            tell(f"integrate: {code} {verdict}")
-            if verdict != "passed":
-                held.append(code)
-        release = publish_release(night)
+            with _timed(seconds, "integrate"):
+                made = integrate_item(night, code)
+            tell(f"integrate: {code} {made}")
+        with _timed(seconds, "gate"):
+            verdicts = gate_items(night, tell)
+        held += [code for code, verdict in verdicts.items() if verdict != "passed"]
+        with _timed(seconds, "load"):
+            release = publish_release(night)
         tell(f"load: release {release or 'none'}")
-        tell(f"receipts: {write_receipts(night)}")
+        tell(f"receipts: {write_receipts(night, seconds)}")
         return {
             "release": release,
             "exit_code": 3 if held else 0,
             "held": held,
             "waiting": list(taken.waiting),
             "strangers": list(taken.strangers),
+            "report": str(night.home.report(night.as_of.isoformat())),
         }
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - started
 
 
 # The same steps by keys alone, for a scheduler that hands on strings.
@@ -256,7 +298,7 @@ def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: Non
 def receive_all(home: str, day: str) -> list[str]:
     with open_night(home, day) as night:
         take(night)
-        return [r["delivery_id"] for r in night.ledger.deliveries("received")]
+        return unchecked(night)
 
 
 def check(home: str, day: str, delivery_id: str) -> str:
@@ -272,6 +314,11 @@ def items(home: str, day: str) -> list[str]:
 def integrate(home: str, day: str, item: str) -> str:
     with open_night(home, day) as night:
         return integrate_item(night, item)
+
+
+def gate_all(home: str, day: str) -> dict[str, str]:
+    with open_night(home, day) as night:
+        return gate_items(night, print)
 
 
 def load_release(home: str, day: str) -> str | None:

@@ -1,7 +1,7 @@
 """What an accepted row becomes: its subject, record key, content hash, and fields that may leave the vault.
 
-Trees over the columns of `row_rules.select`. Two functions are the engine's to supply, since the key must not stand in
-SQL: `subject_id_of(number)` and `keyed_hash(text)`, each text -> 16 bytes.
+Trees over the columns of `row_rules.accepted`. Two functions are the engine's to supply, since the key must not stand
+in SQL: `subject_id_of(number)` and `keyed_hash(text)`, each text -> 16 bytes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ PHONE = "1[3-9][0-9]{9}"
 LONG = "[0-9０-９](?:[ \\t-]?[0-9０-９]){10}"
 
 
-def select(item: Item, source: str = "flagged") -> exp.Select:
-    """place, line, sheet, verdict, notes (tags of passed checks that still say something), subject_id, record_key,
-    content_hash, credit_number, number_kind, identity (JSON), action, source_time, redacted (fields), curated fields.
+def select(item: Item, source: str) -> exp.Select:
+    """Over the rows of `row_rules.accepted`: place, line, sheet, notes, subject_id, record_key, content_hash,
+    credit_number, number_kind, identity (JSON), action, source_time, redacted (fields), then the curated fields, each
+    as o_<field>.
     """
     name = f"t_{item.by_role('name').name}"
     texts = [f for f in item.curated_fields if f.type == "text"]
@@ -38,8 +39,7 @@ def select(item: Item, source: str = "flagged") -> exp.Select:
     )
     differs = ", ".join(f"CASE WHEN r_{f.name} <> {f.name} THEN '{f.name}' END" for f in texts)
     return (
-        exp.select("place", "line", "sheet", "verdict")
-        .select(_alias("failed", "notes"), exp.column("subject_id"))
+        exp.select("place", "line", "sheet", "notes", "subject_id")
         .select(
             _alias(f"unhex(md5(concat_ws(chr(31), '{item.code}', hex(subject_id), {key})))", "record_key"),
             _alias(f"keyed_hash(md5(concat_ws(chr(31), identity, {content})))", "content_hash"),

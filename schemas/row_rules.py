@@ -19,6 +19,7 @@ from schemas.model import Catalog, CodeSet, Item
 
 REFUSING = ("L001",)
 LETTERS = {"error": "E", "hold": "H", "warning": "W", "info": "I"}
+STOPPING = "LEH"  # the first letters of tags that keep a row from being accepted
 CREDIT_ERRORS = ("I001", "I002", "I003", "I004", "I005", "I006", "I010", "I014")
 CREDIT_REPAIRS = ("I008", "I009", "I013")
 
@@ -95,16 +96,44 @@ def texts(item: Item, present: set[str]) -> list[exp.Expr]:
     ]
 
 
-def select(item: Item, present: set[str], listed: list[Check], as_of: date, source: str = "staged") -> exp.Expr:
-    """The SELECT over `source`: place, line, sheet, t_<field> (trimmed), <field> (typed), cn*, `failed`, `verdict`.
+def accepted(item: Item, present: set[str], listed: list[Check], as_of: date, source: str = "staged") -> exp.Select:
+    """The rows of `source` that no check stops: place, line, sheet, t_<field> (trimmed), <field> (typed), cn*, and
+    `notes`, the comma-separated tags of what is still worth saying of them.
 
-    `present` are the fields the file has; others read as absent. `failed` is a comma-separated list of tags;
-    `verdict` is refused, rejected, held or accepted. Code tables are `codes_<set>(value, code)`.
+    `present` are the fields the file has; others read as absent. Code tables are `codes_<set>(value, code)`.
     """
+    stops = exp.or_(*(c.violated.copy() for c in listed if c.tag[0] in STOPPING))
+    query = exp.select(exp.Star(), exp.alias_(_tags([c for c in listed if c.tag[0] not in STOPPING]), "notes"))
+    passing = exp.not_(exp.Coalesce(this=stops, expressions=[exp.false()]))
+    return _located(query.from_("located").where(passing), item, present, as_of, source)
+
+
+def judged(item: Item, present: set[str], listed: list[Check], as_of: date, source: str = "staged") -> exp.Select:
+    """All rows of `source`: the columns of `accepted`, with `failed`, the tags of all failed checks, and `verdict`:
+    refused, rejected, held or accepted."""
+    verdict = _sql(
+        "CASE WHEN STRPOS(failed, 'L') > 0 THEN 'refused' WHEN STRPOS(failed, 'E') > 0 THEN 'rejected'"
+        " WHEN STRPOS(failed, 'H') > 0 THEN 'held' ELSE 'accepted' END"
+    )
+    tagged = exp.select(exp.Star(), exp.alias_(_tags(listed), "failed")).from_("located")
+    query = exp.select(exp.Star(), exp.alias_(verdict, "verdict")).from_(tagged.subquery("tagged"))
+    return _located(query, item, present, as_of, source)
+
+
+def _tags(listed: list[Check]) -> exp.Expr:
+    """Most rows pass: they pay for one OR, not for a text of all tags."""
+    if not listed:
+        return exp.Literal.string("")
+    tags = [exp.Case().when(c.violated.copy(), exp.Literal.string(c.tag)) for c in listed]
+    named = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(","), *tags])
+    return exp.Case().when(exp.or_(*(c.violated.copy() for c in listed)), named).else_(exp.Literal.string(""))
+
+
+def _located(query: exp.Select, item: Item, present: set[str], as_of: date, source: str) -> exp.Select:
+    """`query` with the layers it stands on, down to `source`; the last is named `located`."""
     read = [exp.column(c) for c in ("place", "line", "sheet")]
     day = exp.alias_(exp.cast(exp.Literal.string(as_of.isoformat()), "DATE"), "as_of")
-    said = exp.select(*read, day, *texts(item, present)).from_(source)
-    query = exp.select(exp.Star()).from_("flagged").with_("texts", as_=said)
+    query = query.with_("texts", as_=exp.select(*read, day, *texts(item, present)).from_(source))
 
     coded = exp.select(exp.column(exp.Star(), table="texts")).from_("texts")
     for f in item.fields:
@@ -129,18 +158,7 @@ def select(item: Item, present: set[str], listed: list[Check], as_of: date, sour
     known_region = known_region.from_(last).join(
         "codes_region AS regions", on="regions.value = cn_region", join_type="left"
     )
-    query = query.with_("located", as_=known_region)
-    # Most rows pass: they pay for one OR, not for a text of all tags.
-    tags = [exp.Case().when(c.violated.copy(), exp.Literal.string(c.tag)) for c in listed]
-    named = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(","), *tags])
-    any_failed = exp.or_(*(c.violated.copy() for c in listed))
-    failed = exp.Case().when(any_failed, named).else_(exp.Literal.string(""))
-    query = query.with_("tagged", as_=exp.select(exp.Star(), exp.alias_(failed, "failed")).from_("located"))
-    verdict = _sql(
-        "CASE WHEN failed = '' THEN 'accepted' WHEN STRPOS(failed, 'L') > 0 THEN 'refused'"
-        " WHEN STRPOS(failed, 'E') > 0 THEN 'rejected' WHEN STRPOS(failed, 'H') > 0 THEN 'held' ELSE 'accepted' END"
-    )
-    return query.with_("flagged", as_=exp.select(exp.Star(), exp.alias_(verdict, "verdict")).from_("tagged"))
+    return query.with_("located", as_=known_region)
 
 
 def _sql(text: str) -> exp.Expr:

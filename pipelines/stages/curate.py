@@ -56,12 +56,14 @@ def curate(
     revision: str,
     as_of: date,
     fulls: Iterable[Full] = (),
+    figures: Iterable[str] = (),
 ) -> Candidate:
     """Fold the deliveries over the published release and write the candidate.
 
     Reads `accepted/` and the snapshots `base` (records, history); writes data files, `findings/*.verdicts.parquet`
     and the candidate note. Only data files that hold a touched record are rewritten; a record is found by its key
-    wherever it lies, so a changed date leaves no second copy. Running it again first sweeps up what a killed run left.
+    wherever it lies, so a changed date leaves no second copy. `figures` are the SELECTs of the batch profile
+    (schemas/profile.py). Running it again first sweeps up what a killed run left.
     """
     parts = [item.code, revision, as_of.isoformat(), str(base), *sorted(d.delivery_id for d in incoming)]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
@@ -81,7 +83,7 @@ def curate(
         added, removed = _rewrite(engine, plan, records, columns) if touched_rows else ([], [])
         accounts = _verdicts(engine, home, incoming)
         engine.execute(f"CREATE VIEW current AS SELECT * FROM read_parquet({quoted(upserts)})")
-        profile = _profile(engine, item)
+        profile = {**_profile(engine, figures), "published_rows": published}
         if not upsert_rows:
             upserts.unlink()
         candidate = Candidate(
@@ -150,7 +152,7 @@ def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> Any:
 
 def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
     """A data file of the lake; a kill leaves a file that no snapshot names. Returns its rows."""
-    return int(_one(engine, f"COPY ({select}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd)"))
+    return int(_one(engine, f"COPY ({select}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"))
 
 
 def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
@@ -194,14 +196,10 @@ def _verdicts(engine: duckdb.DuckDBPyConnection, home: Home, incoming: list[Inco
     return accounts
 
 
-def _profile(engine: duckdb.DuckDBPyConnection, item: Item) -> dict[str, Any]:
-    """The batch profile: figures only, computed in one pass over the records that would show."""
-    figures = ["count(*) AS rows", "count(DISTINCT record_key) AS record_keys", "count(subject_id) AS subjects_present"]
-    for f in item.curated_fields:
-        figures.append(f"count(*) - count({f.name}) AS nulls_{f.name}")
-    if item.event_date:
-        figures.append(f"CAST(min({item.event_date}) AS VARCHAR) AS event_min")
-        figures.append(f"CAST(max({item.event_date}) AS VARCHAR) AS event_max")
-    row = engine.execute(f"SELECT {', '.join(figures)} FROM current")
-    names = [c[0] for c in row.description]
-    return dict(zip(names, row.fetchone() or (), strict=True))
+def _profile(engine: duckdb.DuckDBPyConnection, figures: Iterable[str]) -> dict[str, Any]:
+    """The batch profile: each SELECT of `figures` gives one row of them."""
+    profile: dict[str, Any] = {}
+    for select in figures:
+        row = engine.execute(select)
+        profile |= zip([c[0] for c in row.description], row.fetchone() or (), strict=True)
+    return profile

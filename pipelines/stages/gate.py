@@ -1,82 +1,162 @@
-"""`gate`: a dataset is published, held, or could not be evaluated. GX is the evidence, not the engine."""
+"""`gate`: published, held, or could not be evaluated. First each delivery alone, then each item on what is left.
+
+Nothing here stops the others: a held delivery is left out, a held item keeps its last release.
+"""
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
-import pandas as pd
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from statistics import median
 
 from pipelines.stages.curate import Candidate
+from pipelines.stages.evaluate import FAILED, PASSED, UNEVALUATED, Evaluator, Outcome
+from pipelines.stores.ledger import Ledger
 from schemas import suite
-from schemas.model import Item
+from schemas.model import Catalog, Item
 
-Outcome = dict[str, Any]
+Reason = tuple[str, str, str]  # finding code, message zh, message en
+SCHEMA = "staging"
+# A person may decide that these are right after all; a broken account never is.
+WAIVABLE = ("F011", "G002", "H001")
+FINDING = {FAILED: "G003", UNEVALUATED: "G004"}
 
 
-def delivery_reasons(read: int, account: dict[str, int], reject_rate_limit: float) -> list[tuple[str, str, str]]:
-    """Why a checked delivery is held: (code, message zh, message en); empty means it passes."""
+@dataclass(frozen=True)
+class DeliveryLimits:
+    """Dated limits of the delivery gate in force on the as-of date; see catalog/policy."""
+
+    reject_rate_limit: float
+    volume_low_factor: float
+    volume_high_factor: float
+    volume_history_count: int
+    volume_minimum_history: int
+    volume_minimum_rows: int
+
+
+def delivery_reasons(read: int, account: dict[str, int], limits: DeliveryLimits) -> list[Reason]:
+    """Why a checked delivery is held by its own account; empty means it passes."""
     reasons = []
     if read != sum(account.values()):
         reasons.append(("G001", "行数账不平，整批暂缓。", "The row account does not balance; the delivery is held."))
-    if read and account.get("rejected", 0) > reject_rate_limit * read:
-        share = account["rejected"] / read
+    if read and account.get("rejected", 0) > limits.reject_rate_limit * read:
+        share, most = account["rejected"] / read, limits.reject_rate_limit
         reasons.append(
             (
                 "G002",
-                f"{share:.0%} 的行被退回，超过限额 {reject_rate_limit:.0%}，整批暂缓。",
-                f"{share:.0%} of the rows were rejected, above the limit of {reject_rate_limit:.0%}; delivery held.",
+                f"{share:.0%} 的行被退回，超过限额 {most:.0%}，整批暂缓。",
+                f"{share:.0%} of the rows were rejected, above the limit of {most:.0%}; delivery held.",
             )
         )
     return reasons
 
 
-def gate(candidate: Candidate, item: Item, as_of: str) -> tuple[str, list[Outcome]]:
-    """`passed`, `failed` or `could_not_evaluate`, with one outcome per expectation (figures only).
+def volume_reasons(read: int, history: Sequence[int], is_supplement: bool, limits: DeliveryLimits) -> list[Reason]:
+    """Why the number of rows is far from the usual one: the median of `history`, rows of released periods.
 
-    Great Expectations answers a broken backend with success=False; such an outcome is told apart here.
+    Not applicable, hence empty: nothing to report (0 rows), too little history, numbers too small to tell. A
+    supplement (incremental, another delivery of the same period was there before it) is small by nature, so it is
+    only asked whether it is too large.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    frame = pd.DataFrame([candidate.profile])
-    outcomes = _evaluate(frame, suite.profile(item, as_of))
-    if any(o["outcome"] == "could_not_evaluate" for o in outcomes):
-        return "could_not_evaluate", outcomes
-    if any(o["outcome"] == "failed" for o in outcomes):
-        return "failed", outcomes
-    return "passed", outcomes
-
-
-def _evaluate(frame: pd.DataFrame, asked: list[tuple[str, dict[str, Any]]]) -> list[Outcome]:
-    # Five seconds of import: only processes that gate pay it.
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    batch = (
-        context.data_sources.add_pandas("figures").add_dataframe_asset("profile")
-        .add_batch_definition_whole_dataframe("all")
-    )  # fmt: skip
-    expectations = [getattr(gx.expectations, name)(**arguments) for name, arguments in asked]
-    compiled = context.suites.add(gx.ExpectationSuite(name="profile", expectations=expectations))
-    definition = gx.ValidationDefinition(name="profile", data=batch, suite=compiled)
-    result = definition.run(batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY")
-    outcomes: list[Outcome] = []
-    for one in result.results:
-        asked_for = one.expectation_config
-        broken = any(i.get("raised_exception") for i in _exceptions(one.exception_info))
-        outcomes.append(
-            {
-                "expectation": asked_for.type if asked_for else "",
-                "column": asked_for.kwargs.get("column", "") if asked_for else "",
-                "outcome": "could_not_evaluate" if broken else "passed" if one.success else "failed",
-            }
-        )
-    return outcomes
-
-
-def _exceptions(info: Any) -> list[dict[str, Any]]:
-    """GX nests exception_info by metric when a metric failed, and has it flat otherwise."""
-    if not info:
+    if not read or len(history) < limits.volume_minimum_history:
         return []
-    return [info] if "raised_exception" in info else [v for v in info.values() if isinstance(v, dict)]
+    usual = median(history)
+    if max(read, usual) < limits.volume_minimum_rows:
+        return []
+    low, high = limits.volume_low_factor * usual, limits.volume_high_factor * usual
+    if read <= high and (is_supplement or read >= low):
+        return []
+    zh = (
+        f"本次 {read:,} 行，以往 {len(history)} 期通常为 {usual:,.0f} 行，"
+        f"不在 {low:,.0f} 至 {high:,.0f} 行之间，整批暂缓。"
+    )
+    en = (
+        f"{read:,} rows; usually {usual:,.0f} over {len(history)} periods, so {low:,.0f} to {high:,.0f} are expected;"
+        " the delivery is held."
+    )
+    return [("H001", zh, en)]
+
+
+def gate_items(
+    ledger: Ledger,
+    catalog: Catalog,
+    candidates: Sequence[Candidate],
+    limits: suite.Limits,
+    as_of: date,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, str]:
+    """Judge every candidate, in one process that pays the import of Great Expectations once.
+
+    Reads candidates, `staging` and the ledger; writes ledger.gate_result and, on the deliveries of an item that is
+    held, what holds it (they stay checked). Returns item -> passed, failed or could_not_evaluate. A candidate that
+    does not start from the current release is left out: it can never be published and is made anew.
+    """
+    release = ledger.current_release()
+    bases = ledger.snapshots(release["release_id"] if release else None)
+    current = [c for c in candidates if bases.get(c.item, (None, None)) == (c.base_records, c.base_history)]
+    verdicts: dict[str, str] = {}
+    if not current:
+        return verdicts
+    with Evaluator() as evaluator:
+        tell(f"gate: Great Expectations imported in {evaluator.import_seconds:.1f} s")
+        for c in current:
+            previous = ledger.last_figures(c.item, c.candidate)
+            found, outcomes = gate_item(evaluator, ledger.url, catalog.items[c.item], c, previous, limits, as_of)
+            detail = {"as_of": as_of.isoformat(), "figures": c.profile, "outcomes": [asdict(o) for o in outcomes]}
+            ledger.gate(c.candidate, c.item, found, detail)
+            zh, en = because(outcomes)
+            code = FINDING.get(found, "")
+            if code:
+                told = catalog.findings[code]
+                zh, en = f"{told.message_zh}{zh}", f"{told.message_en} {en}"
+            for delivery_id in c.deliveries:  # after a pass too: an earlier night may have left a message
+                ledger.update(delivery_id, message_code=code, message_zh=zh, message_en=en)
+            verdicts[c.item] = found
+            tell(f"gate: {c.item} {found}{': ' if code else ''}{en}")
+    return verdicts
+
+
+def gate_item(
+    evaluator: Evaluator,
+    url: str,
+    item: Item,
+    candidate: Candidate,
+    previous: suite.Figures | None,
+    limits: suite.Limits,
+    as_of: date,
+) -> tuple[str, list[Outcome]]:
+    """Both suites of one item. Reads the candidate's profile and `staging."<item>"`; writes nothing.
+
+    The verdict is `passed`, `failed` or `could_not_evaluate`; a failure that was seen outweighs what was not.
+    """
+    asked = suite.profile(item, candidate.profile, previous, limits, as_of)
+    outcomes = evaluator.figures(candidate.profile, asked)
+    outcomes += gate_staged(evaluator, url, SCHEMA, item.code, item, candidate.upsert_rows)
+    return verdict(outcomes), outcomes
+
+
+def gate_staged(evaluator: Evaluator, url: str, schema: str, table: str, item: Item, rows: int) -> list[Outcome]:
+    """The suite over the staged warehouse table, which should hold `rows` records under a valid primary key."""
+    return evaluator.table(url, schema, table, suite.staged(item, rows, schema, table))
+
+
+def verdict(outcomes: Sequence[Outcome]) -> str:
+    """No outcome at all proves nothing, so it is not a pass."""
+    found = {o.outcome for o in outcomes}
+    if FAILED in found:
+        return FAILED
+    return UNEVALUATED if UNEVALUATED in found or not outcomes else PASSED
+
+
+def because(outcomes: Sequence[Outcome]) -> tuple[str, str]:
+    """Which expectations held the item, with observed figure and limit, in Chinese and English; '' if none did."""
+    zh, en = [], []
+    for o in outcomes:
+        if o.outcome == FAILED:
+            zh.append(f"{o.zh}：实际 {o.observed or '不符'}，允许 {o.limit}")
+            en.append(f"{o.name}: {o.observed or 'not so'}, allowed {o.limit}")
+        elif o.outcome == UNEVALUATED:
+            zh.append(f"{o.zh}：未能检查（{o.error}）")
+            en.append(f"{o.name}: could not be evaluated ({o.error})")
+    return "；".join(zh), "; ".join(en)

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.model import Delivery, Home, delivery_id, publish
 from pipelines.stores.ledger import Ledger
 
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
+BLOCK = 1 << 22
 MANIFEST, DONE, TAKEN = ".manifest.json", ".done", ".taken"
 
 
@@ -104,21 +106,11 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery:
-    """Copy into `raw/` under the content hash, hashing while reading; then read the copy back before trusting it."""
+    """Copy into `raw/` under the content hash, then read the copy back before trusting it."""
     (home.root / "work").mkdir(parents=True, exist_ok=True)
     part = home.root / "work" / f"receive.{os.getpid()}.part"
     try:
-        digest = hashlib.sha256()
-        with arrival.path.open("rb") as source, part.open("wb") as copy:
-            while block := source.read(1 << 22):
-                digest.update(block)
-                copy.write(block)
-            copy.flush()
-            os.fsync(copy.fileno())
-        sha256 = digest.hexdigest()
-        with part.open("rb") as copy:
-            if hashlib.file_digest(copy, "sha256").hexdigest() != sha256:
-                raise StoreError(f"raw/{sha256[:8]}…: the copy differs from what was read. Check the disk, run again.")
+        sha256 = _copied(arrival.path, part)
         target = home.raw(sha256)
         if not target.exists():
             publish(target, lambda place: shutil.move(part, place))
@@ -145,6 +137,26 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery:
         size=arrival.look[0],
         declared_rows=declared,
     )
+
+
+def _copied(source: Path, copy: Path) -> str:
+    """The SHA-256 of what was copied, proved by hashing both sides, which costs no time of its own: one thread hashes
+    what is read while another writes it, and the copy is hashed while the disk takes it. Raises `StoreError`."""
+    with ThreadPoolExecutor(2) as pool:
+        digest = hashlib.sha256()
+        with source.open("rb") as read, copy.open("wb") as written:
+            while block := read.read(BLOCK):
+                hashing = pool.submit(digest.update, block)
+                written.write(block)
+                hashing.result()
+            written.flush()
+            syncing = pool.submit(os.fsync, written.fileno())
+            with copy.open("rb") as back:
+                again = hashlib.file_digest(back, "sha256")
+            syncing.result()
+    if again.digest() != digest.digest():
+        raise StoreError("raw/: the archived copy differs from what was read. Check the disk, then run again.")
+    return digest.hexdigest()
 
 
 def _period(text: object, as_of: date) -> date:

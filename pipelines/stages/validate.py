@@ -21,11 +21,12 @@ from schemas.model import Catalog, Item
 
 @dataclass(frozen=True)
 class Fault:
-    """A structural fault of one record, as the reader saw it."""
+    """What the reader saw: a record that is no row (rejected), or, without a line, something about the whole file."""
 
     code: str
-    line: int
-    sheet: str | None
+    line: int | None
+    sheet: str | None = None
+    value: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,29 +65,30 @@ def validate(
         _code_tables(engine, item, catalog)
         _keyed_functions(engine, keys)
         listed = row_rules.checks(item, catalog, policy)
-        rules = row_rules.select(item, present, listed, as_of)
-        engine.execute(f"CREATE VIEW flagged AS {rules.sql(dialect='duckdb')}")
+        passing = row_rules.accepted(item, present, listed, as_of)
+        engine.execute(f"CREATE VIEW passing AS {passing.sql(dialect='duckdb')}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
         _copy(
             engine,
             f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
                 identity, action, source_time, redacted, {curated}
-                FROM ({record.select(item).sql(dialect="duckdb")}) WHERE verdict = 'accepted'""",
+                FROM ({record.select(item, "passing").sql(dialect="duckdb")})""",
             accepted,
         )
         engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({quoted(accepted)})")
         engine.execute("CREATE VIEW rest AS SELECT * FROM staged ANTI JOIN accepted USING (place)")
-        again = row_rules.select(item, present, listed, as_of, source="rest")
+        again = row_rules.judged(item, present, listed, as_of, source="rest")
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
         _copy(engine, f"SELECT line, sheet, verdict, failed, {texts} FROM ({again.sql(dialect='duckdb')})", rejected)
         engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({quoted(rejected)})")
-        _findings(engine, home.findings(delivery_id), item, present, listed, faults)
+        _structural(engine, catalog, faults)
+        _findings(engine, home.findings(delivery_id), item, present, listed)
         counts = dict(engine.execute("SELECT verdict, count(*) FROM rejected GROUP BY verdict").fetchall())
         counts["accepted"] = _count(engine, "accepted")
         rows = _count(engine, "staged")
     if sum(counts.values()) != rows:
         raise AssertionError(f"{delivery_id}: {rows} rows staged, {counts} judged")
-    faulty = len({(f.line, f.sheet) for f in faults})
+    faulty = len({(f.line, f.sheet) for f in faults if f.line is not None})
     return Validated(
         read=rows + faulty,
         accepted=counts["accepted"],
@@ -102,7 +104,7 @@ def _count(engine: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
-    publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} (FORMAT parquet, COMPRESSION zstd)"))
+    publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} (FORMAT parquet, COMPRESSION snappy)"))
 
 
 def _code_tables(engine: duckdb.DuckDBPyConnection, item: Item, catalog: Catalog) -> None:
@@ -120,13 +122,25 @@ def _keyed_functions(engine: duckdb.DuckDBPyConnection, keys: Keys) -> None:
         engine.create_function(name, hashed, ["VARCHAR"], "BLOB", type=PythonUDFType.ARROW)
 
 
+def _structural(engine: duckdb.DuckDBPyConnection, catalog: Catalog, faults: list[Fault]) -> None:
+    table = pa.table(
+        {
+            "line": pa.array([f.line for f in faults], pa.int64()),
+            "sheet": pa.array([f.sheet for f in faults], pa.string()),
+            "code": pa.array([f.code for f in faults], pa.string()),
+            "severity": pa.array([catalog.findings[f.code].severity for f in faults], pa.string()),
+            "value": pa.array([f.value for f in faults], pa.string()),
+        }
+    )
+    engine.register("structural", table)
+
+
 def _findings(
     engine: duckdb.DuckDBPyConnection,
     target: Path,
     item: Item,
     present: set[str],
     listed: list[row_rules.Check],
-    faults: list[Fault],
 ) -> None:
     """All findings, one row each: line, sheet, field, label, code, severity, value, own_key."""
     label = {f.name: f.label_zh for f in item.fields}
@@ -140,14 +154,6 @@ def _findings(
         }
     )
     engine.register("checks", checks)
-    structural = pa.table(
-        {
-            "line": pa.array([f.line for f in faults], pa.int64()),
-            "sheet": pa.array([f.sheet for f in faults], pa.string()),
-            "code": pa.array([f.code for f in faults], pa.string()),
-        }
-    )
-    engine.register("structural", structural)
     names = ", ".join(f.name for f in item.fields)
     texts = exp.select(exp.column("place"), *row_rules.texts(item, present)).from_("staged").sql(dialect="duckdb")
     value = " ".join(f"WHEN '{f.name}' THEN {f.name}" for f in item.fields)
@@ -162,7 +168,7 @@ def _findings(
             tagged AS (SELECT *, unnest(string_split(failed, ',')) AS tag FROM said)
         SELECT line, sheet, field, label, code, severity, CASE field {value} END AS value,
             {item.business_key[0]} AS own_key FROM tagged JOIN checks USING (tag)
-        UNION ALL SELECT DISTINCT line, sheet, '', '', code, 'error', NULL, NULL FROM structural
+        UNION ALL SELECT DISTINCT line, sheet, '', '', code, severity, value, NULL FROM structural
         UNION ALL SELECT line, sheet, field, CASE field {labels} END, 'L002', 'info', NULL, NULL
             FROM (SELECT line, sheet, unnest(string_split(redacted, ',')) AS field FROM accepted WHERE redacted <> '')
         """,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from pipelines.errors import StoreError
 from pipelines.model import ACCOUNT, Delivery
 
-SCHEMAS = ("ledger", "vault", "records", "history")
+SCHEMAS = ("ledger", "vault", "records", "history", "staging")
 READER = "qiongxin_reader"
 metadata = sa.MetaData()
 
@@ -186,8 +186,9 @@ class Ledger:
         with self.engine.connect() as connection:
             return {r.item: (r.records_snapshot, r.history_snapshot) for r in connection.execute(query)}
 
-    def gate(self, candidate: str, item: str, verdict: str, detail: Sequence[dict[str, Any]]) -> None:
-        row = {"candidate": candidate, "item": item, "verdict": verdict, "detail": list(detail)}
+    def gate(self, candidate: str, item: str, verdict: str, detail: Mapping[str, Any]) -> None:
+        """`detail`: as_of (ISO date), figures (the batch profile), outcomes (one per expectation)."""
+        row = {"candidate": candidate, "item": item, "verdict": verdict, "detail": dict(detail)}
         with self.engine.begin() as connection:
             query = insert(gate_result).values(row)
             connection.execute(query.on_conflict_do_update(index_elements=["candidate"], set_=row))
@@ -197,6 +198,56 @@ class Ledger:
             return connection.execute(
                 sa.select(gate_result.c.verdict).where(gate_result.c.candidate == candidate)
             ).scalar()
+
+    def gate_results(self, as_of: date) -> list[dict[str, Any]]:
+        """Every gate result of a night: candidate, item, verdict, detail; by item."""
+        day = gate_result.c.detail["as_of"].as_string()
+        query = sa.select(gate_result).where(day == as_of.isoformat())
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(gate_result.c.item, gate_result.c.candidate))
+            return [dict(r._mapping) for r in rows]
+
+    def last_figures(self, item: str, but: str) -> dict[str, Any] | None:
+        """The batch profile of the item's last candidate that passed, leaving out the candidate `but`."""
+        day = gate_result.c.detail["as_of"].as_string()
+        query = (
+            sa.select(gate_result.c.detail["figures"])
+            .where(gate_result.c.item == item, gate_result.c.verdict == "passed", gate_result.c.candidate != but)
+            .order_by(day.desc().nulls_last(), gate_result.c.candidate)
+            .limit(1)
+        )
+        with self.engine.connect() as connection:
+            found = connection.execute(query).scalar()
+        return dict(found) if found else None
+
+    def usual_rows(self, of: Mapping[str, Any], periods: int) -> list[int]:
+        """Rows read in the last `periods` released periods of the same department, item and mode as `of`.
+
+        Of several deliveries of one period the largest counts, so corrections do not drag the usual number down.
+        """
+        c = delivery.c
+        query = (
+            sa.select(sa.func.max(c.read))
+            .where(c.department == of["department"], c.item == of["item"], c.mode == of["mode"])
+            .where(c.state == "released", c.read > 0, c.delivery_id != of["delivery_id"])
+            .group_by(c.period)
+            .order_by(c.period.desc())
+            .limit(periods)
+        )
+        with self.engine.connect() as connection:
+            return [int(n) for n in connection.execute(query).scalars()]
+
+    def is_supplement(self, of: Mapping[str, Any]) -> bool:
+        """Whether `of` is incremental and another delivery of its period came before it in sequence."""
+        c = delivery.c
+        query = (
+            sa.select(sa.literal(1))
+            .where(c.department == of["department"], c.item == of["item"], c.mode == "incremental")
+            .where(c.period == of["period"], c.sequence < of["sequence"])
+            .limit(1)
+        )
+        with self.engine.connect() as connection:
+            return of["mode"] == "incremental" and connection.execute(query).first() is not None
 
     def __enter__(self) -> Ledger:
         return self

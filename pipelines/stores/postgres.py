@@ -32,7 +32,11 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
+    "max_wal_size": "4GB",
+    "maintenance_work_mem": "256MB",
+    # No replica listens to an embedded server, so a table that is made and filled in one transaction is not logged.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
     "max_connections": "100",
     "password_encryption": "scram-sha-256",
 }

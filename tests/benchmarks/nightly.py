@@ -82,6 +82,7 @@ def one(rows: int) -> list[tuple[str, float, float, float, float]]:
                 curated = time.perf_counter() - started
                 (upserts,) = (home.work / "candidates").glob("*.upserts.parquet")
                 b = floor_b(home, url, upserts, delivery.delivery_id)
+                run.gate_items(night)
                 started = time.perf_counter()
                 run.publish_release(night)
                 loaded = time.perf_counter() - started

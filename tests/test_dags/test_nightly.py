@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -37,6 +38,30 @@ def test_the_dag_follows_the_order_of_the_journey(tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert [t for t in found["order"] if t in run.ORDER] == list(run.ORDER)
     assert set(found["retries"]) == {2}
+
+
+def test_the_command_line_follows_the_order_of_the_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = {"take": "receive", "check_delivery": "check", "integrate_item": "integrate", "gate_items": "gate",
+             "publish_release": "load", "write_receipts": "receipts"}  # fmt: skip
+    taken: list[str] = []
+    for name, step in steps.items():
+        monkeypatch.setattr(run, name, noting(taken, step, getattr(run, name)))
+    home = tmp_path / "home"
+    sampling.generate(home, rows=60, seed=3, as_of=date.fromisoformat(DAY), items=("traffic_penalty", "honour"))
+    try:
+        run.nightly(home, DAY)
+    finally:
+        postgres.down(home)
+    assert list(dict.fromkeys(taken)) == list(run.ORDER)
+    assert taken == sorted(taken, key=run.ORDER.index)
+
+
+def noting(taken: list[str], step: str, call: Callable[..., object]) -> Callable[..., object]:
+    def noted(*arguments: object) -> object:
+        taken.append(step)
+        return call(*arguments)
+
+    return noted
 
 
 @pytest.mark.timeout(420)

@@ -172,5 +172,5 @@ def test_two_contents_that_tie_hold_the_record() -> None:
 def test_every_step_of_the_fold_renders(dialect: str) -> None:
     columns = ["record_key", "content_hash"]
     trees = [*fold.involved().values(), *(step() for _, step in fold.STEPS), fold.current(columns)]
-    for tree in [*trees, fold.new_statements(columns), fold.verdicts(), record.select(ITEM)]:
+    for tree in [*trees, fold.new_statements(columns), fold.verdicts(), record.select(ITEM, "passing")]:
         assert tree.sql(dialect=dialect)
