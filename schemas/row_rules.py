@@ -133,32 +133,37 @@ def _located(query: exp.Select, item: Item, present: set[str], as_of: date, sour
     """`query` with the layers it stands on, down to `source`; the last is named `located`."""
     read = [exp.column(c) for c in ("place", "line", "sheet")]
     day = exp.alias_(exp.cast(exp.Literal.string(as_of.isoformat()), "DATE"), "as_of")
-    query = query.with_("texts", as_=exp.select(*read, day, *texts(item, present)).from_(source))
+    # Built in place: by default each call copies all that was built so far, seconds for a delivery of ten rows.
+    layers: dict[str, exp.Select] = {"texts": exp.select(*read, day, *texts(item, present)).from_(source)}
 
     coded = exp.select(exp.column(exp.Star(), table="texts")).from_("texts")
     for f in item.fields:
         if f.type == "code":
             table = f"codes_{f.name}"
-            coded = coded.select(exp.alias_(exp.column("code", table=table), f.name))
-            coded = coded.join(f"codes_{f.code_set} AS {table}", on=f"{table}.value = t_{f.name}", join_type="left")
+            coded.select(exp.alias_(exp.column("code", table=table), f.name), copy=False)
+            on = f"{table}.value = t_{f.name}"
+            coded.join(f"codes_{f.code_set} AS {table}", on=on, join_type="left", copy=False)
         else:
-            coded = coded.select(exp.alias_(types.typed(f, exp.column(f"t_{f.name}")), f.name))
-    query = query.with_("coded", as_=coded)
+            coded.select(exp.alias_(types.typed(f, exp.column(f"t_{f.name}")), f.name, copy=False), copy=False)
+    layers["coded"] = coded
 
     last = "coded"
     number = exp.column(f"t_{item.by_role('credit_number').name}")
     certificate = exp.column(item.by_role("certificate_type").name)
     for n, layer in enumerate(credit_number.columns(number, certificate)):
-        body = exp.select(exp.Star(), *(exp.alias_(e, name) for name, e in layer)).from_(last)
+        body = exp.select(exp.Star(), *(exp.alias_(e, name, copy=False) for name, e in layer)).from_(last, copy=False)
         last = f"credit_{n}"
-        query = query.with_(last, as_=body)
+        layers[last] = body
 
     region = exp.column("code", table="regions").as_("known_region")
     known_region = exp.select(exp.column(exp.Star(), table=last), region)
     known_region = known_region.from_(last).join(
         "codes_region AS regions", on="regions.value = cn_region", join_type="left"
     )
-    return query.with_("located", as_=known_region)
+    layers["located"] = known_region
+    for name, body in layers.items():
+        query.with_(name, as_=body, copy=False)
+    return query
 
 
 def _sql(text: str) -> exp.Expr:

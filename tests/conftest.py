@@ -1,9 +1,14 @@
 """Fixtures shared by all rooms. Sizes are reduced unless QIONGXIN_SOAK=1."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from pipelines.stores import postgres
+from tests.mortal_night import Mortals
 
 SOAK = os.environ.get("QIONGXIN_SOAK") == "1"
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,3 +24,35 @@ def no_outer_database(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test never writes into the database of whoever runs it."""
     for name in ("QIONGXIN_DATABASE_URL", "QIONGXIN_HOME", "QIONGXIN_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Gives the URL of a new database on one real server, so that many homes need not start one each: empty, or a copy
+    of the one whose URL is given.
+
+    The server of the session does not wait for its disk: what these tests kill are nights, not the server.
+    """
+    home = tmp_path_factory.mktemp("server") / "home"
+    url = postgres.up(home)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        for setting in ("fsync = off", "full_page_writes = off", "synchronous_commit = off"):
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+        made = iter(range(10_000))
+
+        def new(like: str | None = None) -> str:
+            name = f"home_{next(made)}"
+            template = like.rsplit("/", 1)[1] if like else "template1"
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            return url.rsplit("/", 1)[0] + "/" + name
+
+        yield new
+    postgres.down(home)
+
+
+@pytest.fixture(scope="session")
+def mortals() -> Iterator[Mortals]:
+    """Starts `qiongxin` commands that die when told to."""
+    with Mortals() as found:
+        yield found
