@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -95,6 +96,22 @@ def publish(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sweep_parts(home: Home) -> int:
+    """Remove what a killed process was writing, files and folders named `….<process id>.part`; returns how many."""
+    gone = 0
+    for place in ("raw", "staged", "accepted", "rejected", "findings", "outbox", "reports", "work"):
+        for path in (home.root / place).rglob("*.part"):
+            pid = path.name.rsplit(".", 2)[-2]
+            if not pid.isdigit() or Path(f"/proc/{pid}").exists():
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            gone += 1
+    return gone
 
 
 def publish_json(path: Path, value: Any) -> None:

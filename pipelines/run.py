@@ -219,9 +219,14 @@ def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, st
 def publish_release(night: Night) -> str | None:
     """load: every candidate that passed, as one release."""
     passed = []
+    waiting = {r["delivery_id"] for r in night.ledger.deliveries("checked")}
     for code in night.catalog.items:
         candidate = curate.read_candidate(night.home, code)
-        if candidate and night.ledger.gate_verdict(candidate.candidate) == "passed":
+        if candidate is None:
+            continue
+        if not waiting.intersection(candidate.deliveries):
+            load.forget(night.home, candidate)  # released by a run that was killed before it could put this away
+        elif night.ledger.gate_verdict(candidate.candidate) == "passed":
             passed.append(candidate)
     return load.load(
         night.home, night.ledger, night.lake, night.catalog.items, passed, night.catalog.revision, night.as_of,

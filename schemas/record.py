@@ -13,7 +13,7 @@ from schemas.model import FieldSpec, Item
 # 18 digits with a date inside: a citizen number wherever it stands. Free text is searched more widely.
 STRICT = "[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])[0-9]{3}[0-9Xx]"
 LOOSE = "[1-9](?:[ \\t-]?[0-9]){13,16}[ \\t-]?[0-9Xx]"
-PHONE = "1[3-9][0-9]{9}"
+PHONE = "1[3-9][0-9][ \\t-]?[0-9]{4}[ \\t-]?[0-9]{4}"
 # Cheap signs that a text may hold one of them; the searches above are paid for by few rows.
 LONG = "[0-9０-９](?:[ \\t-]?[0-9０-９]){10}"
 
@@ -23,14 +23,14 @@ def select(item: Item, source: str) -> exp.Select:
     credit_number, number_kind, identity (JSON), action, source_time, redacted (fields), then the curated fields, each
     as o_<field>.
     """
-    name = f"t_{item.by_role('name').name}"
+    name, number = (f"t_{item.by_role(role).name}" for role in ("name", "credit_number"))
     texts = [f for f in item.curated_fields if f.type == "text"]
     action = next((f.name for f in item.fields if f.role == "action"), "NULL")
     said = exp.select(
         "*",
         _alias(identity(item), "identity"),
         _alias("subject_id_of(cn)", "subject_id"),
-        *(_alias(redacted(f, name), f"r_{f.name}") for f in texts),
+        *(_alias(redacted(f, name, number), f"r_{f.name}") for f in texts),
     ).from_(source)
     kept = {f.name: f"r_{f.name}" if f.type == "text" else f.name for f in item.curated_fields}
     key = ", ".join(f"coalesce({key_text(item.field(k))}, '')" for k in item.business_key)
@@ -62,17 +62,26 @@ def identity(item: Item) -> str:
     return f"CAST(to_json({{{parts}}}) AS VARCHAR)"
 
 
-def redacted(field: FieldSpec, name: str) -> str:
-    """The text without identity numbers and, in free text, without phones and the row's own name (column `name`)."""
+def redacted(field: FieldSpec, name: str, number: str) -> str:
+    """The text without identity numbers and, in free text, without phones and the row's own name and number (columns
+    `name` and `number`, as the row writes them), the name also with blanks between its characters."""
     text = field.name
     if not field.is_free_text:
         found = f"regexp_replace({text}, '{STRICT}', '[证件号]', 'g')"
         return f"CASE WHEN length({text}) >= 18 THEN {found} ELSE {text} END"
-    plain = f"translate({text}, '０１２３４５６７８９Ｘｘ', '0123456789Xx')"
-    found = f"regexp_replace(regexp_replace({plain}, '{LOOSE}', '[证件号]', 'g'), '{PHONE}', '[电话]', 'g')"
-    text = f"CASE WHEN regexp_matches({text}, '{LONG}') THEN {found} ELSE {text} END"
-    own = f"length({name}) > 1 AND strpos({field.name}, {name}) > 0"
-    return f"CASE WHEN {own} THEN replace({text}, {name}, '[当事人]') ELSE {text} END"
+    own = f"CASE WHEN length({name}) > 1 THEN {name} ELSE '' END"
+    apart = f"CASE WHEN length({name}) > 1 THEN trim(regexp_replace({name}, '(.)', '\\1 ', 'g')) ELSE '' END"
+    wide = f"replace({apart}, ' ', '\u3000')"
+    sign = f"""regexp_matches({text}, '{LONG}') OR (length({name}) > 1 AND strpos({text}, {name}) > 0)
+        OR (length({number}) >= 6 AND strpos({text}, {number}) > 0)
+        OR (strpos({text}, ' ') > 0 AND strpos({text}, nullif({apart}, '')) > 0)
+        OR (strpos({text}, '\u3000') > 0 AND strpos({text}, nullif({wide}, '')) > 0)"""
+    clean = f"replace({text}, CASE WHEN length({number}) >= 6 THEN {number} ELSE '' END, '[证件号]')"
+    clean = f"translate({clean}, '０１２３４５６７８９Ｘｘ', '0123456789Xx')"
+    clean = f"regexp_replace(regexp_replace({clean}, '{LOOSE}', '[证件号]', 'g'), '{PHONE}', '[电话]', 'g')"
+    for said in (own, apart, wide):
+        clean = f"replace({clean}, {said}, '[当事人]')"
+    return f"CASE WHEN {sign} THEN {clean} ELSE {text} END"
 
 
 def key_text(field: FieldSpec) -> str:

@@ -267,12 +267,6 @@ def test_killed_at_a_boundary_and_run_again(n: int, second: Scene, killed: Calla
     same(killed(second, deaths(second.trace, reduced=True)[n]))
 
 
-LITTER = pytest.mark.xfail(
-    strict=False, reason="orphan data files, half-written files and notes of a killed night are not swept yet"
-)
-
-
-@LITTER
 @at_boundaries
 def test_a_kill_at_a_boundary_leaves_no_litter(n: int, second: Scene, killed: Callable[[Scene, Death], Killed]) -> None:
     clean(killed(second, deaths(second.trace, reduced=True)[n]))
@@ -283,7 +277,6 @@ def test_killed_at_random_moments_and_run_again(killed_at_random: list[Killed]) 
         same(one)
 
 
-@LITTER
 def test_kills_at_random_moments_leave_no_litter(killed_at_random: list[Killed]) -> None:
     for one in killed_at_random:
         clean(one)
@@ -299,7 +292,6 @@ def test_killed_at_every_boundary_and_run_again(
     assert [(k.when, k.unlike) for k in found if set(k.unlike) - {"releases"}] == []
 
 
-@LITTER
 @pytest.mark.skipif(not SOAK, reason="every boundary: soak only")
 @pytest.mark.parametrize("night", ["first", "second"])
 def test_a_kill_at_any_boundary_leaves_no_litter(
@@ -310,12 +302,6 @@ def test_a_kill_at_any_boundary_leaves_no_litter(
     assert [(k.when, k.litter) for k in found if k.litter] == []
 
 
-SECOND_RELEASE = pytest.mark.xfail(
-    strict=False, reason="a note that outlives the switch is published again, as one more release of the same rows"
-)
-
-
-@SECOND_RELEASE
 @pytest.mark.parametrize("n", [n for n, (event, _, _) in enumerate(REDUCED) if event in AFTER_THE_SWITCH])
 def test_a_kill_after_the_switch_publishes_no_further_release(
     n: int, second: Scene, killed: Callable[[Scene, Death], Killed]
@@ -382,6 +368,5 @@ def test_a_killed_server_is_exit_4_with_a_cure(server_killed: ServerKilled) -> N
     assert "run" in server_killed.told.lower(), server_killed.told
 
 
-@LITTER
 def test_a_killed_server_leaves_no_litter(server_killed: ServerKilled) -> None:
     clean(server_killed.rerun)

@@ -141,7 +141,7 @@ def _blanks(block: bytes) -> Lines:
 def _copy(source: Path, work: Path, encodings: Sequence[str]) -> Text:
     """The whole file in the first strict encoding that holds to its end, written as UTF-8 under `work`."""
     work.mkdir(parents=True, exist_ok=True)
-    target = work / f"text.{os.getpid()}.{source.name[:16]}.utf8"
+    target = work / f"text.{source.name[:16]}.{os.getpid()}.part"
     with source.open("rb") as f:
         lone_returns = all(b"\n" not in block for block in iter(lambda: f.read(CHUNK), b""))
     stops = []

@@ -77,7 +77,7 @@ def curate(
         upsert_rows = _copy(engine, fold.current(columns).sql(dialect="duckdb"), upserts)
         statements = plan.file("history")
         _copy(engine, fold.new_statements(statement_schema(item).names).sql(dialect="duckdb"), statements)
-        touched = home.work / "candidates" / f"{name}.touched.parquet"
+        touched = home.work / "candidates" / f"{item.code}.touched.parquet"
         published = lake_rows(engine, records)
         touched_rows = _write(engine, "SELECT record_key FROM published", touched)
         added, removed = _rewrite(engine, plan, records, columns) if touched_rows else ([], [])
@@ -114,7 +114,7 @@ def read_candidate(home: Home, item: str) -> Candidate | None:
 
 class _planned:
     """The data files a candidate is going to have, noted before they are written, so that the next run of this item
-    can sweep up those that no snapshot ever named. The note goes with the release (`forget`)."""
+    can sweep up those that no snapshot ever named. The note goes when the release is made."""
 
     def __init__(self, home: Home, lake: Lake, item: Item) -> None:
         self.lake, self.item, self.note = lake, item.code, plan_note(home, item.code)

@@ -105,10 +105,15 @@ def load(
     with _database(f"load of release {release_id} failed"):
         _switch(home, ledger, items, candidates, revision, as_of, release_id, previous, snapshots)
     for c in candidates:
-        home.candidate(c.item).unlink(missing_ok=True)
-        (home.root / c.touched).unlink(missing_ok=True)
-        plan_note(home, c.item).unlink(missing_ok=True)
+        forget(home, c)
     return release_id
+
+
+def forget(home: Home, candidate: Candidate) -> None:
+    """Put away the notes of a candidate that is published; the note itself last, so that a kill repeats this."""
+    (home.root / candidate.touched).unlink(missing_ok=True)
+    plan_note(home, candidate.item).unlink(missing_ok=True)
+    home.candidate(candidate.item).unlink(missing_ok=True)
 
 
 def _switch(
@@ -211,4 +216,5 @@ def _database(failed: str) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, adbc.Error) as e:
-        raise StoreError(f"database: {failed} ({type(e).__name__}). Run it again.") from e
+        # The driver's error quotes the failing row; a scheduler logs causes, so the cause ends here.
+        raise StoreError(f"database: {failed} ({type(e).__name__}). Run it again.") from None

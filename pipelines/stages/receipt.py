@@ -6,6 +6,7 @@ Both lie in the outbox, one of the restricted places, because a finding shows th
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -346,7 +347,8 @@ def _write_workbook(
     codes: Mapping[str, FindingCode],
 ) -> None:
     # xlsxwriter parks rows in temporary files. They show values, so they lie in the outbox, not in the system's folder.
-    with TemporaryDirectory(prefix=f".{receipt.delivery_id}.", dir=target.parent) as parking:
+    suffix = f".{os.getpid()}.part"  # what a killed run leaves is swept up by its name
+    with TemporaryDirectory(prefix=f".{receipt.delivery_id}.", suffix=suffix, dir=target.parent) as parking:
         options = {
             "constant_memory": True,
             "tmpdir": parking,

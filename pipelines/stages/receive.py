@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import StoreError
-from pipelines.model import Delivery, Home, delivery_id, publish
+from pipelines.model import Delivery, Home, delivery_id, publish, sweep_parts
 from pipelines.stores.ledger import Ledger
 
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
 BLOCK = 1 << 22
+# People put identity numbers into file names; the ledger and all that is printed of it do without.
+NUMBER = re.compile(r"[1-9]\d{5}(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx]")
 MANIFEST, DONE, TAKEN = ".manifest.json", ".done", ".taken"
 
 
@@ -52,12 +55,12 @@ def receive(home: Home, ledger: Ledger, known: Mapping[str, Iterable[str]], as_o
     (size, time) after `pause` seconds. Nothing leaves the inbox before its archived copy is verified, so a kill
     between any two steps only means that the next run does the step again. Raises `StoreError`.
     """
-    arrivals, strangers = _look(home.inbox, known)
+    sweep_parts(home)
+    arrivals, strangers, waiting = _look(home.inbox, known)
     if any(not a.is_declared_finished for a in arrivals):
         time.sleep(pause)
     new: list[Delivery] = []
     again: list[str] = []
-    waiting: list[str] = []
     for a in arrivals:
         name = a.path.relative_to(home.root).as_posix()
         if not a.is_declared_finished and _stamp(a.path) != a.look:
@@ -72,11 +75,16 @@ def receive(home: Home, ledger: Ledger, known: Mapping[str, Iterable[str]], as_o
     return Received(tuple(new), tuple(again), tuple(waiting), tuple(strangers))
 
 
-def _look(inbox: Path, known: Mapping[str, Iterable[str]]) -> tuple[list[Arrival], list[str]]:
+def _look(inbox: Path, known: Mapping[str, Iterable[str]]) -> tuple[list[Arrival], list[str], list[str]]:
+    """What lies in the inboxes: arrivals, files in folders of no department or item, uploads under way."""
     arrivals: list[Arrival] = []
     strangers: list[str] = []
+    waiting: list[str] = []
     for path in sorted(inbox.glob("*/*/*")):
-        if not path.is_file() or path.name.startswith(".") or path.name.endswith(UNFINISHED):
+        if not path.is_file() or path.name.startswith("."):
+            continue
+        if path.name.endswith(UNFINISHED):
+            waiting.append("/".join(path.parts[-4:]))
             continue
         if path.name.endswith((MANIFEST, DONE)):
             continue
@@ -87,7 +95,7 @@ def _look(inbox: Path, known: Mapping[str, Iterable[str]]) -> tuple[list[Arrival
         manifest = _manifest(path.with_name(path.name + MANIFEST))
         done = manifest is not None or path.with_name(path.name + DONE).exists()
         arrivals.append(Arrival(path, department, item, manifest, done, _stamp(path)))
-    return arrivals, strangers
+    return arrivals, strangers, waiting
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:
@@ -131,7 +139,7 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery:
         delivery_id=delivery_id(arrival.department, arrival.item, period, sequence, mode, sha256),
         department=arrival.department,
         item=arrival.item,
-        file=arrival.path.name,
+        file=NUMBER.sub("[证件号]", arrival.path.name),
         period=period,
         sequence=sequence,
         mode=mode,

@@ -10,7 +10,7 @@ import duckdb
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:
     """A private in-memory engine whose spill lies under `work` (a restricted place)."""
-    spill = work / "spill"
+    spill = work / f"spill.{os.getpid()}.part"
     spill.mkdir(parents=True, exist_ok=True)
     return duckdb.connect(
         config={

@@ -39,6 +39,9 @@ SETTINGS = {
     "max_wal_senders": "0",
     "max_connections": "100",
     "password_encryption": "scram-sha-256",
+    # The detail of an error shows the failing row; no value of a person may reach a log.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
 }
 
 

@@ -71,11 +71,11 @@ def test_a_file_that_grows_between_two_looks_is_waiting(tmp_path: Path, monkeypa
     assert path.exists()
 
 
-def test_unfinished_names_and_dotfiles_are_left_alone(tmp_path: Path) -> None:
+def test_unfinished_names_wait_and_dotfiles_are_left_alone(tmp_path: Path) -> None:
     home, book = Home(tmp_path), Book()
     for name in ("a.csv.part", "b.tmp", ".c.csv"):
         put(home, name, b"x")
-    assert take(home, book) == stage.Received((), (), (), ())
+    assert take(home, book) == stage.Received((), (), ("inbox/tax/arrears/a.csv.part", "inbox/tax/arrears/b.tmp"), ())
 
 
 def test_a_stranger_is_named_and_left_where_it_is(tmp_path: Path) -> None:
