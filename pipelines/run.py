@@ -129,7 +129,10 @@ def check_delivery(night: Night, delivery_id: str) -> str:
             )
         )
     history = night.ledger.usual_rows(row, limits.volume_history_count)
-    reasons += gate.volume_reasons(decoded.read, history, night.ledger.is_supplement(row), limits)
+    is_supplement = night.ledger.is_supplement(row)
+    reasons += gate.volume_reasons(
+        decoded.read, history, limits, is_nil=row["is_nil"], is_supplement=is_supplement
+    )  # fmt: skip
     if delivery_id in night.limit("let_pass"):
         reasons = [r for r in reasons if r[0] not in gate.WAIVABLE]
     state = "held" if reasons else "checked"

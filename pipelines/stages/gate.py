@@ -52,14 +52,16 @@ def delivery_reasons(read: int, account: dict[str, int], limits: DeliveryLimits)
     return reasons
 
 
-def volume_reasons(read: int, history: Sequence[int], is_supplement: bool, limits: DeliveryLimits) -> list[Reason]:
+def volume_reasons(
+    read: int, history: Sequence[int], limits: DeliveryLimits, *, is_nil: bool = False, is_supplement: bool = False
+) -> list[Reason]:
     """Why the number of rows is far from the usual one: the median of `history`, rows of released periods.
 
-    Not applicable, hence empty: nothing to report (0 rows), too little history, numbers too small to tell. A
-    supplement (incremental, another delivery of the same period was there before it) is small by nature, so it is
-    only asked whether it is too large.
+    Not applicable, hence empty: a declared nil return, too little history, numbers too small to tell. An empty file
+    that nobody declared is judged: a failed export looks like that. A supplement (incremental, another delivery of
+    the same period was there before it) is small by nature, so it is only asked whether it is too large.
     """
-    if not read or len(history) < limits.volume_minimum_history:
+    if is_nil or len(history) < limits.volume_minimum_history:
         return []
     usual = median(history)
     if max(read, usual) < limits.volume_minimum_rows:

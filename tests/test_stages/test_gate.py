@@ -31,7 +31,8 @@ def test_a_broken_account_and_too_many_rejected_rows_are_both_told() -> None:
         (5000, USUAL, False, False),
         (5001, USUAL, False, True),
         (5001, USUAL, True, True),
-        (0, USUAL, False, False),  # nothing to report
+        (0, USUAL, False, True),  # an empty file that nobody declared
+        (0, USUAL, True, False),
         (1, [], False, False),  # the first delivery
         (1, USUAL[:4], False, False),  # nothing is usual yet
         (1, [90] * 5, False, False),  # too small to tell
@@ -41,10 +42,14 @@ def test_a_broken_account_and_too_many_rejected_rows_are_both_told() -> None:
 def test_volume_is_judged_against_the_median_of_history(
     read: int, history: list[int], is_supplement: bool, is_held: bool
 ) -> None:
-    found = gate.volume_reasons(read, history, is_supplement, LIMITS)
+    found = gate.volume_reasons(read, history, LIMITS, is_supplement=is_supplement)
     assert [code for code, _, _ in found] == (["H001"] if is_held else [])
     for _, zh, en in found:
         assert f"{read:,}" in zh and f"{read:,}" in en
+
+
+def test_a_declared_nil_return_is_not_judged_by_volume() -> None:
+    assert gate.volume_reasons(0, USUAL, LIMITS, is_nil=True) == []
 
 
 def outcome(name: str, kind: str) -> Outcome:
