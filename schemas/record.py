@@ -51,7 +51,7 @@ def select(item: Item, source: str) -> exp.Select:
             _alias(f"concat_ws(',', {differs})" if differs else "''", "redacted"),
             *(_alias(column, f"o_{name}") for name, column in kept.items()),
         )
-        .with_("said", as_=said)
+        .with_("said", as_=said, copy=False)
         .from_("said")
     )
 

@@ -1,7 +1,8 @@
 """The row engine: an item compiled into one SELECT over its staged table, and the list of checks it evaluates.
 
 Layers, each a common table expression of one SELECT, so that no expression is written twice:
-`texts` (trimmed cells) -> `coded` (typed values, codes joined) -> credit-number layers -> `flagged` (failed checks).
+`texts` (trimmed cells) -> `coded` (typed values, codes joined) -> credit-number layers -> `located`; the checks are
+asked of that, twice: `accepted` keeps what none of them stops, `judged` names what stopped the others.
 All trees are SQLGlot; nothing is evaluated here. A check's expression is TRUE where the row fails.
 """
 
@@ -87,37 +88,38 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
     ]
 
 
-def texts(item: Item, present: set[str]) -> list[exp.Expr]:
-    """t_<field>: the trimmed text of every field; NULL for a field that the file does not have (not in `present`)."""
+def texts(item: Item, present: set[str], as_of: date) -> exp.Select:
+    """place, line, sheet, as_of, and t_<field>, the trimmed text of every field, of the rows of `staged`; NULL for a
+    field that the file does not have (not in `present`)."""
     absent = exp.cast(exp.null(), "VARCHAR")
-    return [
-        exp.alias_(types.trimmed(exp.column(f.name)) if f.name in present else absent.copy(), f"t_{f.name}")
+    cells = [
+        exp.alias_(types.trimmed(exp.column(f.name)) if f.name in present else absent.copy(), f"t_{f.name}", copy=False)
         for f in item.fields
     ]
+    day = exp.alias_(exp.cast(exp.Literal.string(as_of.isoformat()), "DATE"), "as_of")
+    return exp.select("place", "line", "sheet", day, *cells, copy=False).from_("staged", copy=False)
 
 
-def accepted(item: Item, present: set[str], listed: list[Check], as_of: date, source: str = "staged") -> exp.Select:
-    """The rows of `source` that no check stops: place, line, sheet, t_<field> (trimmed), <field> (typed), cn*, and
-    `notes`, the comma-separated tags of what is still worth saying of them.
-
-    `present` are the fields the file has; others read as absent. Code tables are `codes_<set>(value, code)`.
+def accepted(listed: list[Check]) -> exp.Select:
+    """The rows of `located` that no check stops, with `notes`, the comma-separated tags of what is still worth saying.
     """
     stops = exp.or_(*(c.violated.copy() for c in listed if c.tag[0] in STOPPING))
-    query = exp.select(exp.Star(), exp.alias_(_tags([c for c in listed if c.tag[0] not in STOPPING]), "notes"))
+    notes = _tags([c for c in listed if c.tag[0] not in STOPPING])
     passing = exp.not_(exp.Coalesce(this=stops, expressions=[exp.false()]))
-    return _located(query.from_("located").where(passing), item, present, as_of, source)
+    said = exp.select(exp.Star(), exp.alias_(notes, "notes", copy=False), copy=False)
+    return said.from_("located", copy=False).where(passing, copy=False)
 
 
-def judged(item: Item, present: set[str], listed: list[Check], as_of: date, source: str = "staged") -> exp.Select:
-    """All rows of `source`: the columns of `accepted`, with `failed`, the tags of all failed checks, and `verdict`:
-    refused, rejected, held or accepted."""
+def judged(listed: list[Check]) -> exp.Select:
+    """All rows of `located`, with `failed`, the tags of all failed checks, and `verdict`: refused, rejected, held or
+    accepted."""
     verdict = _sql(
         "CASE WHEN STRPOS(failed, 'L') > 0 THEN 'refused' WHEN STRPOS(failed, 'E') > 0 THEN 'rejected'"
         " WHEN STRPOS(failed, 'H') > 0 THEN 'held' ELSE 'accepted' END"
     )
-    tagged = exp.select(exp.Star(), exp.alias_(_tags(listed), "failed")).from_("located")
-    query = exp.select(exp.Star(), exp.alias_(verdict, "verdict")).from_(tagged.subquery("tagged"))
-    return _located(query, item, present, as_of, source)
+    tagged = exp.select(exp.Star(), exp.alias_(_tags(listed), "failed", copy=False), copy=False)
+    whole = tagged.from_("located", copy=False).subquery("tagged", copy=False)
+    return exp.select(exp.Star(), exp.alias_(verdict, "verdict")).from_(whole, copy=False)
 
 
 def _tags(listed: list[Check]) -> exp.Expr:
@@ -129,12 +131,13 @@ def _tags(listed: list[Check]) -> exp.Expr:
     return exp.Case().when(exp.or_(*(c.violated.copy() for c in listed)), named).else_(exp.Literal.string(""))
 
 
-def _located(query: exp.Select, item: Item, present: set[str], as_of: date, source: str) -> exp.Select:
-    """`query` with the layers it stands on, down to `source`; the last is named `located`."""
-    read = [exp.column(c) for c in ("place", "line", "sheet")]
-    day = exp.alias_(exp.cast(exp.Literal.string(as_of.isoformat()), "DATE"), "as_of")
+def located(item: Item) -> exp.Select:
+    """What the rows of `texts` say: its columns, <field> (typed), cn*, known_region.
+
+    Code tables are `codes_<set>(value, code)`.
+    """
     # Built in place: by default each call copies all that was built so far, seconds for a delivery of ten rows.
-    layers: dict[str, exp.Select] = {"texts": exp.select(*read, day, *texts(item, present)).from_(source)}
+    layers: dict[str, exp.Select] = {}
 
     coded = exp.select(exp.column(exp.Star(), table="texts")).from_("texts")
     for f in item.fields:
@@ -160,10 +163,9 @@ def _located(query: exp.Select, item: Item, present: set[str], as_of: date, sour
     known_region = known_region.from_(last).join(
         "codes_region AS regions", on="regions.value = cn_region", join_type="left"
     )
-    layers["located"] = known_region
     for name, body in layers.items():
-        query.with_(name, as_=body, copy=False)
-    return query
+        known_region.with_(name, as_=body, copy=False)
+    return known_region
 
 
 def _sql(text: str) -> exp.Expr:

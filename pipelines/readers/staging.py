@@ -64,8 +64,8 @@ def write_skipped(staged: Path, lines: np.ndarray[tuple[int], np.dtype[np.int64]
     os.replace(part, path)
 
 
-def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path) -> list[str]:
-    """Make the view `staged` (place BIGINT from 0, line, sheet, then the columns returned, as text)."""
+def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path, view: str = "staged") -> list[str]:
+    """Make a view of a staged file: place (BIGINT from 0), line, sheet, then the columns returned, as text."""
     source = "read_parquet('" + str(staged).replace("'", "''") + "', file_row_number = true)"
     columns = [c for c in pq.read_schema(staged).names if c not in ("line", "sheet")]
     listed = ", ".join(f'"{c}"' for c in columns)
@@ -82,7 +82,7 @@ def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path) -> list[str]:
         where = "line_of(file_row_number) AS line, CAST(NULL AS VARCHAR) AS sheet"
     else:
         where = "line, sheet"
-    engine.execute(f"CREATE VIEW staged AS SELECT file_row_number AS place, {where}, {listed} FROM {source}")
+    engine.execute(f"CREATE VIEW {view} AS SELECT file_row_number AS place, {where}, {listed} FROM {source}")
     return columns
 
 
