@@ -128,13 +128,14 @@ def _shown(pattern: bytes) -> str:
 
 
 def planted(path: Path) -> Iterator[tuple[str, str]]:
-    """(value, kind) of every identifying cell of a file that lies in inbox/<department>/<item>."""
+    """(value, kind) of every identifying cell of a file that lies in inbox/<department>/<item>.
+
+    A text, as the name of a unit, that the file also has as a whole cell of another column is no secret of its cell.
+    """
     known = identifying(path.parts[-2], path.parts[-3])
-    for row in rows_of(path):
-        for header, value in row.items():
-            kind = known.get(_plain(header)) if header else None
-            if kind and value:
-                yield str(value), kind
+    cells = [(known.get(_plain(h)), str(v)) for row in rows_of(path) for h, v in row.items() if h and v]
+    others = {value for kind, value in cells if kind is None}
+    yield from ((value, kind) for kind, value in cells if kind and not (kind == "text" and value in others))
 
 
 def identifying(item: str, department: str) -> dict[str, str]:

@@ -76,7 +76,7 @@ class Mortals:
         *arguments: str,
         death: Death | None = None,
         trace: Path | None = None,
-        said: Path | None = None,
+        answer: Path | None = None,
     ) -> Running:
         asked = {
             "arguments": [*arguments, "--home", str(home)],
@@ -84,7 +84,8 @@ class Mortals:
             "home": str(home.resolve()),
             "death": asdict(death) if death else None,
             "trace": str(trace) if trace else None,
-            "said": str(said or home.parent / f"{home.name}.said"),
+            "said": str(home.parent / f"{home.name}.said"),
+            "answer": str(answer) if answer else None,
         }
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(asked) + "\n")
@@ -93,11 +94,10 @@ class Mortals:
 
     def ask(self, home: Path, url: str, *arguments: str) -> Any:
         """The machine output of a command that must end well."""
-        said = home.parent / f"{home.name}.answer"
-        said.unlink(missing_ok=True)
-        code = self.start(home, url, *arguments, "--json", said=said).wait()
-        assert code == 0, said.read_text()[-2000:]
-        return json.loads(said.read_text().splitlines()[-1])
+        answer = home.parent / f"{home.name}.answer"
+        answer.unlink(missing_ok=True)
+        assert self.start(home, url, *arguments, "--json", answer=answer).wait() == 0
+        return json.loads(answer.read_text())
 
     def night(self, home: Path, url: str, day: str, **how: Any) -> int:
         return self.start(home, url, "nightly", "--date", day, "--json", **how).wait()
@@ -183,6 +183,9 @@ def live(asked: dict[str, Any]) -> int:
     with open(asked["said"], "ab", buffering=0) as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
+    if asked["answer"]:
+        with open(asked["answer"], "wb", buffering=0) as answer:
+            os.dup2(answer.fileno(), 1)
     os.environ.update(asked["environment"])
     death = Death(**asked["death"]) if asked["death"] else None
     watch = Watch(Path(asked["home"]), death, Path(asked["trace"]) if asked["trace"] else None)

@@ -331,7 +331,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str
     # A scheduler runs the same step as a function, and logs the error with everything that caused it.
     with pytest.MonkeyPatch.context() as named, pytest.raises(StoreError) as caught:
         named.setenv("QIONGXIN_DATABASE_URL", url)
-        run.load_release(str(home), DAY)
+        run.nightly(home, DAY)
     told = "".join(traceback.format_exception(caught.value))
     return Failed(code, (home.parent / "home.said").read_bytes(), told, server_log(url)[before:], secrets)
 
