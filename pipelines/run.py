@@ -107,8 +107,9 @@ def check_delivery(night: Night, delivery_id: str) -> str:
         decoded = _decode(night, row)
         faults = [*(Fault(f.code, f.line, f.sheet) for f in decoded.faults), *_about_the_file(item, decoded)]
         result = validate.validate(
-            night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults
-        )
+            night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults,
+            row["file"],
+        )  # fmt: skip
     except DeliveryError as e:
         night.ledger.update(
             delivery_id, state="returned", message_code=e.code, message_zh=e.message_zh, message_en=e.message_en,
@@ -142,7 +143,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     zh, en = "".join(r[1] for r in reasons), " ".join(r[2] for r in reasons)
     night.ledger.update(
         delivery_id, state=state, message_code=code, message_zh=zh, message_en=en,
-        revision=night.catalog.revision, read=decoded.read, **account,
+        revision=night.catalog.revision, read=decoded.read, file=result.file, **account,
         # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
         is_complete=decoded.read == result.accepted,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from pipelines.model import ACCOUNT
 from pipelines.stores.ledger import Ledger
 from tests.conftest import ROOT
 from tests.mortal_night import Mortals
-from tests.test_privacy import HONOUR, honour, number
+from tests.test_privacy import HONOUR, honour
 
 DAY = "2026-11-22"
 HEADER = "姓名,证件号码,荣誉名称\n"

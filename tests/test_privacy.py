@@ -224,11 +224,16 @@ def test_a_value_in_an_unusual_place_is_nowhere_else(
     assert scanned.of(origin) == []
 
 
+def without(file: str) -> str:
+    """A file name as the ledger keeps it: without the name and number of the person it is about."""
+    return file.replace(name(101), "[当事人]").replace(number(101), "[证件号]")
+
+
 def test_planted_deliveries_end_as_planned(scanned: Scanned) -> None:
     rows = json.loads(qiongxin(scanned.home, "status", "--json").stdout)
     states = {r["file"]: r["state"] for r in rows}
     assert {file: states[file] for file in PLANTED} == {file: state for file, (_, _, state) in PLANTED.items()}
-    assert {states[file] for file in ODD_FILES} == {"released"}
+    assert {states[without(file)] for file in ODD_FILES} == {"released"}
 
 
 def test_what_is_looked_for_lies_in_the_vault(scanned: Scanned) -> None:

@@ -31,13 +31,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Validated:
-    """Rows by verdict. `read` counts what was sent, the others what became of it: the gate compares the two."""
+    """Rows by verdict. `read` counts what was sent, the others what became of it: the gate compares the two.
+    `file` is the file's name without the names of people that its own rows hold."""
 
     read: int
     accepted: int
     rejected: int
     refused: int
     held: int
+    file: str
 
 
 def validate(
@@ -49,6 +51,7 @@ def validate(
     as_of: date,
     keys: Keys,
     faults: list[Fault],
+    file: str = "",
 ) -> Validated:
     """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all.
 
@@ -89,6 +92,7 @@ def validate(
         counts = dict(engine.execute("SELECT verdict, count(*) FROM rejected GROUP BY verdict").fetchall())
         counts["accepted"] = _count(engine, "accepted")
         rows = _count(engine, "sent")
+        file = _without_names(engine, item, file)
     faulty = len({(f.line, f.sheet) for f in faults if f.line is not None})
     return Validated(
         read=rows + faulty,
@@ -96,7 +100,16 @@ def validate(
         rejected=counts.get("rejected", 0) + faulty,
         refused=counts.get("refused", 0),
         held=counts.get("held", 0),
+        file=file,
     )
+
+
+def _without_names(engine: duckdb.DuckDBPyConnection, item: Item, file: str) -> str:
+    name = f"t_{item.by_role('name').name}"
+    sql = f"SELECT DISTINCT {name} FROM texts WHERE length({name}) > 1 AND strpos(?, {name}) > 0"
+    for (found,) in engine.execute(sql, [file]).fetchall():
+        file = file.replace(found, "[当事人]")
+    return file
 
 
 def _sql(tree: exp.Expr) -> str:
