@@ -1,6 +1,8 @@
 """Fixtures shared by all rooms. Sizes are reduced unless QIONGXIN_SOAK=1."""
 
+import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +28,15 @@ def no_outer_database(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def discard(home: Path) -> None:
+    """Stop the server of a home and remove its data, which may lie aside of the home."""
+    note = home / "postgres.json"
+    data = Path(json.loads(note.read_text())["data"]) if note.exists() else None
+    postgres.down(home)
+    if data is not None:
+        shutil.rmtree(data, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Gives the URL of a new database on one real server, so that many homes need not start one each: empty, or a copy
@@ -48,7 +59,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
             return url.rsplit("/", 1)[0] + "/" + name
 
         yield new
-    postgres.down(home)
+    discard(home)
 
 
 @pytest.fixture(scope="session")

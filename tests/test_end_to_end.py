@@ -17,6 +17,7 @@ from pipelines import run, sampling
 from pipelines.model import ACCOUNT, Home
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
+from tests.conftest import discard
 from tests.mortal_night import Mortals
 
 DAY = "2026-11-22"
@@ -40,7 +41,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, is_soak: bool) -> Iterat
     result = qiongxin(home, "nightly", "--date", DAY)
     assert (result["exit_code"], result["waiting"], result["strangers"]) == (0, [], [])
     yield home
-    postgres.down(home)
+    discard(home)
 
 
 def deliveries(home: Path) -> list[dict[str, Any]]:

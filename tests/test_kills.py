@@ -29,7 +29,7 @@ from pipelines import run, sampling
 from pipelines.model import ACCOUNT
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
-from tests.conftest import ROOT, SOAK
+from tests.conftest import ROOT, SOAK, discard
 from tests.mortal_night import Death, Mortals
 
 DAY = date(2026, 11, 22)
@@ -359,7 +359,7 @@ def server_killed(
         when = f"the server was killed while the night said '{request.param}'"
         yield ServerKilled(night.returncode, told, judged(when, first.outcome, home, postgres.up(home)))
     finally:
-        postgres.down(home)
+        discard(home)
 
 
 def test_a_rerun_finishes_what_a_killed_server_left(server_killed: ServerKilled) -> None:

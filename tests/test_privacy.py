@@ -27,7 +27,7 @@ from pipelines import cli, run, sampling
 from pipelines.errors import StoreError
 from pipelines.stores import postgres
 from tests import leaks
-from tests.conftest import ROOT
+from tests.conftest import ROOT, discard
 from tests.mortal_night import Mortals
 
 DAY = "2026-11-22"
@@ -151,7 +151,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory, mortals: Mortals) -> Itera
         look_everywhere(scanned)
         yield scanned
     finally:
-        postgres.down(home)
+        discard(home)
 
 
 def plant(home: Path, secrets: leaks.Secrets) -> None:
