@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +16,6 @@ from pipelines.errors import DeliveryError
 
 CHUNK = 4 << 20
 Lines = np.ndarray[Any, np.dtype[np.int64]]
-_BLANK = re.compile(rb"\n[ \t\r]*(?=\n)")
-_FIRST = re.compile(rb"[ \t\r]*\n")
 
 
 def _none() -> Lines:
@@ -82,7 +79,7 @@ def _scan(source: Path) -> Text | None:
             ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
             inside, opened = _inside(block, ends, opened, before_quotes)
             continued.append(inside + lines + 2)
-            blanks.append(_blanks(block) + lines)
+            blanks.append(_blanks(block, ends) + lines)
             lines += len(ends)
     if rest.startswith(codecs.BOM_UTF8) and is_first:
         bom, rest = True, rest[3:]
@@ -121,21 +118,20 @@ def _inside(block: bytes, ends: Lines, opened: int, before_quotes: set[int]) -> 
         return (np.arange(len(ends)) if opened else _none()), opened
     quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == 34)
     opening = quotes[opened::2]
-    before_quotes.update(np.unique(np.frombuffer(b"\n" + block, np.uint8)[opening]).tolist())
+    before = np.frombuffer(block, np.uint8)[opening - 1]
+    if len(opening) and opening[0] == 0:
+        before[0] = 10  # blocks begin where a line begins
+    before_quotes.update(np.flatnonzero(np.bincount(before, minlength=256)).tolist())
     is_inside = (np.searchsorted(quotes, ends) + opened) & 1
     return np.flatnonzero(is_inside), (opened + len(quotes)) & 1
 
 
-def _blanks(block: bytes) -> Lines:
-    """Numbers, counted from 1, of the blank lines of a block of whole lines."""
-    found = [1] if _FIRST.match(block) else []
-    if any(pair in block for pair in (b"\n\n", b"\n\r", b"\n ", b"\n\t")):
-        number, counted = 1, 0
-        for m in _BLANK.finditer(block):
-            number += block.count(b"\n", counted, m.start() + 1)
-            counted = m.start() + 1
-            found.append(number)
-    return np.array(found, np.int64)
+def _blanks(block: bytes, ends: Lines) -> Lines:
+    """Numbers, counted from 1, of the blank lines of a block of whole lines that end at `ends`."""
+    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])
+    first = np.frombuffer(block, np.uint8)[starts]
+    maybe = np.flatnonzero((first == 10) | (first == 13) | (first == 32) | (first == 9)).tolist()
+    return np.array([n + 1 for n in maybe if not block[starts[n] : ends[n]].strip(b" \t\r")], np.int64)
 
 
 def _copy(source: Path, work: Path, encodings: Sequence[str]) -> Text:

@@ -110,10 +110,13 @@ def floor_a(source: Path, place: Path) -> None:
         while block := f.read(1 << 22):
             digest.update(block)
             out.write(block)
+    # The dialect is told: left to guess, DuckDB takes a file with ragged rows for one column of whole lines.
+    dialect = "delim=',', quote='\"', escape='\"', header=true, all_varchar=true, auto_detect=false, ignore_errors=true"
+    with source.open(encoding="utf-8") as f:
+        columns = ", ".join(f"'{c}': 'VARCHAR'" for c in f.readline().strip().split(","))
     with duckdb.connect() as engine:
-        engine.execute(
-            f"COPY (SELECT * FROM read_csv('{source}', all_varchar=true)) TO '{place}/floor.parquet' (FORMAT parquet)"
-        )
+        read = f"read_csv('{source}', {dialect}, columns={{{columns}}})"
+        engine.execute(f"COPY (SELECT * FROM {read}) TO '{place}/floor.parquet' (FORMAT parquet)")
 
 
 def floor_b_rows(home: Home, delivery: str, upserts: str, place: Path) -> dict[str, Path]:
