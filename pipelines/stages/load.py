@@ -91,6 +91,7 @@ def load(
         return previous["release_id"] if previous else None
     candidates = sorted(candidates, key=lambda c: c.item)
     snapshots = ledger.snapshots(previous["release_id"] if previous else None)
+    unused: list[tuple[str, str, tuple[str, ...]]] = []
     for c in candidates:
         item = items[c.item]
         records = lake.commit(
@@ -99,11 +100,14 @@ def load(
         history = lake.commit(
             "history", c.item, statement_schema(item), c.base_history, c.candidate, c.history_files, []
         )
-        snapshots[c.item] = (records, history)  # type: ignore[assignment]
+        snapshots[c.item] = (records.snapshot, history.snapshot)  # type: ignore[assignment]
+        unused += [("records", c.item, records.unused), ("history", c.item, history.unused)]
     text = "\0".join([previous["release_id"] if previous else "", *(c.candidate for c in candidates)])
     release_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     with _database(f"load of release {release_id} failed"):
         _switch(home, ledger, items, candidates, revision, as_of, release_id, previous, snapshots)
+    for space, code, files in unused:
+        lake.sweep(space, code, files)
     for c in candidates:
         forget(home, c)
     return release_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
@@ -13,6 +14,13 @@ from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.table import Table, TableProperties
 
 MARK = "qiongxin.candidate"
+
+
+class Commit(NamedTuple):
+    """The snapshot a table stands at, and files that were written for it in vain."""
+
+    snapshot: int | None
+    unused: tuple[str, ...] = ()
 
 
 class Lake:
@@ -70,18 +78,17 @@ class Lake:
         candidate: str,
         add: list[str],
         remove: list[str],
-    ) -> int | None:
-        """Bring the table from the published snapshot `base` to the candidate; returns its snapshot id.
+    ) -> Commit:
+        """Bring the table from the published snapshot `base` to the candidate.
 
-        A head that already carries this candidate is adopted (the run before was killed after its commit); any other
-        head ahead of `base` belongs to a release that never was and is rolled back. Adding and removing files is one
+        A head that already carries this candidate is adopted (the run before was killed after its commit, the same
+        rows lie in its files, and those of `add` are not used); any other head ahead of `base` belongs to a release that never was and is rolled back. Adding and removing files is one
         snapshot, so there is no state between the two.
         """
         table = self._table(space, item, schema)
         head = table.current_snapshot()
         if head is not None and head.summary is not None and head.summary.get(MARK) == candidate:
-            self.sweep(space, item, add)  # the same rows lie in the files of the run before
-            return head.snapshot_id
+            return Commit(head.snapshot_id, unused=tuple(add))
         if head is not None and base is None:
             self.catalog.drop_table((space, item))
             table = self._table(space, item, schema)
@@ -89,7 +96,7 @@ class Lake:
             table.manage_snapshots().set_current_snapshot(snapshot_id=base).commit()
             table = table.refresh()
         if not add and not remove:
-            return base
+            return Commit(base)
         gone = set(remove)
         old = [task.file for task in table.scan().plan_files() if _path(task.file.file_path) in gone] if gone else []
         with table.transaction() as change:
@@ -106,7 +113,7 @@ class Lake:
                     for file in made:
                         appending.append_data_file(file)
         after = table.refresh().current_snapshot()
-        return after.snapshot_id if after else None
+        return Commit(after.snapshot_id if after else None)
 
     def _table(self, space: str, item: str, schema: pa.Schema) -> Table:
         try:
