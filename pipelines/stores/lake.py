@@ -81,9 +81,9 @@ class Lake:
     ) -> Commit:
         """Bring the table from the published snapshot `base` to the candidate.
 
-        A head that already carries this candidate is adopted (the run before was killed after its commit, the same
-        rows lie in its files, and those of `add` are not used); any other head ahead of `base` belongs to a release that never was and is rolled back. Adding and removing files is one
-        snapshot, so there is no state between the two.
+        A head that already carries this candidate is adopted: the run before was killed after its commit, the same
+        rows lie in its files, and those of `add` are not used. Any other head ahead of `base` belongs to a release
+        that never was and is rolled back. Adding and removing files is one snapshot, so there is no state between.
         """
         table = self._table(space, item, schema)
         head = table.current_snapshot()
