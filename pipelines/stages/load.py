@@ -30,10 +30,11 @@ from pipelines.stores.keys import Keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas.model import Item
-from schemas.tables import record_schema, statement_schema, subjects
+from schemas.tables import record_schema, statement_schema
 
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 BATCH = 64_000
+SEGMENT_SHARE = 4  # a load joins as a segment of its own when it has at least a quarter of the published rows
 
 
 def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Keys) -> None:
@@ -50,18 +51,22 @@ def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Ke
 
 def _stage_records(url: str, item: str, candidate: Candidate) -> None:
     with _connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE SCHEMA IF NOT EXISTS staging")
         cursor.execute(f'DROP TABLE IF EXISTS staging."{item}"')
-        becomes_the_table = _is_replaceable(cursor, item)
-        # What is going to be copied once more need not be logged; what becomes the table itself must be.
-        kind = "" if becomes_the_table else "UNLOGGED"
+        # What is going to be copied once more need not be logged; what becomes a segment itself must be.
+        kind = "" if _becomes_segment(candidate) else "UNLOGGED"
         cursor.execute(f'CREATE {kind} TABLE staging."{item}" (LIKE records."{item}" INCLUDING COMMENTS)')
         if candidate.upserts:
             _ingest(cursor, "staging", item, Path(candidate.upserts))
-        cursor.execute(f'ALTER TABLE staging."{item}" ADD PRIMARY KEY (record_key)')
-        if becomes_the_table:
-            cursor.execute(f'CREATE INDEX ON staging."{item}" (subject_id)')
+        name = f"candidate_{candidate.candidate}"  # index names must not meet in the schema of the segments
+        cursor.execute(f'ALTER TABLE staging."{item}" ADD CONSTRAINT {name}_key PRIMARY KEY (record_key)')
+        if _becomes_segment(candidate):
+            cursor.execute(f'CREATE INDEX {name}_subject ON staging."{item}" (subject_id)')
         connection.commit()
+
+
+def _becomes_segment(candidate: Candidate) -> bool:
+    """Whether the staged rows are many beside those published: then they join the table as they lie."""
+    return candidate.upsert_rows * SEGMENT_SHARE >= max(candidate.published_rows, 1)
 
 
 def _vault(home: Home, url: str, item: str, candidate: Candidate, keys: Keys) -> None:
@@ -134,7 +139,6 @@ def _switch(
     """All of it on one connection, in one transaction: readers see the old release or the new one."""
     with _connect(ledger.url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(4602)")
-        cursor.execute("DROP VIEW IF EXISTS subjects")  # it stands on tables that may be replaced
         for c in candidates:
             _switch_records(cursor, home, items[c.item], c)
             if items[c.item].history_in_warehouse:
@@ -166,40 +170,40 @@ def _switch(
         ):
             compiled = row.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
             cursor.execute(str(compiled))
-        cursor.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
-        cursor.execute(f"GRANT SELECT ON subjects TO {book.READER}")
         connection.commit()
 
 
 def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
-    """An empty table is replaced by the staged one; a filled one loses the touched keys and gains the staged rows."""
-    if _is_replaceable(cursor, item.code):
-        cursor.execute(f'DROP TABLE records."{item.code}"')
-        cursor.execute(f'ALTER TABLE staging."{item.code}" SET SCHEMA records')
-        cursor.execute(f"COMMENT ON TABLE records.\"{item.code}\" IS '{item.name_zh}'")
-        cursor.execute(f'GRANT SELECT ON records."{item.code}" TO {book.READER}')
-        return
+    """The item's table loses the touched keys and gains the staged rows.
+
+    A warehouse table is an empty parent whose rows lie in segments that inherit from it, each with its own primary
+    key; the fold sees to it that a key is in one of them. A large load joins as a segment of its own, at once; a small
+    one is inserted into the largest. A segment is at least a share of what was there, so there are never many.
+    """
+    code = item.code
     if c.touched_rows:
-        cursor.execute(f'CREATE TEMP TABLE "touched_{item.code}" (record_key bytea) ON COMMIT DROP')
+        cursor.execute(f'CREATE TEMP TABLE "touched_{code}" (record_key bytea) ON COMMIT DROP')
         reader = pq.ParquetFile(home.root / c.touched)
         for batch in reader.iter_batches(BATCH):
-            cursor.adbc_ingest(f"touched_{item.code}", batch, mode="append", temporary=True)
-        cursor.execute(f'ANALYZE "touched_{item.code}"')
+            cursor.adbc_ingest(f"touched_{code}", batch, mode="append", temporary=True)
+        cursor.execute(f'ANALYZE "touched_{code}"')
+        cursor.execute(f'DELETE FROM records."{code}" r USING "touched_{code}" t WHERE r.record_key = t.record_key')
+    if c.upsert_rows and _becomes_segment(c):
+        segment = f"{code}_{c.candidate[:12]}"
+        cursor.execute(f'ALTER TABLE staging."{code}" RENAME TO "{segment}"')
+        cursor.execute(f'ALTER TABLE staging."{segment}" SET SCHEMA segments')
+        cursor.execute(f'ALTER TABLE segments."{segment}" INHERIT records."{code}"')
+        return
+    if c.upsert_rows:
         cursor.execute(
-            f'DELETE FROM records."{item.code}" r USING "touched_{item.code}" t WHERE r.record_key = t.record_key'
+            f"""SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'records."{code}"'::regclass
+            ORDER BY pg_relation_size(inhrelid) DESC LIMIT 1"""
         )
-    columns = ", ".join(f'"{n}"' for n in record_schema(item).names)
-    cursor.execute(f'INSERT INTO records."{item.code}" ({columns}) SELECT {columns} FROM staging."{item.code}"')
-    cursor.execute(f'DROP TABLE staging."{item.code}"')
-
-
-def _is_replaceable(cursor: Any, item: str) -> bool:
-    """Whether the warehouse table is empty and no view of somebody's stands on it but our own."""
-    cursor.execute(f"""SELECT 1 FROM records."{item}" UNION ALL
-        SELECT 1 FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
-        WHERE d.refobjid = 'records."{item}"'::regclass AND r.ev_class <> coalesce(to_regclass('public.subjects'), 0)
-        LIMIT 1""")
-    return cursor.fetchone() is None
+        largest = cursor.fetchone()
+        columns = ", ".join(f'"{n}"' for n in record_schema(item).names)
+        target = largest[0] if largest else f'records."{code}"'
+        cursor.execute(f'INSERT INTO {target} ({columns}) SELECT {columns} FROM staging."{code}"')
+    cursor.execute(f'DROP TABLE staging."{code}"')
 
 
 def _ingest(cursor: Any, schema: str, table: str, path: Path) -> None:
@@ -220,5 +224,6 @@ def _database(failed: str) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, adbc.Error) as e:
-        # The driver's error quotes the failing row; a scheduler logs causes, so the cause ends here.
-        raise StoreError(f"database: {failed} ({type(e).__name__}). Run it again.") from None
+        # The driver's error quotes the failing row; a scheduler logs causes, so all that is told of it is its code.
+        state = getattr(e, "sqlstate", None) or getattr(getattr(e, "orig", None), "sqlstate", None) or "no SQLSTATE"
+        raise StoreError(f"database: {failed} ({type(e).__name__}, {state}). Run it again.") from None

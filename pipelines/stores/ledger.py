@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from pipelines.errors import StoreError
 from pipelines.model import ACCOUNT, Delivery
 
-SCHEMAS = ("ledger", "vault", "records", "history", "staging")
+SCHEMAS = ("ledger", "vault", "records", "history", "staging", "segments")
 READER = "qiongxin_reader"
 metadata = sa.MetaData()
 
