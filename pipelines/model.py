@@ -15,6 +15,9 @@ from typing import Any
 ACCOUNT = ("new", "changed", "unchanged", "duplicate", "superseded", "withdrawn", "rejected", "refused", "held")
 
 
+RESTRICTED = ("raw", "staged", "accepted", "rejected", "findings", "work")
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One file under one department, item, declared period, sequence and mode."""
@@ -55,6 +58,11 @@ class Home:
     @property
     def is_sample(self) -> bool:
         return (self.root / "sample.json").exists()
+
+    def make_restricted(self) -> None:
+        """The places that hold people's values are their owner's alone; departments reach inbox and outbox only."""
+        for name in RESTRICTED:
+            (self.root / name).mkdir(mode=0o700, exist_ok=True)
 
     def raw(self, sha256: str) -> Path:
         return self.root / "raw" / sha256[:2] / sha256
@@ -101,7 +109,7 @@ def publish(path: Path, write: Callable[[Path], object]) -> None:
 def sweep_parts(home: Home) -> int:
     """Remove what a killed process was writing, files and folders named `….<process id>.part`; returns how many."""
     gone = 0
-    for place in ("raw", "staged", "accepted", "rejected", "findings", "outbox", "reports", "work"):
+    for place in (*RESTRICTED, "outbox", "reports"):
         for path in (home.root / place).rglob("*.part"):
             pid = path.name.rsplit(".", 2)[-2]
             if not pid.isdigit() or Path(f"/proc/{pid}").exists():

@@ -65,6 +65,7 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
     place = Home(Path(home).resolve())
     as_of = day if isinstance(day, date) else date.fromisoformat(day)
     place.root.mkdir(parents=True, exist_ok=True)
+    place.make_restricted()
     catalog = catalogue.load()
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger:

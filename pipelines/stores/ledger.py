@@ -16,6 +16,9 @@ from pipelines.model import ACCOUNT, Delivery
 
 SCHEMAS = ("ledger", "vault", "records", "history", "staging", "segments")
 READER = "qiongxin_reader"
+# For whoever reads the Iceberg tables directly: which snapshots belong together in which release.
+SNAPSHOTS = """SELECT r.number, r.release_id, r.as_of, r.revision, s.item, s.records_snapshot, s.history_snapshot
+    FROM ledger.release r JOIN ledger.release_snapshot s USING (release_id)"""
 metadata = sa.MetaData()
 
 delivery = sa.Table(
@@ -117,6 +120,8 @@ class Ledger:
                 exists = connection.execute(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :r"), {"r": READER})
                 if exists.first() is None:
                     connection.execute(sa.text(f"CREATE ROLE {READER} NOLOGIN"))
+                connection.execute(sa.text(f"CREATE OR REPLACE VIEW release_snapshots AS {SNAPSHOTS}"))
+                connection.execute(sa.text(f"GRANT SELECT ON release_snapshots TO {READER}"))
                 if subjects:
                     connection.execute(sa.text(f"CREATE OR REPLACE VIEW subjects AS {subjects}"))
                     connection.execute(sa.text(f"GRANT SELECT ON subjects TO {READER}"))

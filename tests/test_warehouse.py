@@ -1,0 +1,84 @@
+"""The warehouse over several nights: it holds the release's records, however they came to lie in segments."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pipelines import run, sampling
+
+ITEM = "traffic_penalty"
+DAY = date(2026, 11, 22)
+
+
+@pytest.fixture
+def nights(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], str]:
+    url = database()
+    monkeypatch.setenv("QIONGXIN_DATABASE_URL", url)
+    monkeypatch.setenv("QIONGXIN_LOOK_SECONDS", "0")
+
+    def night(n: int, rows: int) -> str:
+        """One night of new rows (another seed each); returns the URL."""
+        day = DAY + timedelta(n)
+        sampling.generate(tmp_path / "home", rows=rows, seed=n, as_of=day, items=(ITEM,))
+        assert run.nightly(tmp_path / "home", day)["exit_code"] == 0
+        return url
+
+    return night
+
+
+def asked(url: str, sql: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def segments(url: str) -> int:
+    return asked(url, f"SELECT count(*) FROM pg_inherits WHERE inhparent = 'records.{ITEM}'::regclass")[0][0]
+
+
+def held_alike(home: Path, url: str) -> bool:
+    """The same keys, contents and lineage in the lake's release and in the warehouse, no key twice."""
+    sql = f"SELECT record_key, content_hash, delivery_id, line, decision_no FROM records.{ITEM} ORDER BY ALL"
+    lake = [tuple(r) for r in run.query(home, sql, None)[1]]
+    warehouse = sorted(asked(url, sql.replace(" ORDER BY ALL", "")))
+    return sorted(lake) == warehouse and len({r[0] for r in warehouse}) == len(warehouse) > 0
+
+
+def test_a_large_load_is_a_segment_and_a_small_one_goes_into_the_largest(
+    nights: Callable[[int, int], str], tmp_path: Path
+) -> None:
+    home, grown = tmp_path / "home", []
+    for n, rows in enumerate((400, 40, 400)):
+        url = nights(n, rows)
+        grown.append(segments(url))
+        assert held_alike(home, url)
+    assert grown == [1, 1, 2]
+
+
+def test_a_changed_record_leaves_the_segment_it_lay_in(nights: Callable[[int, int], str], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    url = nights(1, 400)
+    (source,) = (home / "inbox").rglob("*.csv")
+    content = source.read_text(encoding="utf-8").replace("琼海市示例局", "琼海市范例局")
+    (home / "inbox" / "public_security" / ITEM / "again.csv").write_text(content, encoding="utf-8")
+    assert run.nightly(home, DAY + timedelta(5))["exit_code"] == 0
+    ((changed, new),) = asked(url, "SELECT changed, new FROM ledger.delivery WHERE period = '2026-11-27'")
+    assert changed > 5 and new == 0
+    assert held_alike(home, url)
+    (before, after) = (asked(url, f"SELECT count(*) FROM records.{ITEM} WHERE deciding_organ = '琼海市{x}局'")[0][0]
+                       for x in ("示例", "范例"))  # fmt: skip
+    assert before == 0 and after == changed
+
+
+def test_readers_see_records_subjects_and_snapshots_but_not_the_vault(nights: Callable[[int, int], str]) -> None:
+    url = nights(1, 60)
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute("SET ROLE qiongxin_reader")
+        counted = {t: connection.execute(f"SELECT count(*) FROM {t}").fetchone()
+                   for t in (f"records.{ITEM}", "subjects", "release_snapshots")}  # fmt: skip
+        assert all(n and n[0] > 0 for n in counted.values())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM vault.subject")
