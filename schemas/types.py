@@ -18,12 +18,11 @@ CODES = {"date": "V002", "decimal": "V003", "integer": "V003", "timestamp": "V00
 def trimmed(column: exp.Expr) -> exp.Expr:
     """Text without blanks at its ends; an all-blank cell is NULL.
 
-    Trimming a set of characters costs five times what looking at the two ends costs, and few cells need it.
+    Trimming a set of characters costs four times what looking at the two ends costs, and few cells need it.
     """
     sql = column.sql(dialect="duckdb")
-    begins = [f"{sql} < '!'"] + [f"({sql} >= '{b}' AND {sql} < '{chr(ord(b) + 1)}')" for b in BLANKS if b > "~"]
-    tree = f"""CASE WHEN {" OR ".join(begins)} OR regexp_matches({sql}, '[{BLANKS}]$')
-        THEN nullif(trim({sql}, '{BLANKS}'), '') ELSE {sql} END"""
+    ends = [f"strpos('{BLANKS}', substr({sql}, {at}, 1)) > 0" for at in (1, -1)]
+    tree = f"CASE WHEN {' OR '.join(ends)} THEN nullif(trim({sql}, '{BLANKS}'), '') ELSE {sql} END"
     return parse_one(tree, dialect="duckdb")
 
 

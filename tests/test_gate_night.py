@@ -52,7 +52,9 @@ def spoil(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
         stage(home, ledger, item, *others)
         if item.code == "honour":
             with psycopg.connect(ledger.url.replace("+psycopg", ""), autocommit=True) as connection:
-                connection.execute(sql)
+                named = "SELECT conname FROM pg_constraint WHERE conrelid = 'staging.honour'::regclass AND contype = 'p'"
+                (key,) = connection.execute(named).fetchone()
+                connection.execute(sql.format(key=key))
 
     monkeypatch.setattr(load, "stage", then_spoil)
 
@@ -60,7 +62,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "verdict", "code"),
     [
-        ("ALTER TABLE staging.honour DROP CONSTRAINT honour_pkey", "failed", "G003"),
+        ("ALTER TABLE staging.honour DROP CONSTRAINT {key}", "failed", "G003"),
         ("DROP TABLE staging.honour", "could_not_evaluate", "G004"),
     ],
 )
