@@ -52,7 +52,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
         stage(home, ledger, item, *others)
         if item.code == "honour":
             with psycopg.connect(ledger.url.replace("+psycopg", ""), autocommit=True) as connection:
-                named = "SELECT conname FROM pg_constraint WHERE conrelid = 'staging.honour'::regclass AND contype = 'p'"
+                staged = "'staging.honour'::regclass"
+                named = f"SELECT conname FROM pg_constraint WHERE conrelid = {staged} AND contype = 'p'"
                 (key,) = connection.execute(named).fetchone()
                 connection.execute(sql.format(key=key))
 
