@@ -14,14 +14,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow.parquet as pq
 
-from pipelines.errors import DeliveryError, QueryFault, StoreError
+from pipelines.errors import DeliveryError, StoreError
 from pipelines.model import ACCOUNT, Home
 from pipelines.readers import Decoded, decode, empty, normalise_header
 from pipelines.stages import curate, gate, load, receive, report, validate
-from pipelines.stages.dedupe import Full, Incoming, parquet
+from pipelines.stages.dedupe import Full, Incoming
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
 from pipelines.stores import postgres
@@ -32,7 +31,7 @@ from schemas import load as catalogue
 from schemas import profile, suite
 from schemas.model import Catalog, Item
 from schemas.row_rules import Policy
-from schemas.tables import record_schema, statement_schema, subjects, warehouse
+from schemas.tables import subjects, warehouse
 
 ORDER = ("receive", "check", "integrate", "gate", "load", "receipts")
 Progress = Callable[[str], None]
@@ -363,41 +362,3 @@ def load_release(home: str, day: str) -> str | None:
 def receipts(home: str, day: str) -> int:
     with open_night(home, day) as night:
         return write_receipts(night)
-
-
-def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Read-only SQL over the release's snapshots: `records.<item>`, `history.<item>`; no file access from the SQL."""
-    place = Home(Path(home).resolve())
-    url = postgres.ensure(place.root)
-    with Ledger(url) as ledger, duckdb.connect() as engine:
-        ledger.prepare()
-        release = ledger.find_release(as_of)
-        if release is None:
-            raise StoreError(f"release: none{f' as of {as_of}' if as_of else ''} yet. Run 'qiongxin nightly' first.")
-        lake = Lake(url, place.root / "curated")
-        engine.execute("CREATE SCHEMA records; CREATE SCHEMA history")
-        snapshots = ledger.snapshots(release["release_id"])
-        allowed: list[str] = []
-        for item in catalogue.load().items.values():
-            pair = snapshots.get(item.code, (None, None))
-            shapes = (record_schema(item), statement_schema(item))
-            for space, snapshot, shape in zip(("records", "history"), pair, shapes, strict=True):
-                files = lake.files(space, item.code, snapshot)
-                allowed += files
-                if files:
-                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT * FROM {parquet(files)}")
-                else:  # nothing released yet, or all of it withdrawn: the table is there, and empty
-                    engine.register("nothing", shape.empty_table())
-                    engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")
-                    engine.unregister("nothing")
-        engine.execute(f"CREATE VIEW subjects AS {subjects(catalogue.load().items.values())}")
-        names = ", ".join("'" + f.replace("'", "''") + "'" for f in allowed)
-        engine.execute(f"SET allowed_paths=[{names}]; SET enable_external_access=false; SET lock_configuration=true")
-        try:
-            asked = engine.extract_statements(sql)
-            if len(asked) != 1 or asked[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
-                raise QueryFault("query: only one SELECT is answered; releases are read-only.")
-            result = engine.execute(sql)
-        except duckdb.Error as e:
-            raise QueryFault(f"query: {e}") from e
-        return [c[0] for c in result.description], result.fetchall()

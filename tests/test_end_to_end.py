@@ -13,8 +13,9 @@ import openpyxl
 import psycopg
 import pytest
 
-from pipelines import run, sampling
+from pipelines import sampling
 from pipelines.model import ACCOUNT, Home
+from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
 from tests.conftest import discard
@@ -58,7 +59,7 @@ def release_rows(home: Path) -> dict[str, Any]:
         items = ledger.snapshots(current["release_id"])
     for item in items:
         for space in ("records", "history"):
-            names, rows = run.query(home, f"SELECT * FROM {space}.{item} ORDER BY ALL", None)
+            names, rows = query(home, f"SELECT * FROM {space}.{item} ORDER BY ALL", None)
             found[f"{space}.{item}"] = (names, rows)
     return found
 
@@ -119,7 +120,7 @@ def test_warehouse_and_lake_hold_the_same_records(published: Path) -> None:
             told = connection.execute(f"SELECT count(*), count(DISTINCT record_key) FROM records.{item}").fetchone()
             assert (
                 told
-                == run.query(published, f"SELECT count(*), count(DISTINCT record_key) FROM records.{item}", None)[1][0]
+                == query(published, f"SELECT count(*), count(DISTINCT record_key) FROM records.{item}", None)[1][0]
             )
 
 
@@ -142,7 +143,7 @@ def test_query_cannot_write_or_read_files(published: Path) -> None:
     for sql in ("SELECT * FROM read_text('/etc/hostname')", "COPY (SELECT 1) TO '/tmp/x.csv'", "CREATE TABLE t (n INT)",
                 "ATTACH '/tmp/x.db'"):  # fmt: skip
         with pytest.raises(Exception, match="query:"):
-            run.query(published, sql, None)
+            query(published, sql, None)
 
 
 def test_the_reader_role_cannot_see_the_vault(published: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines import run, sampling
 from pipelines.model import Delivery, Home
+from pipelines.query import query
 from pipelines.stages import load
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
@@ -36,7 +37,7 @@ def night(home: Path, n: int, told: list[str] | None = None) -> dict[str, Any]:
 
 
 def records(home: Path) -> dict[str, int]:
-    return {i: run.query(home, f"SELECT count(*) FROM records.{i}", None)[1][0][0] for i in ITEMS}
+    return {i: query(home, f"SELECT count(*) FROM records.{i}", None)[1][0][0] for i in ITEMS}
 
 
 def rows(home: Path, item: str) -> list[dict[str, Any]]:

@@ -25,8 +25,9 @@ import psycopg
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from pipelines import run, sampling
+from pipelines import sampling
 from pipelines.model import ACCOUNT
+from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
 from tests.conftest import ROOT, SOAK, discard
@@ -118,7 +119,7 @@ def outcome(home: Path, url: str) -> dict[str, Any]:
         named.setenv("QIONGXIN_DATABASE_URL", url)
         for item in ITEMS:
             for space in ("records", "history"):
-                found[f"{space}.{item}"] = run.query(home, f"SELECT * FROM {space}.{item} ORDER BY ALL", None)
+                found[f"{space}.{item}"] = query(home, f"SELECT * FROM {space}.{item} ORDER BY ALL", None)
             rows = connection.execute(f"SELECT * FROM records.{item} ORDER BY record_key").fetchall()
             found[f"warehouse {item}"] = rows
         for table in ("subject", "statement_identity"):

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("schemas", "pipelines", "dags")
-ABOVE = ("pipelines.run", "pipelines.cli", "pipelines.commands")
+ABOVE = ("pipelines.run", "pipelines.query", "pipelines.cli", "pipelines.commands")
 FORBIDDEN = {
     "schemas": ("pipelines", "dags", "airflow"),
     "pipelines": ("dags", "airflow"),

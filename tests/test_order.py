@@ -14,8 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipelines import run, sampling
+from pipelines import sampling
 from pipelines.model import ACCOUNT
+from pipelines.query import query
 from pipelines.stores.ledger import Ledger
 from tests.conftest import SOAK
 from tests.mortal_night import Mortals
@@ -53,7 +54,7 @@ class Home:
     def rows(self, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
         with pytest.MonkeyPatch.context() as named:
             named.setenv("QIONGXIN_DATABASE_URL", self.url)
-            return {t: run.query(self.place, f"SELECT * FROM {t} ORDER BY ALL", None)[1] for t in tables}
+            return {t: query(self.place, f"SELECT * FROM {t} ORDER BY ALL", None)[1] for t in tables}
 
     def versions(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table with the transaction that wrote it and the place where it lies."""

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from pipelines import run, sampling
+from pipelines.query import query
 
 ITEM = "traffic_penalty"
 DAY = date(2026, 11, 22)
@@ -42,7 +43,7 @@ def segments(url: str) -> int:
 def held_alike(home: Path, url: str) -> bool:
     """The same keys, contents and lineage in the lake's release and in the warehouse, no key twice."""
     sql = f"SELECT record_key, content_hash, delivery_id, line, decision_no FROM records.{ITEM} ORDER BY ALL"
-    lake = [tuple(r) for r in run.query(home, sql, None)[1]]
+    lake = [tuple(r) for r in query(home, sql, None)[1]]
     warehouse = sorted(asked(url, sql.replace(" ORDER BY ALL", "")))
     return sorted(lake) == warehouse and len({r[0] for r in warehouse}) == len(warehouse) > 0
 

@@ -160,7 +160,7 @@ def findings(
 
 @app.command(epilog='Example: qiongxin query "SELECT department, count(*) n FROM records.honour GROUP BY ALL"')
 def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over records.<item> and history.<item>.")],
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over records.<item>, history.<item>.")],
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="RELEASE|DATE", help="An older release; the last by default.")
     ] = None,
@@ -171,9 +171,9 @@ def query(
     """Ask a published release in SQL; read-only, complete."""
     with open_ledger(home) as ledger:
         _require_release(ledger, as_of)
-    from pipelines import run
+    from pipelines.query import query as answer
 
-    names, rows = run.query(home, sql, as_of)
+    names, rows = answer(home, sql, as_of)
     if as_json:
         keys = screen.distinct(names)
         screen.as_json_list(dict(zip(keys, r, strict=True)) for r in rows)
