@@ -6,7 +6,8 @@ precedence; a withdrawn or absent winner lets the next department show; differen
 
 Relations (rows of `arrived` and `past` are statements; both have the columns of `schemas.tables.statement_schema`):
 `arrived` new statements · `past` stored ones · `fulls` (department, period, sequence, is_new) the greatest complete
-full-mode delivery of each department · `precedence` (department, precedence) · `published` (record_key, content_hash).
+full-mode delivery of each department · `precedence` (department, precedence) · `published` (record_key, content_hash,
+delivery_id, line, sheet) what shows now of the involved records.
 
 Most nights bring mostly records that nobody has spoken of before, stated once. Only the others, the `involved`
 records, need the fold; a record outside `involved` is its one new statement.
@@ -17,6 +18,7 @@ from __future__ import annotations
 from sqlglot import exp, parse_one
 
 NARROW = "record_key, department, delivery_id, line, sheet, period, sequence, source_time, action, content_hash"
+SAME = "w.delivery_id = s.delivery_id AND w.line = s.line AND w.sheet IS NOT DISTINCT FROM s.sheet"
 EARLIER = "({0}.period < {1}.period OR ({0}.period = {1}.period AND {0}.sequence < {1}.sequence))"
 
 
@@ -114,15 +116,21 @@ def judged() -> exp.Expr:
             AND t.sheet IS NOT DISTINCT FROM a.sheet""")
 
 
+def kept() -> exp.Expr:
+    """record_key of involved records that go on showing the statement they show. Reads `winners`, `published`."""
+    return _tree(f"""SELECT s.record_key FROM published s SEMI JOIN (SELECT * FROM winners WHERE NOT is_new) w
+        ON w.record_key = s.record_key AND {SAME}""")
+
+
 def current(columns: list[str]) -> exp.Expr:
     """The records that the new statements bring or change: `columns` of statements, one row a record."""
     listed = ", ".join(columns)
-    same = "w.delivery_id = s.delivery_id AND w.line = s.line AND w.sheet IS NOT DISTINCT FROM s.sheet"
     return _tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action <> 'withdraw'
         UNION ALL SELECT {listed} FROM arrived s SEMI JOIN (SELECT * FROM winners WHERE is_new) w
-            ON w.record_key = s.record_key AND {same}
-        UNION ALL SELECT {listed} FROM past s SEMI JOIN (SELECT * FROM winners WHERE NOT is_new) w
-            ON w.record_key = s.record_key AND {same}""")
+            ON w.record_key = s.record_key AND {SAME}
+        UNION ALL SELECT {listed} FROM past s
+            SEMI JOIN (SELECT * FROM winners ANTI JOIN kept USING (record_key) WHERE NOT is_new) w
+            ON w.record_key = s.record_key AND {SAME}""")
 
 
 def new_statements(columns: list[str]) -> exp.Expr:
@@ -142,4 +150,4 @@ def verdicts() -> exp.Expr:
 
 
 STEPS = (("copies", copies), ("stated", stated), ("tops", tops), ("ranked", ranked), ("winners", winners),
-         ("conflicts", conflicts), ("judged", judged))  # fmt: skip
+         ("conflicts", conflicts), ("judged", judged), ("kept", kept))  # fmt: skip

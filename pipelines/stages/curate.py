@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -154,7 +155,10 @@ def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
     """A data file of the lake; a kill leaves a file that no snapshot names. Returns its rows."""
     # Level 1 is as small as the default here, at two thirds of its time.
     form = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
-    return int(_one(engine, f"COPY ({select}) TO {quoted(target)} ({form})"))
+    rows = int(_one(engine, f"COPY ({select}) TO {quoted(target)} ({form})"))
+    with target.open("rb") as written:  # the release that names this file will be durable, so the file has to be
+        os.fsync(written.fileno())
+    return rows
 
 
 def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:

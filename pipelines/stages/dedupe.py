@@ -14,6 +14,8 @@ from schemas import fold
 from schemas.model import Item
 from schemas.tables import statement_schema
 
+SHOWN = "record_key, content_hash, delivery_id, line, sheet"
+
 
 @dataclass(frozen=True)
 class Incoming:
@@ -52,7 +54,7 @@ def open_statements(
     past = parquet(history) if history else "arrived WHERE FALSE"
     engine.execute(f"CREATE VIEW past AS SELECT {columns} FROM {past}")
     shown = parquet(records) if records else "arrived WHERE FALSE"
-    engine.execute(f"CREATE VIEW published_all AS SELECT record_key, content_hash FROM {shown}")
+    engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN} FROM {shown}")
     _fulls(engine, incoming, fulls)
     precedence = pa.table(
         {"department": list(item.providers), "precedence": pa.array(range(len(item.providers)), pa.int32())}
@@ -80,7 +82,8 @@ def _fulls(engine: duckdb.DuckDBPyConnection, incoming: list[Incoming], fulls: I
 
 
 def run_fold(engine: duckdb.DuckDBPyConnection) -> None:
-    """From the views of `open_statements` the tables of `schemas.fold`: `involved`, then each of its STEPS."""
+    """From the views of `open_statements` the tables of `schemas.fold`: `involved`, then each of its STEPS; in the end
+    `published` holds only the records that change or show no more."""
     parts = fold.involved()
     for name, tree in parts.items():
         engine.execute(f"CREATE TABLE {name} AS {tree.sql(dialect='duckdb')}")
@@ -89,6 +92,7 @@ def run_fold(engine: duckdb.DuckDBPyConnection) -> None:
     engine.execute("""CREATE TABLE published AS SELECT * FROM published_all SEMI JOIN involved USING (record_key)""")
     for name, step in fold.STEPS:
         engine.execute(f"CREATE TABLE {name} AS {step().sql(dialect='duckdb')}")
+    engine.execute("DELETE FROM published WHERE record_key IN (SELECT record_key FROM kept)")
 
 
 def parquet(files: list[str]) -> str:

@@ -94,7 +94,7 @@ def folded(
         for name, rows in (("past", past), ("arrived", arrived)):
             engine.register(f"{name}_rows", pa.Table.from_pylist(rows, schema=schema()))
             engine.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_rows")
-        engine.execute("CREATE VIEW published_all AS SELECT record_key, content_hash FROM past WHERE FALSE")
+        engine.execute(f"CREATE VIEW published_all AS SELECT {dedupe.SHOWN} FROM past WHERE FALSE")
         engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
         for department, order in (fulls or {}).items():
             engine.execute("INSERT INTO fulls VALUES (?, ?, ?, ?)", [department, *order, department == new_full])
@@ -107,6 +107,23 @@ def folded(
         touched = engine.execute("SELECT record_key FROM involved UNION SELECT record_key FROM arrived").fetchall()
     assert len(shown) == len(dict(shown))
     return {bytes(k): bytes(h) for k, h in shown}, {bytes(r[0]) for r in held}, {bytes(r[0]) for r in touched}
+
+
+def test_a_record_that_goes_on_showing_what_it_shows_is_not_written_again() -> None:
+    rng = random.Random(1)
+    court = statement(rng, 1) | {"department": "court", "action": "new"}
+    county = court | {"department": "county", "content_hash": b"z" * 16, "delivery_id": "d2"}
+    with duckdb.connect() as engine:
+        for name, rows in (("past", [court]), ("arrived", [county])):
+            engine.register(f"{name}_rows", pa.Table.from_pylist(rows, schema=schema()))
+            engine.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_rows")
+        engine.execute(f"CREATE VIEW published_all AS SELECT {dedupe.SHOWN} FROM past")
+        engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
+        engine.execute("CREATE TABLE precedence AS SELECT 'court' AS department, 0 AS precedence")
+        dedupe.run_fold(engine)
+        assert engine.execute(fold.current(["record_key"]).sql(dialect="duckdb")).fetchall() == []
+        assert engine.execute("SELECT * FROM published").fetchall() == []
+        assert engine.execute(fold.verdicts().sql(dialect="duckdb")).fetchall() == [("d2", 2, None, "superseded", None)]
 
 
 def schema() -> pa.Schema:
