@@ -34,9 +34,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import run, sampling
+from pipelines import check, run, sampling
 from pipelines.model import Home
-from pipelines.stages import curate
+from pipelines.stages import curate, load
 from pipelines.stores import postgres
 
 ITEM = "traffic_penalty"
@@ -150,8 +150,8 @@ def one_night(home: Home, url: str, place: Path, day: date, rows: int) -> Clock:
     clock = Clock()
     with clock.step("floor A"):
         floor_a(source, place)
-    receipt, stage = run._receipt, run.load.stage
-    run._receipt, run.load.stage = clock.timed("receipt", receipt), clock.timed("staging", stage)
+    receipt, stage = check.tell_department, load.stage
+    check.tell_department, load.stage = clock.timed("receipt", receipt), clock.timed("staging", stage)
     try:
         with run.open_night(home.root, day) as night:
             with clock.step("receive→curate"):
@@ -182,7 +182,7 @@ def one_night(home: Home, url: str, place: Path, day: date, rows: int) -> Clock:
             with clock.step("load"):
                 assert run.publish_release(night)
     finally:
-        run._receipt, run.load.stage = receipt, stage
+        check.tell_department, load.stage = receipt, stage
     for figures in (clock.wall, clock.cpu):
         figures["receive→curate"] -= figures["receipt"] + figures["staging"]
         figures["load"] += figures.pop("staging")

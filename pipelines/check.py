@@ -1,0 +1,135 @@
+"""The step `check`: decode, validate, identify and the first receipt of one delivery, whatever is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipelines.errors import DeliveryError
+from pipelines.model import ACCOUNT
+from pipelines.night import Night
+from pipelines.readers import Decoded, decode, empty, normalise_header
+from pipelines.stages import gate, validate
+from pipelines.stages.receipt import Receipt, write_receipt
+from pipelines.stages.validate import Fault
+from schemas import load as catalogue
+from schemas.model import Item
+
+
+def check_delivery(night: Night, delivery_id: str) -> str:
+    """decode, validate, identify and the checked receipt of one delivery; returns its state."""
+    row = night.ledger.deliveries(only=delivery_id)[0]
+    if row["state"] not in ("received", "checked", "held"):
+        return str(row["state"])
+    item = night.catalog.items[row["item"]]
+    zero = dict.fromkeys(ACCOUNT, 0)
+    try:
+        if row["declared_rows"] == -1:
+            raise DeliveryError(
+                "F014",
+                "文件内容与清单中的 SHA-256 不一致，可能没有传完。请重新上传文件和清单。",
+                "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
+            )
+        decoded = _decode(night, row)
+        faults = [*(Fault(f.code, f.line, f.sheet) for f in decoded.faults), *_about_the_file(item, decoded)]
+        result = validate.validate(
+            night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults,
+            row["file"],
+        )  # fmt: skip
+    except DeliveryError as e:
+        night.ledger.update(
+            delivery_id, state="returned", message_code=e.code, message_zh=e.message_zh, message_en=e.message_en,
+            revision=night.catalog.revision, read=0, **zero,
+        )  # fmt: skip
+        tell_department(night, delivery_id, "checked")
+        return "returned"
+    account = {**zero, "rejected": result.rejected, "refused": result.refused, "held": result.held}
+    limits = gate.DeliveryLimits(**{name: night.limit(name) for name in gate.DeliveryLimits.__dataclass_fields__})
+    reasons = gate.delivery_reasons(decoded.read, {**account, "accepted": result.accepted}, limits)
+    if row["declared_rows"] is not None and row["declared_rows"] != decoded.read:
+        told = row["declared_rows"]
+        reasons.append(
+            (
+                "F011",
+                f"清单写明 {told} 行，文件有 {decoded.read} 行，整批暂缓。请核对后重新报送。",
+                f"The manifest says {told} rows, the file has {decoded.read}; held. Check it and send it again.",
+            )
+        )
+    history = night.ledger.usual_rows(row, limits.volume_history_count)
+    is_supplement = night.ledger.is_supplement(row)
+    reasons += gate.volume_reasons(
+        decoded.read, history, limits, is_nil=row["is_nil"], is_supplement=is_supplement
+    )  # fmt: skip
+    if delivery_id in night.limit("let_pass"):
+        reasons = [r for r in reasons if r[0] not in gate.WAIVABLE]
+    state = "held" if reasons else "checked"
+    # A checked delivery is not released yet: until the load says otherwise, its accepted rows are held.
+    account["held"] += result.accepted
+    code = reasons[0][0] if reasons else ""
+    zh, en = "".join(r[1] for r in reasons), " ".join(r[2] for r in reasons)
+    night.ledger.update(
+        delivery_id, state=state, message_code=code, message_zh=zh, message_en=en,
+        revision=night.catalog.revision, read=decoded.read, file=result.file, **account,
+        # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
+        is_complete=decoded.read == result.accepted,
+    )  # fmt: skip
+    tell_department(night, delivery_id, "checked")
+    return state
+
+
+def _about_the_file(item: Item, decoded: Decoded) -> list[Fault]:
+    """What is to be said of the file as a whole. Raises `DeliveryError` F012 where a required column is missing."""
+    if decoded.read == 0:
+        return [Fault("F003", None)]
+    missing = [f.label_zh for f in item.fields if f.required and f.name not in decoded.columns]
+    if missing:
+        named = "、".join(missing)
+        raise DeliveryError(
+            "F012",
+            f"文件缺少必填的列：{named}。请补上后重新报送整个文件。",
+            f"Required columns are missing: {named}. Add them and send the whole file again.",
+        )
+    return [Fault("F005", None, value=header) for header in decoded.unknown_headers]
+
+
+def _decode(night: Night, row: dict[str, Any]) -> Decoded:
+    if row["is_nil"] and row["size"] == 0:  # a declared nil return need not even have a header
+        return empty(night.home.staged(row["delivery_id"]))
+    item = night.catalog.items[row["item"]]
+    known = catalogue.headers(catalogue.CATALOG, item, row["department"])
+    fields = {normalise_header(header): field for header, field in known.items()}
+    return decode(night.home.raw(row["sha256"]), night.home.staged(row["delivery_id"]), fields, night.home.work)
+
+
+def tell_department(night: Night, delivery_id: str, stage: str) -> None:
+    """Write the receipt of a delivery as it stands now; `stage` is checked or final."""
+    row = night.ledger.deliveries(only=delivery_id)[0]
+    path = night.home.findings(delivery_id)
+    item = night.catalog.items[row["item"]]
+    receipt = Receipt(
+        delivery_id=delivery_id,
+        department=row["department"],
+        department_zh=night.catalog.departments[row["department"]].name_zh,
+        item=row["item"],
+        item_zh=item.name_zh,
+        file=row["file"],
+        period=row["period"].isoformat(),
+        sequence=row["sequence"],
+        mode=row["mode"],
+        state=row["state"],
+        stage="final" if stage == "final" else "checked",
+        as_of=row["received_on"].isoformat(),
+        revision=row["revision"] or "",
+        account={k: row[k] for k in ("read", *ACCOUNT)},
+        message_zh=row["message_zh"],
+        message_en=row["message_en"],
+    )
+    batches = pq.ParquetFile(path).iter_batches() if path.exists() else iter(())
+    write_receipt(night.home.outbox, receipt, batches, night.catalog.findings)
+    night.ledger.update(delivery_id, receipted=told(row, stage))
+
+
+def told(row: dict[str, Any], stage: str) -> str:
+    """What a receipt says; one that says it already need not be written again, however long the ledger grows."""
+    return "/".join([stage, row["state"], row["message_code"], row["release_id"] or ""])

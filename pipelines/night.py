@@ -1,0 +1,60 @@
+"""What every step of a night is handed, and how it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import StoreError
+from pipelines.model import Home
+from pipelines.stores import postgres
+from pipelines.stores.keys import Keys, open_keys
+from pipelines.stores.lake import Lake
+from pipelines.stores.ledger import Ledger
+from schemas import load as catalogue
+from schemas.model import Catalog
+from schemas.row_rules import Policy
+from schemas.tables import subjects, warehouse
+
+
+@dataclass(frozen=True)
+class Night:
+    """Everything a stage is handed: the home, the catalogue, the stores, the as-of date."""
+
+    home: Home
+    catalog: Catalog
+    ledger: Ledger
+    lake: Lake
+    keys: Keys
+    as_of: date
+
+    @property
+    def policy(self) -> Policy:
+        year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
+        return Policy(minimum_birth_year=year, adult_age=self.limit("adult_age"))
+
+    def limit(self, name: str) -> Any:
+        """The value of a dated policy in force on the as-of date."""
+        return catalogue.effective(self.catalog, name, self.as_of)
+
+
+@contextmanager
+def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
+    """Load the catalogue, start or find the database, prepare the stores. Raises `StoreError`, `CatalogError`."""
+    place = Home(Path(home).resolve())
+    as_of = day if isinstance(day, date) else date.fromisoformat(day)
+    place.root.mkdir(parents=True, exist_ok=True)
+    place.make_restricted()
+    catalog = catalogue.load()
+    url = postgres.ensure(place.root)
+    with Ledger(url) as ledger:
+        ledger.prepare([warehouse(catalog.items.values())], subjects(catalog.items.values()))
+        try:
+            lake = Lake(url, place.root / "curated")
+        except OSError as e:
+            raise StoreError(f"curated/: {e.strerror}. Make the place writable, then run again.") from e
+        yield Night(place, catalog, ledger, lake, open_keys(place.root), as_of)
