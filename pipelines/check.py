@@ -35,7 +35,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
         faults = [*(Fault(f.code, f.line, f.sheet) for f in decoded.faults), *_about_the_file(item, decoded)]
         result = validate.validate(
             night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults,
-            row["file"],
+            row["file"], row["mode"] == "full",
         )  # fmt: skip
     except DeliveryError as e:
         night.ledger.update(

@@ -14,7 +14,8 @@ from pipelines.stores import postgres
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
-from schemas.tables import record_schema, statement_schema, subjects
+from schemas.arrow import record_schema, statement_schema
+from schemas.tables import subjects
 
 
 def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:

@@ -4,7 +4,7 @@ The current record is a pure function of all statements about it (design.md 2), 
 nothing. Within a department the greatest (source time, period, sequence) wins; between departments declared
 precedence; a withdrawn or absent winner lets the next department show; different contents that tie hold the record.
 
-Relations (rows of `arrived` and `past` are statements; both have the columns of `schemas.tables.statement_schema`):
+Relations (rows of `arrived` and `past` are statements; both have the columns of `schemas.arrow.statement_schema`):
 `arrived` new statements · `past` stored ones · `fulls` (department, period, sequence, is_new) the greatest complete
 full-mode delivery of each department · `precedence` (department, precedence) · `published` (record_key, content_hash,
 delivery_id, line, sheet) what shows now of the involved records.

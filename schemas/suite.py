@@ -13,8 +13,8 @@ from datetime import date
 from math import floor
 from typing import Any
 
+from schemas.arrow import record_schema
 from schemas.model import FieldSpec, Item
-from schemas.tables import record_schema
 
 Figures = Mapping[str, Any]
 

@@ -1,11 +1,14 @@
 """The warehouse over several nights: it holds the release's records, however they came to lie in segments."""
 
+import csv
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines import run, sampling
@@ -83,3 +86,43 @@ def test_readers_see_records_subjects_and_snapshots_but_not_the_vault(nights: Ca
         assert all(n and n[0] > 0 for n in counted.values())
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT * FROM vault.subject")
+
+
+def send(home: Path, name: str, content: str, **manifest: Any) -> None:
+    inbox = home / "inbox" / "public_security" / ITEM
+    inbox.mkdir(parents=True, exist_ok=True)
+    (inbox / name).write_text(content, encoding="utf-8")
+    (inbox / f"{name}.manifest.json").write_text(json.dumps({"sequence": 1, "mode": "full", **manifest}))
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_record_that_a_complete_full_delivery_leaves_out_shows_no_more(
+    broken: bool, tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, home = database(), tmp_path / "home"
+    monkeypatch.setenv("QIONGXIN_DATABASE_URL", url)
+    sampling.generate(tmp_path / "made", rows=100, seed=3, dirty=0, as_of=DAY, items=(ITEM,))
+    (made,) = (tmp_path / "made" / "inbox").rglob("*.csv")
+    header, *rows = csv.reader(made.read_text(encoding="utf-8").splitlines())
+    rows = [r for r in rows if len(r) == len(header)]
+
+    def text(chosen: list[list[str]]) -> str:
+        return "\n".join(",".join(f'"{c}"' for c in r) for r in [header, *chosen]) + "\n"
+
+    home.mkdir()
+    (home / "sample.json").write_text("{}")
+    send(home, "all.csv", text(rows), period="2026-11-22")
+    assert run.nightly(home, DAY)["exit_code"] == 0
+    before = {r[0] for r in asked(url, f"SELECT decision_no FROM records.{ITEM}")}
+    number = header.index("处罚决定书编号")
+    fewer = rows[5:]
+    if broken:  # one row that is not taken: nobody knows which record it is about
+        fewer = [*fewer[:-1], [c if n != number else "" for n, c in enumerate(fewer[-1])]]
+    send(home, "fewer.csv", text(fewer), period="2026-11-23")
+    assert run.nightly(home, DAY + timedelta(1))["exit_code"] == 0
+    after = {r[0] for r in asked(url, f"SELECT decision_no FROM records.{ITEM}")}
+    assert before - after == (set() if broken else {r[number] for r in rows[:5]})
+    assert held_alike(home, url)
+    told = [f["code"] for p in (home / "findings").glob("*.parquet") if "verdicts" not in p.name
+            for f in pq.read_table(p).to_pylist()]  # fmt: skip
+    assert ("H002" in told) == broken

@@ -19,8 +19,8 @@ from pipelines.stages.dedupe import Full, Incoming
 from pipelines.stores.engine import connect, quoted
 from pipelines.stores.lake import Lake
 from schemas import fold
+from schemas.arrow import record_schema, statement_schema
 from schemas.model import Item
-from schemas.tables import record_schema, statement_schema
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def lake_rows(engine: duckdb.DuckDBPyConnection, files: list[str]) -> int:
 
 
 def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> Any:
-    row = engine.execute(sql).fetchone()
-    return row[0] if row else 0
+    ((value,),) = engine.execute(sql).fetchall()
+    return value
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from pipelines.stores.engine import quoted
 from schemas import fold
+from schemas.arrow import statement_schema
 from schemas.model import Item
-from schemas.tables import statement_schema
 
 SHOWN = "record_key, content_hash, delivery_id, line, sheet"
 

@@ -29,8 +29,8 @@ from pipelines.stores import vault
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
+from schemas.arrow import record_schema, statement_schema
 from schemas.model import Item
-from schemas.tables import record_schema, statement_schema
 
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 BATCH = 64_000

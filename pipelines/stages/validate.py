@@ -52,6 +52,7 @@ def validate(
     keys: Keys,
     faults: list[Fault],
     file: str = "",
+    is_full: bool = False,
 ) -> Validated:
     """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all.
 
@@ -87,6 +88,8 @@ def validate(
         _copy(engine, judged, rejected)
         engine.execute("CREATE OR REPLACE VIEW staged AS SELECT * FROM sent")
         engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({quoted(rejected)})")
+        if is_full and (faults or _count(engine, "rejected")):
+            faults = [*faults, Fault("H002", None)]
         _structural(engine, catalog, faults)
         _findings(engine, home.findings(delivery_id), item, listed)
         counts = dict(engine.execute("SELECT verdict, count(*) FROM rejected GROUP BY verdict").fetchall())
@@ -117,8 +120,8 @@ def _sql(tree: exp.Expr) -> str:
 
 
 def _count(engine: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = engine.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(row[0]) if row else 0
+    ((rows,),) = engine.execute(f"SELECT count(*) FROM {table}").fetchall()
+    return int(rows)
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:

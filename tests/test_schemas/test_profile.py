@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from schemas import profile
+from schemas.arrow import record_schema
 from schemas.load import load
-from schemas.tables import record_schema
 
 CATALOG = load()
 AS_OF, EARLIEST = date(2098, 6, 1), date(1949, 10, 1)

@@ -15,8 +15,9 @@ from pipelines.stages import gate
 from pipelines.stages.evaluate import Evaluator, Outcome
 from pipelines.stores import postgres
 from schemas import suite
+from schemas.arrow import record_schema
 from schemas.load import effective, load
-from schemas.tables import record_schema, warehouse
+from schemas.tables import warehouse
 
 CATALOG = load()
 ITEM = CATALOG.items["honour"]

@@ -1,0 +1,42 @@
+"""What an item's curated files look like: Arrow schemas, from which the Iceberg tables are made."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from schemas.model import FieldSpec, Item
+
+
+def record_schema(item: Item) -> pa.Schema:
+    """Arrow schema of a current record. All nullable: the engine's writer, not the table, knows what is never null."""
+    return pa.schema(
+        [
+            ("record_key", pa.binary()),
+            ("subject_id", pa.binary()),
+            ("content_hash", pa.binary()),
+            ("department", pa.string()),
+            ("delivery_id", pa.string()),
+            ("line", pa.int64()),
+            ("sheet", pa.string()),
+            ("period", pa.date32()),
+            ("sequence", pa.int32()),
+            ("source_time", pa.timestamp("us")),
+            *((f.name, arrow_type(f)) for f in item.curated_fields),
+        ]
+    )
+
+
+def statement_schema(item: Item) -> pa.Schema:
+    """Arrow schema of a statement: the record's columns and the row's action."""
+    return record_schema(item).append(pa.field("action", pa.string()))
+
+
+def arrow_type(field: FieldSpec) -> pa.DataType:
+    if field.type == "decimal":
+        return pa.decimal128(18, field.scale or 0)
+    return {
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us"),
+        "integer": pa.int64(),
+        "boolean": pa.bool_(),
+    }.get(field.type, pa.string())
