@@ -1,7 +1,10 @@
 """The embedded server, for real: started, killed, raced, and under a folder only root may enter."""
 
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +15,8 @@ import pytest
 
 from pipelines.errors import StoreError
 from pipelines.stores import postgres
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -85,3 +90,30 @@ def test_lost_data_is_said_and_never_replaced_in_silence(home: Path) -> None:
     (Path(postgres._note(home)["data"]) / "PG_VERSION").unlink()
     with pytest.raises(StoreError, match="data folder is gone"):
         postgres.up(home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
+def test_works_for_an_ordinary_user() -> None:
+    python = shutil.which("python3.11", path="/usr/bin:/usr/local/bin")
+    root, packages = Path(__file__).resolve().parents[2], Path(psycopg.__file__).parents[1]
+    place = Path(tempfile.mkdtemp(prefix="qiongxin-user-"))
+    os.chown(place, NOBODY, NOBODY)
+
+    def as_user(code: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(python), "-c", f"from pathlib import Path\nfrom pipelines.stores import postgres\n{code}"],
+            cwd="/", user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False,
+            env={"PYTHONPATH": f"{root}:{packages}", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(place)},
+        )  # fmt: skip
+
+    try:
+        if python is None or as_user("").returncode:
+            pytest.skip("no Python 3.11 and no clone that an ordinary user could read")
+        done = as_user(f"print(postgres.up(Path('{place}/home')))")
+        assert done.returncode == 0, done.stderr
+        with psycopg.connect(done.stdout.strip().replace("+psycopg", "")) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert (place / "home" / "postgres" / "PG_VERSION").stat().st_uid == NOBODY
+    finally:
+        as_user(f"postgres.down(Path('{place}/home'))")
+        shutil.rmtree(place, ignore_errors=True)
