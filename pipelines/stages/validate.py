@@ -82,7 +82,8 @@ def validate(
             accepted,
         )
         engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({quoted(accepted)})")
-        engine.execute("CREATE OR REPLACE VIEW staged AS SELECT * FROM sent ANTI JOIN accepted USING (place)")
+        engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
+        engine.execute("CREATE OR REPLACE VIEW staged AS SELECT * FROM sent SEMI JOIN missing USING (place)")
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
         judged = f"SELECT line, sheet, verdict, failed, {texts} FROM ({_sql(row_rules.judged(listed))})"
         _copy(engine, judged, rejected)
