@@ -43,5 +43,8 @@ TIMES ?= 5
 bench: env
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/nightly.py $(if $(filter command line,$(origin ROWS)),$(ROWS),1000000) $(TIMES)
 
+# The embedded server's data lies aside of a home that only root may enter; postgres.json says where.
 clean:
-	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@test ! -e var/postgres.json || { test ! -x $(BIN)/qiongxin || $(BIN)/qiongxin db down --home var; \
+	data=$$(sed -n 's/.*"data": "\([^"]*\)".*/\1/p' var/postgres.json); test -z "$$data" || rm -rf "$$data"; }
+	rm -rf $(VENV) var build *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
