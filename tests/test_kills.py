@@ -41,6 +41,7 @@ ROWS = 300
 REDUCED = (
     ("rename raw", "last", "after"),
     ("ledger register", "first", "after"),
+    ("rename inbox/.taken", "first", "after"),
     ("rename accepted", "first", "before"),
     ("ledger update", "last", "before"),
     ("rename work/candidates", "last", "after"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import StoreError
-from pipelines.model import Delivery, Home, delivery_id, publish, sweep_parts
+from pipelines.model import Delivery, Home, delivery_id, publish, publish_json, sweep_parts
 from pipelines.stores.ledger import Ledger
 
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
@@ -56,6 +56,7 @@ def receive(home: Home, ledger: Ledger, known: Mapping[str, Iterable[str]], as_o
     between any two steps only means that the next run does the step again. Raises `StoreError`.
     """
     sweep_parts(home)
+    _finish_moves(home)
     arrivals, strangers, waiting = _look(home.inbox, known)
     if any(not a.is_declared_finished for a in arrivals):
         time.sleep(pause)
@@ -71,7 +72,7 @@ def receive(home: Home, ledger: Ledger, known: Mapping[str, Iterable[str]], as_o
             new.append(delivery)
         else:
             again.append(name)
-        _move_away(a.path)
+        _move_away(home, a.path)
     return Received(tuple(new), tuple(again), tuple(waiting), tuple(strangers))
 
 
@@ -177,9 +178,28 @@ def _period(text: object, as_of: date) -> date:
         return as_of
 
 
-def _move_away(path: Path) -> None:
-    taken = path.parent / TAKEN
-    taken.mkdir(exist_ok=True)
-    for name in (path.name + MANIFEST, path.name + DONE, path.name):  # the file last: it is what `_look` goes by
-        if (path.parent / name).exists():
-            os.replace(path.parent / name, taken / name)
+def _move_away(home: Home, path: Path) -> None:
+    """Move a file and its sidecars to `.taken/`. They are several renames, and a file without its manifest would be
+    another delivery; so what is going to move is noted first, and the next run finishes what a kill cut short."""
+    names = [n for n in (path.name + MANIFEST, path.name + DONE, path.name) if (path.parent / n).exists()]
+    folder = path.parent.relative_to(home.root).as_posix()
+    note = home.work / f"moves.{os.getpid()}.json"
+    publish_json(note, {"folder": folder, "files": {n: _stamp(path.parent / n) for n in names}})
+    _move(home, note)
+
+
+def _finish_moves(home: Home) -> None:
+    for note in home.work.glob("moves.*.json"):
+        if not Path(f"/proc/{note.name.split('.')[1]}").exists():
+            _move(home, note)
+
+
+def _move(home: Home, note: Path) -> None:
+    """Move what the note names, unless the sender has put something else in its place since."""
+    plan = json.loads(note.read_text(encoding="utf-8"))
+    folder = home.root / plan["folder"]
+    (folder / TAKEN).mkdir(exist_ok=True)
+    for name, stamp in plan["files"].items():
+        if (folder / name).exists() and list(_stamp(folder / name)) == list(stamp):
+            os.replace(folder / name, folder / TAKEN / name)
+    note.unlink()
