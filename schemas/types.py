@@ -1,4 +1,4 @@
-"""What each field type reads: text -> typed value, as SQLGlot trees, plus the Arrow and Iceberg-facing type names.
+"""What each field type reads: text -> typed value, as SQLGlot trees.
 
 A typed expression is NULL where the text is no value of the type; the caller tells 'absent' from 'unreadable'.
 Date forms: 2098-01-05, 2098/1/5, 2098.1.5, 20980105, 2098年1月5日, each also with a time behind it (domain Q100).
@@ -62,14 +62,3 @@ def typed(field: FieldSpec, text: exp.Expr) -> exp.Expr:
             dialect="duckdb",
         )
     return text.copy()
-
-
-def sql_type(field: FieldSpec) -> str:
-    """DuckDB type of the curated column."""
-    return {
-        "date": "DATE",
-        "timestamp": "TIMESTAMP",
-        "decimal": f"DECIMAL(18, {field.scale})",
-        "integer": "BIGINT",
-        "boolean": "BOOLEAN",
-    }.get(field.type, "VARCHAR")

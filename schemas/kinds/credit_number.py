@@ -24,7 +24,6 @@ LOOK_ALIKES = "ХхΧχ×✕"
 PLACEHOLDERS = ("", "/", "无", "—", "——", "暂无", "NULL", "\\N", "不详", "未提供", "123456789012345678")
 USCC_WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
 USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-TRAVEL = ("414", "516", "511")
 
 Layer = list[tuple[str, exp.Expr]]
 
