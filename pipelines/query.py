@@ -11,6 +11,7 @@ from pipelines.errors import QueryFault, StoreError
 from pipelines.model import Home
 from pipelines.stages.dedupe import parquet
 from pipelines.stores import postgres
+from pipelines.stores.engine import quoted
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
@@ -47,7 +48,7 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
                     engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")
                     engine.unregister("nothing")
         engine.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
-        names = ", ".join("'" + f.replace("'", "''") + "'" for f in allowed)
+        names = ", ".join(quoted(Path(f)) for f in allowed)
         engine.execute(f"SET allowed_paths=[{names}]; SET enable_external_access=false; SET lock_configuration=true")
         try:
             asked = engine.extract_statements(sql)

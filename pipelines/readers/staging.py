@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb.func import PythonUDFType
 
+from pipelines.model import publish
+
 BATCH = 50_000
 
 
@@ -58,15 +60,18 @@ def skipped_path(staged: Path) -> Path:
 
 def write_skipped(staged: Path, lines: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
     """The lines of a delimited text that begin no staged row, ascending; written before the rows are published."""
-    path = skipped_path(staged)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    pq.write_table(pa.table({"line": pa.array(lines, pa.int64())}), part)
-    os.replace(part, path)
+    table = pa.table({"line": pa.array(lines, pa.int64())})
+    publish(skipped_path(staged), lambda part: pq.write_table(table, part))
+
+
+def literal(path: Path) -> str:
+    """A path as an SQL string literal."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path, view: str = "staged") -> list[str]:
     """Make a view of a staged file: place (BIGINT from 0), line, sheet, then the columns returned, as text."""
-    source = "read_parquet('" + str(staged).replace("'", "''") + "', file_row_number = true)"
+    source = f"read_parquet({literal(staged)}, file_row_number = true)"
     columns = [c for c in pq.read_schema(staged).names if c not in ("line", "sheet")]
     listed = ", ".join(f'"{c}"' for c in columns)
     if skipped_path(staged).exists():

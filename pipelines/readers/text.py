@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.errors import DeliveryError
 from pipelines.readers.encoding import CHUNK, Lines, Text, normalise
 from pipelines.readers.headers import match
-from pipelines.readers.staging import Decoded, Fault, StagedWriter, skipped_path, write_skipped
+from pipelines.readers.staging import Decoded, Fault, StagedWriter, literal, skipped_path, write_skipped
 
 DELIMITERS = (",", "\t", ";", "|")
 HEADER_LINES = 20
@@ -97,7 +97,7 @@ def _fast(
     """DuckDB's parser; None where the count of lines does not prove every line number."""
     given = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(names)))
     kept = ", ".join(f'c{i} AS "{n}"' for i, n in enumerate(names) if n)
-    read = f"""read_csv({_literal(text.path)}, delim='{delimiter}', quote='"', escape='"', header=false, skip={at},
+    read = f"""read_csv({literal(text.path)}, delim='{delimiter}', quote='"', escape='"', header=false, skip={at},
         columns={{{given}}}, strict_mode=true, null_padding=false, store_rejects=true, rejects_limit=0,
         auto_detect=false, nullstr='')"""
     if text.before_quotes - {ord(delimiter), ord("\n"), ord('"')}:
@@ -112,7 +112,7 @@ def _fast(
     }
     try:
         with duckdb.connect(config=config) as engine:
-            rows = _one(engine, f"COPY (SELECT {kept} FROM {read}) TO {_literal(part)} (FORMAT parquet)")
+            rows = _one(engine, f"COPY (SELECT {kept} FROM {read}) TO {literal(part)} (FORMAT parquet)")
             rejects = engine.execute("SELECT DISTINCT line_byte_position, error_type FROM reject_errors").fetchall()
         if any(kind not in ("TOO MANY COLUMNS", "MISSING COLUMNS") for _, kind in rejects):
             return None
@@ -129,10 +129,6 @@ def _fast(
     finally:
         part.unlink(missing_ok=True)
     return rows, [Fault("F007", line, None, "wrong number of columns") for line in lost.tolist()], len(blanks)
-
-
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> int:
