@@ -204,11 +204,12 @@ def _mentions(item: Item, rule: Rule, catalog: Catalog) -> None:
         if allowed := getattr(ITEM_KINDS[rule.kind], "TYPES", {}).get(option):
             _of_type(item, key, item.field(name), allowed)
     when = rule.options.get("when")
-    if when and "equals" in rule.options and (code_set := item.field(when).code_set):
-        equals = rule.options["equals"]
-        if equals not in {c.code for c in catalog.code_sets[code_set].codes}:
-            what = f"'{equals}' is no code of {code_set}, so the rule never applies"
-            _refuse(item, f"rules.{rule.kind}.equals", what, f"Use a code of catalog/codes/{code_set}.csv.")
+    for option in ("equals", "contains"):
+        if when and option in rule.options and (code_set := item.field(when).code_set):
+            wanted = rule.options[option]
+            if wanted not in {c.code for c in catalog.code_sets[code_set].codes}:
+                what = f"'{wanted}' is no code of {code_set}, so the rule never applies"
+                _refuse(item, f"rules.{rule.kind}.{option}", what, f"Use a code of catalog/codes/{code_set}.csv.")
 
 
 def _finding_codes(item: Item, catalog: Catalog) -> None:

@@ -3,11 +3,10 @@
 Options: field (the amount), when (the text), contains (the word).
 """
 
+import re
 from typing import Any
 
 from sqlglot import exp
-
-from schemas.kinds.matches import pattern_fault
 
 CODE = "X003"
 TYPES = {"field": ("integer", "decimal"), "when": ("text", "code")}
@@ -38,4 +37,9 @@ def violated(options: dict[str, Any]) -> exp.Expr:
 
 
 def fault(options: dict[str, Any]) -> str | None:
-    return pattern_fault(options["contains"])
+    word = options["contains"]
+    if not isinstance(word, str) or not word:
+        return f"{word!r} is no word. Write what the text has to contain."
+    if re.search(r"[\\^$*+?|]", word):
+        return f"'{word}' is looked for as it stands, not as a pattern. Write the word alone."
+    return None

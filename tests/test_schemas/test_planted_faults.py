@@ -82,7 +82,7 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
         swap(TRAFFIC, 'kind = "between"', 'kind = "betwen"'), TRAFFIC, "fine_cny.rules", "Did you mean 'between'?"),
     "unknown option": (
         swap(TRAFFIC, "high = 12", "hihg = 12"), TRAFFIC, "demerit_points.rules.between", "Did you mean 'high'?"),
-    "missing option": (swap(TRAFFIC, ', contains = "^02$"', ""), TRAFFIC, "rules.amount_if_code", "Add it"),
+    "missing option": (swap(TRAFFIC, ', contains = "02"', ""), TRAFFIC, "rules.amount_if_code", "Add it"),
     "low above high": (
         swap(TRAFFIC, "low = 0, high = 12", "low = 20, high = 12"), TRAFFIC, "demerit_points.rules.between", "Swap"),
     "bound is no number": (
@@ -105,6 +105,10 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "condition that never holds": (
         swap(COMMITMENT, 'equals = "broken"', 'equals = "brocken"'),
         COMMITMENT, "rules.required_if.equals", "Use a code"),
+    "word that is no code": (
+        swap(TRAFFIC, 'contains = "02"', 'contains = "20"'), TRAFFIC, "rules.amount_if_code.contains", "Use a code"),
+    "word that is a pattern": (
+        swap(PENALTY, 'contains = "罚款"', 'contains = "^罚款$"'), PENALTY, "rules.amount_if_code", "the word alone"),
     "rule without a finding code": (
         swap(TRAFFIC, '{ kind = "matches", pattern = "46', '{ kind = "matches", code = "V999", pattern = "46'),
         FINDINGS, "V999", "Add a row"),
