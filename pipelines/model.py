@@ -93,6 +93,10 @@ class Home:
         return self.root / "work"
 
 
+# Files from one stage to the next. Small row groups stay in the processor's cache while they are written.
+PASSING_ON = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 30000"
+
+
 def publish(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all: a neighbour first, synced, then renamed over `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,8 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
                 files = lake.files(space, item.code, snapshot)
                 allowed += files
                 if files:
-                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT * FROM {parquet(files)}")
+                    columns = ", ".join(shape.names)  # a records file also tells the action: it is a statement
+                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT {columns} FROM {parquet(files)}")
                 else:  # nothing released yet, or all of it withdrawn: the table is there, and empty
                     engine.register("nothing", shape.empty_table())
                     engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")

@@ -27,7 +27,7 @@ def record_schema(item: Item) -> pa.Schema:
 
 
 def statement_schema(item: Item) -> pa.Schema:
-    """Arrow schema of a statement: the record's columns and the row's action."""
+    """Arrow schema of a statement, and of the data files of both tables: the record's columns and the row's action."""
     return record_schema(item).append(pa.field("action", pa.string()))
 
 

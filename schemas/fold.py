@@ -122,22 +122,31 @@ def kept() -> exp.Expr:
         ON w.record_key = s.record_key AND {SAME}""")
 
 
-def current(columns: list[str]) -> exp.Expr:
-    """The records that the new statements bring or change: `columns` of statements, one row a record."""
+def shown(columns: list[str]) -> exp.Expr:
+    """The new statements that records show from now on, `columns` of them: what both records and history gain."""
     listed = ", ".join(columns)
     return _tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action <> 'withdraw'
         UNION ALL SELECT {listed} FROM arrived s SEMI JOIN (SELECT * FROM winners WHERE is_new) w
-            ON w.record_key = s.record_key AND {SAME}
-        UNION ALL SELECT {listed} FROM past s
-            SEMI JOIN (SELECT * FROM winners ANTI JOIN kept USING (record_key) WHERE NOT is_new) w
             ON w.record_key = s.record_key AND {SAME}""")
 
 
-def new_statements(columns: list[str]) -> exp.Expr:
-    """What history gains: every new statement but exact repeats within one delivery."""
-    return _tree(f"""SELECT {", ".join(columns)} FROM arrived s
-        ANTI JOIN (SELECT * FROM copies WHERE copy_of > 1) c
-            ON c.delivery_id = s.delivery_id AND c.line = s.line AND c.sheet IS NOT DISTINCT FROM s.sheet""")
+def unshown(columns: list[str]) -> exp.Expr:
+    """The other new statements but exact repeats within one delivery: what history alone gains."""
+    listed = ", ".join(columns)
+    return _tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action = 'withdraw'
+        UNION ALL SELECT {listed} FROM arrived s
+            SEMI JOIN (SELECT * FROM copies c ANTI JOIN (SELECT * FROM winners WHERE is_new) w
+                ON w.delivery_id = c.delivery_id AND w.line = c.line AND w.sheet IS NOT DISTINCT FROM c.sheet
+                WHERE c.copy_of = 1) c
+            ON c.record_key = s.record_key AND c.delivery_id = s.delivery_id AND c.line = s.line
+                AND c.sheet IS NOT DISTINCT FROM s.sheet""")
+
+
+def returning(columns: list[str]) -> exp.Expr:
+    """The stored statements that records show once more: what records alone gain."""
+    return _tree(f"""SELECT {", ".join(columns)} FROM past s
+        SEMI JOIN (SELECT * FROM winners ANTI JOIN kept USING (record_key) WHERE NOT is_new) w
+        ON w.record_key = s.record_key AND {SAME}""")
 
 
 def verdicts() -> exp.Expr:

@@ -77,6 +77,19 @@ def test_a_changed_record_leaves_the_segment_it_lay_in(nights: Callable[[int, in
     assert before == 0 and after == changed
 
 
+def test_a_statement_that_a_record_shows_is_stored_once_and_outlives_the_record(
+    nights: Callable[[int, int], str], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    nights(1, 400)
+    ((stated,),) = query(home, f"SELECT count(*) FROM history.{ITEM}", None)[1]
+    (record,) = (home / "curated" / "records" / ITEM / "data").glob("*.parquet")
+    assert record.stat().st_nlink == 2
+    record.unlink()  # as housekeeping will, when no snapshot of records names the file any more
+    files = (home / "curated" / "history" / ITEM / "data").glob("*.parquet")
+    assert sum(pq.read_table(f).num_rows for f in files) == stated > 300
+
+
 def test_readers_see_records_subjects_and_snapshots_but_not_the_vault(nights: Callable[[int, int], str]) -> None:
     url = nights(1, 60)
     with psycopg.connect(url.replace("+psycopg", "")) as connection:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import os
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import pyarrow as pa
 
 from pipelines.errors import DeliveryError
 
-CHUNK = 4 << 20
+CHUNK = 2 << 20
+AHEAD = 8  # blocks in memory that wait to be looked at
 Lines = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -55,46 +58,67 @@ def normalise(source: Path, work: Path) -> Text:
     return _copy(source, work, ("utf-8",) if start.startswith(codecs.BOM_UTF8) else ("utf-8", "gb18030"))
 
 
+@dataclass(frozen=True)
+class _Block:
+    """What whole lines held: see `Text`; line numbers count from the block's own first line."""
+
+    lines: int
+    blanks: Lines
+    continued: Lines
+    before_quotes: frozenset[int]
+
+
 def _scan(source: Path) -> Text | None:
-    """A pass over bytes that are UTF-8 already; None when they are not, or when lone CRs end the lines."""
-    lines, opened, bom = 0, 0, False
-    blanks: list[Lines] = []
-    continued: list[Lines] = []
-    before_quotes: set[int] = set()
-    rest, carriage, line_feeds, is_first = b"", False, False, True
-    with source.open("rb") as f:
-        while chunk := f.read(CHUNK):
-            # Only whole lines are looked at, so no character is ever cut in two; the rest waits for the next chunk.
-            cut = chunk.rfind(b"\n") + 1
-            block, rest = (rest + chunk[:cut], chunk[cut:]) if cut else (b"", rest + chunk)
+    """A pass over bytes that are UTF-8 already; None when they are not, or when lone CRs end the lines.
+
+    Blocks are looked at side by side; all that one has to know of those before it is whether a quote is still open.
+    """
+    with ThreadPoolExecutor() as pool, source.open("rb") as f:
+        pending: deque[Future[_Block | None]] = deque()
+        found: list[_Block] = []
+        start = f.read(len(codecs.BOM_UTF8))
+        bom = start == codecs.BOM_UTF8
+        rest, opened, carriage, line_feeds = b"" if bom else start, 0, False, False
+        while True:
+            chunk = f.read(CHUNK)
             carriage = carriage or b"\r" in chunk
-            if not block:
-                continue
-            line_feeds = True
-            if is_first:
-                bom, is_first = block.startswith(codecs.BOM_UTF8), False
-                block = block[3:] if bom else block
-            if not _is_text(block):
-                return None
-            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
-            inside, opened = _inside(block, ends, opened, before_quotes)
-            continued.append(inside + lines + 2)
-            blanks.append(_blanks(block, ends) + lines)
-            lines += len(ends)
-    if rest.startswith(codecs.BOM_UTF8) and is_first:
-        bom, rest = True, rest[3:]
-    if not _is_text(rest) or (carriage and not line_feeds):
+            # Only whole lines are looked at, so no character is ever cut in two; the rest waits for the next chunk.
+            cut = chunk.rfind(b"\n") + 1 if chunk else 0
+            line_feeds = line_feeds or cut > 0
+            block, rest = (rest + chunk[:cut], chunk[cut:]) if cut or not chunk else (b"", rest + chunk)
+            if block:
+                pending.append(pool.submit(_look, block, opened))
+                opened = (opened + int(np.count_nonzero(np.frombuffer(block, np.uint8) == 34))) & 1
+            while pending and (len(pending) > AHEAD or not chunk):
+                seen = pending.popleft().result()
+                if seen is None:
+                    return None
+                found.append(seen)
+            if not chunk:
+                break
+    if carriage and not line_feeds:
         return None
-    if rest:
-        _, opened = _inside(rest, _none(), opened, before_quotes)
-        lines += 1
-        blanks.append(np.array([] if rest.strip(b" \t\r") else [lines], np.int64))
-    inner = np.concatenate([_none(), *continued])
+    before = np.cumsum([0, *(b.lines for b in found)])
+    lines = int(before[-1])
+    blanks = np.concatenate([_none(), *(b.blanks + n for b, n in zip(found, before, strict=False))])
+    inner = np.concatenate([_none(), *(b.continued + n for b, n in zip(found, before, strict=False))])
     inner = inner[inner <= lines]
-    empty = np.setdiff1d(np.concatenate([_none(), *blanks]), inner, assume_unique=True)
-    if opened:
-        before_quotes.add(0)
-    return Text(source, "utf-8-sig" if bom else "utf-8", lines, empty, inner, frozenset(before_quotes))
+    before_quotes = frozenset().union(*(b.before_quotes for b in found), {0} if opened else ())
+    empty = np.setdiff1d(blanks, inner, assume_unique=True)
+    return Text(source, "utf-8-sig" if bom else "utf-8", lines, empty, inner, before_quotes)
+
+
+def _look(block: bytes, opened: int) -> _Block | None:
+    """Whole lines, the last of a file perhaps without its line feed; `opened`: a quote is open before them. None where
+    they are not UTF-8. Raises `DeliveryError` F010 where they hold a NUL."""
+    if not _is_text(block):
+        return None
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+    before_quotes: set[int] = set()
+    continued = _inside(block, ends, opened, before_quotes) + 2
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(block))
+    return _Block(len(ends), _blanks(block, ends), continued, frozenset(before_quotes))
 
 
 def _is_text(block: bytes) -> bool:
@@ -109,13 +133,13 @@ def _is_text(block: bytes) -> bool:
     return True
 
 
-def _inside(block: bytes, ends: Lines, opened: int, before_quotes: set[int]) -> tuple[Lines, int]:
-    """(which line feeds of `block` stand inside quotes, whether a quote is open behind it).
+def _inside(block: bytes, ends: Lines, opened: int, before_quotes: set[int]) -> Lines:
+    """Which line feeds of `block` stand inside quotes; adds the bytes before opening quotes to `before_quotes`.
 
     A line feed stands inside where an odd number of quotes is before it; a doubled quote does not change that.
     """
     if b'"' not in block:
-        return (np.arange(len(ends)) if opened else _none()), opened
+        return np.arange(len(ends)) if opened else _none()
     quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == 34)
     opening = quotes[opened::2]
     before = np.frombuffer(block, np.uint8)[opening - 1]
@@ -123,11 +147,11 @@ def _inside(block: bytes, ends: Lines, opened: int, before_quotes: set[int]) -> 
         before[0] = 10  # blocks begin where a line begins
     before_quotes.update(np.flatnonzero(np.bincount(before, minlength=256)).tolist())
     is_inside = (np.searchsorted(quotes, ends) + opened) & 1
-    return np.flatnonzero(is_inside), (opened + len(quotes)) & 1
+    return np.flatnonzero(is_inside)
 
 
 def _blanks(block: bytes, ends: Lines) -> Lines:
-    """Numbers, counted from 1, of the blank lines of a block of whole lines that end at `ends`."""
+    """Numbers, counted from 1, of the blank lines of a block of lines that end at `ends`."""
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])
     first = np.frombuffer(block, np.uint8)[starts]
     maybe = np.flatnonzero((first == 10) | (first == 13) | (first == 32) | (first == 9)).tolist()

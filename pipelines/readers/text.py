@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 
 from pipelines.errors import DeliveryError
+from pipelines.model import PASSING_ON
 from pipelines.readers.encoding import CHUNK, Lines, Text, normalise
 from pipelines.readers.headers import match
 from pipelines.readers.staging import Decoded, Fault, StagedWriter, literal, skipped_path, write_skipped
@@ -112,7 +113,7 @@ def _fast(
     }
     try:
         with duckdb.connect(config=config) as engine:
-            rows = _one(engine, f"COPY (SELECT {kept} FROM {read}) TO {literal(part)} (FORMAT parquet)")
+            rows = _one(engine, f"COPY (SELECT {kept} FROM {read}) TO {literal(part)} ({PASSING_ON})")
             rejects = engine.execute("SELECT DISTINCT line_byte_position, error_type FROM reject_errors").fetchall()
         if any(kind not in ("TOO MANY COLUMNS", "MISSING COLUMNS") for _, kind in rejects):
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from sqlglot import exp
 
 from pipelines.model import ACCOUNT, Home, publish, publish_json
 from pipelines.stages import dedupe
@@ -19,7 +21,7 @@ from pipelines.stages.dedupe import Full, Incoming
 from pipelines.stores.engine import connect, quoted
 from pipelines.stores.lake import Lake
 from schemas import fold
-from schemas.arrow import record_schema, statement_schema
+from schemas.arrow import statement_schema
 from schemas.model import Item
 
 
@@ -27,8 +29,8 @@ from schemas.model import Item
 class Candidate:
     """What would be published for one item. Data files are absolute paths of the lake, others relative to the home.
 
-    `upserts` is the data file ("" for none) of the `upsert_rows` records that are new or changed, `touched` the keys
-    of published records that it replaces or that show no more.
+    `upserts` are those of `records_files` that hold the `upsert_rows` records that are new or changed, `touched` the
+    keys of published records that they replace or that show no more.
     """
 
     candidate: str
@@ -38,7 +40,7 @@ class Candidate:
     records_files: list[str]
     records_removed: list[str]
     history_files: list[str]
-    upserts: str
+    upserts: list[str]
     upsert_rows: int
     touched: str
     touched_rows: int
@@ -73,30 +75,31 @@ def curate(
     with _planned(home, lake, item) as plan, connect(home.work) as engine:
         dedupe.open_statements(engine, item, incoming, lake.files("history", item.code, base[1]), records, fulls)
         dedupe.run_fold(engine)
-        columns = record_schema(item).names
-        upserts = plan.file("records")
-        upsert_rows = _copy(engine, fold.current(columns).sql(dialect="duckdb"), upserts)
-        statements = plan.file("history")
-        _copy(engine, fold.new_statements(statement_schema(item).names).sql(dialect="duckdb"), statements)
+        columns = statement_schema(item).names
+        shown, shown_rows = _data_file(engine, plan, "records", _sql(fold.shown(columns)))
+        # A record that shows a new statement is that statement: one file, under a name in each table.
+        stated = [_linked(path, plan.file("history")) for path in shown]
+        unshown, _ = _data_file(engine, plan, "history", _sql(fold.unshown(columns)))
+        returning, returning_rows = _data_file(engine, plan, "records", _sql(fold.returning(columns)))
+        upserts = [*shown, *returning]
         touched = home.work / "candidates" / f"{item.code}.touched.parquet"
         published = lake_rows(engine, records)
         touched_rows = _write(engine, "SELECT record_key FROM published", touched)
         added, removed = _rewrite(engine, plan, records, columns) if touched_rows else ([], [])
         accounts = _verdicts(engine, home, incoming)
-        engine.execute(f"CREATE VIEW current AS SELECT * FROM read_parquet({quoted(upserts)})")
+        current = dedupe.parquet(upserts) if upserts else "arrived WHERE FALSE"
+        engine.execute(f"CREATE VIEW current AS SELECT {', '.join(columns)} FROM {current}")
         profile = {**_profile(engine, figures), "published_rows": published}
-        if not upsert_rows:
-            upserts.unlink()
         candidate = Candidate(
             candidate=name,
             item=item.code,
             base_records=base[0],
             base_history=base[1],
-            records_files=[*added, *([str(upserts)] if upsert_rows else [])],
+            records_files=[*added, *upserts],
             records_removed=removed,
-            history_files=[str(statements)],
-            upserts=str(upserts) if upsert_rows else "",
-            upsert_rows=upsert_rows,
+            history_files=[*stated, *unshown],
+            upserts=upserts,
+            upsert_rows=shown_rows + returning_rows,
             touched=touched.relative_to(home.root).as_posix(),
             touched_rows=touched_rows,
             published_rows=published,
@@ -146,6 +149,10 @@ def lake_rows(engine: duckdb.DuckDBPyConnection, files: list[str]) -> int:
     return int(_one(engine, f"SELECT count(*) FROM {dedupe.parquet(files)}")) if files else 0
 
 
+def _sql(tree: exp.Expr) -> str:
+    return tree.sql(dialect="duckdb")
+
+
 def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> Any:
     ((value,),) = engine.execute(sql).fetchall()
     return value
@@ -159,6 +166,29 @@ def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
     with target.open("rb") as written:  # the release that names this file will be durable, so the file has to be
         os.fsync(written.fileno())
     return rows
+
+
+def _data_file(
+    engine: duckdb.DuckDBPyConnection, plan: _planned, space: str, select: str
+) -> tuple[list[str], int]:
+    """Write a planned data file; returns it, or nothing where it would be empty, and its rows."""
+    path = plan.file(space)
+    if rows := _copy(engine, select, path):
+        return [str(path)], rows
+    path.unlink()
+    return [], 0
+
+
+def _linked(path: str, name: Path) -> str:
+    """The same file under another name, so that each table owns what it names and may drop it; a copy where the
+    storage has no hard links."""
+    try:
+        os.link(path, name)
+    except OSError:
+        shutil.copyfile(path, name)
+        with name.open("rb") as written:
+            os.fsync(written.fileno())
+    return str(name)
 
 
 def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
@@ -180,18 +210,14 @@ def _rewrite(
     removed = sorted(str(r[0]) for r in engine.execute(hit).fetchall())
     added = []
     for old in removed:
-        kept = plan.file("records")
         select = f"SELECT {', '.join(columns)} FROM {dedupe.parquet([old])} ANTI JOIN published USING (record_key)"
-        if _copy(engine, select, kept):
-            added.append(str(kept))
-        else:
-            kept.unlink()
+        added += _data_file(engine, plan, "records", select)[0]
     return added, removed
 
 
 def _verdicts(engine: duckdb.DuckDBPyConnection, home: Home, incoming: list[Incoming]) -> dict[str, dict[str, int]]:
     """Write every delivery's verdicts; returns its account in the words of the fold."""
-    engine.execute(f"CREATE TABLE verdicts AS {fold.verdicts().sql(dialect='duckdb')}")
+    engine.execute(f"CREATE TABLE verdicts AS {_sql(fold.verdicts())}")
     accounts = {d.delivery_id: dict.fromkeys(ACCOUNT, 0) for d in incoming}
     counted = "SELECT delivery_id, verdict, count(*) FROM verdicts GROUP BY ALL"
     for delivery, verdict, n in engine.execute(counted).fetchall():

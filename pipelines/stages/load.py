@@ -45,18 +45,19 @@ def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Ke
     """
     with _database(f"staging of {item.code} failed"), ThreadPoolExecutor(1) as pool:
         vaulted = pool.submit(_vault, home, ledger.url, item.code, candidate, keys)
-        _stage_records(ledger.url, item.code, candidate)
+        _stage_records(ledger.url, item, candidate)
         vaulted.result()
 
 
-def _stage_records(url: str, item: str, candidate: Candidate) -> None:
+def _stage_records(url: str, of: Item, candidate: Candidate) -> None:
+    item, columns = of.code, record_schema(of).names
     with _connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE IF EXISTS staging."{item}"')
         # What is going to be copied once more need not be logged; what becomes a segment itself must be.
         kind = "" if _becomes_segment(candidate) else "UNLOGGED"
         cursor.execute(f'CREATE {kind} TABLE staging."{item}" (LIKE records."{item}" INCLUDING COMMENTS)')
-        if candidate.upserts:
-            _ingest(cursor, "staging", item, Path(candidate.upserts))
+        for file in candidate.upserts:
+            _ingest(cursor, "staging", item, Path(file), columns)
         name = f"candidate_{candidate.candidate}"  # index names must not meet in the schema of the segments
         cursor.execute(f'ALTER TABLE staging."{item}" ADD CONSTRAINT {name}_key PRIMARY KEY (record_key)')
         if _becomes_segment(candidate):
@@ -100,7 +101,7 @@ def load(
     for c in candidates:
         item = items[c.item]
         records = lake.commit(
-            "records", c.item, record_schema(item), c.base_records, c.candidate, c.records_files, c.records_removed
+            "records", c.item, statement_schema(item), c.base_records, c.candidate, c.records_files, c.records_removed
         )
         history = lake.commit(
             "history", c.item, statement_schema(item), c.base_history, c.candidate, c.history_files, []
@@ -143,7 +144,7 @@ def _switch(
             _switch_records(cursor, home, items[c.item], c)
             if items[c.item].history_in_warehouse:
                 for file in c.history_files:
-                    _ingest(cursor, "history", c.item, Path(file))
+                    _ingest(cursor, "history", c.item, Path(file), statement_schema(items[c.item]).names)
             for delivery_id in c.deliveries:
                 figures = {k: v for k, v in c.accounts[delivery_id].items() if k not in ("rejected", "refused", "held")}
                 # Until now all accepted rows counted as held; what the fold did not hold moves to its own word.
@@ -206,9 +207,10 @@ def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
     cursor.execute(f'DROP TABLE staging."{code}"')
 
 
-def _ingest(cursor: Any, schema: str, table: str, path: Path) -> None:
+def _ingest(cursor: Any, schema: str, table: str, path: Path, columns: list[str]) -> None:
     file = pq.ParquetFile(path)
-    batches = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(BATCH))
+    shape = pa.schema([file.schema_arrow.field(c) for c in columns])
+    batches = pa.RecordBatchReader.from_batches(shape, file.iter_batches(BATCH, columns=columns))
     cursor.adbc_ingest(table, batches, mode="append", db_schema_name=schema)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from duckdb.func import PythonUDFType
 from sqlglot import exp
 
-from pipelines.model import Home, publish
+from pipelines.model import PASSING_ON, Home, publish
 from pipelines.readers.staging import open_staged
 from pipelines.stores.engine import connect, quoted
 from pipelines.stores.keys import Keys
@@ -126,7 +126,7 @@ def _count(engine: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
-    publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} (FORMAT parquet, COMPRESSION snappy)"))
+    publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} ({PASSING_ON})"))
 
 
 def _code_tables(engine: duckdb.DuckDBPyConnection, item: Item, catalog: Catalog) -> None:

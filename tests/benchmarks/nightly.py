@@ -123,7 +123,7 @@ def floor_b_rows(home: Home, delivery: str, upserts: str, place: Path) -> dict[s
     """The rows that load brings into the database, as files, so that the floor pays for nothing but the ingest."""
     accepted = f"read_parquet('{home.accepted(delivery)}')"
     parts = {
-        "records": f"SELECT * FROM read_parquet('{upserts}')",
+        "records": f"SELECT * EXCLUDE (action) FROM read_parquet('{upserts}')",
         "statement_identity": f"SELECT '{delivery}' AS delivery_id, line, coalesce(sheet, '') AS sheet,"
         f" '{ITEM}' AS item, record_key, identity FROM {accepted}",
         "subject": "SELECT subject_id, unhex(hex(subject_id) || hex(subject_id) || 'ABCD') AS credit_number,"
@@ -160,7 +160,7 @@ def one_night(home: Home, url: str, place: Path, day: date, rows: int) -> Clock:
                 run.integrate_item(night, ITEM)
             candidate = curate.read_candidate(home, ITEM)
             assert candidate is not None
-            files = floor_b_rows(home, delivery.delivery_id, candidate.upserts, place)
+            files = floor_b_rows(home, delivery.delivery_id, candidate.upserts[0], place)
             with adbc.connect(url.replace("+psycopg", "")) as connection, connection.cursor() as cursor:
                 cursor.execute("CREATE SCHEMA floor")
                 for table, like in (

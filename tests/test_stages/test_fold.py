@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from sqlglot import exp
 
 from pipelines.stages import dedupe
 from schemas import fold, record
@@ -86,6 +87,10 @@ def naive(statements: list[dict[str, Any]], fulls: Fulls) -> tuple[dict[bytes, b
     return shown, held
 
 
+def rows_of(engine: duckdb.DuckDBPyConnection, tree: exp.Expr) -> list[tuple[Any, ...]]:
+    return engine.execute(tree.sql(dialect="duckdb")).fetchall()
+
+
 def folded(
     past: list[dict[str, Any]], arrived: list[dict[str, Any]], fulls: Fulls | None = None, new_full: str = ""
 ) -> tuple[dict[bytes, bytes], set[bytes], set[bytes]]:
@@ -102,7 +107,13 @@ def folded(
         for n, department in enumerate(ITEM.providers):
             engine.execute("INSERT INTO precedence VALUES (?, ?)", [department, n])
         dedupe.run_fold(engine)
-        shown = engine.execute(fold.current(["record_key", "content_hash"]).sql(dialect="duckdb")).fetchall()
+        parts = (fold.shown(["record_key", "content_hash"]), fold.returning(["record_key", "content_hash"]))
+        shown = [row for part in parts for row in engine.execute(part.sql(dialect="duckdb")).fetchall()]
+        place = ["delivery_id", "line", "sheet"]
+        stored = [row for part in (fold.shown(place), fold.unshown(place)) for row in rows_of(engine, part)]
+        repeats = engine.execute(f"SELECT {', '.join(place)} FROM copies WHERE copy_of > 1").fetchall()
+        told = [tuple(row[name] for name in place) for row in arrived]
+        assert sorted(stored + repeats, key=str) == sorted(told, key=str)  # history gains each statement, once
         held = engine.execute("SELECT record_key FROM conflicts").fetchall()
         touched = engine.execute("SELECT record_key FROM involved UNION SELECT record_key FROM arrived").fetchall()
     assert len(shown) == len(dict(shown))
@@ -121,7 +132,7 @@ def test_a_record_that_goes_on_showing_what_it_shows_is_not_written_again() -> N
         engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
         engine.execute("CREATE TABLE precedence AS SELECT 'court' AS department, 0 AS precedence")
         dedupe.run_fold(engine)
-        assert engine.execute(fold.current(["record_key"]).sql(dialect="duckdb")).fetchall() == []
+        assert rows_of(engine, fold.shown(["record_key"])) == rows_of(engine, fold.returning(["record_key"])) == []
         assert engine.execute("SELECT * FROM published").fetchall() == []
         assert engine.execute(fold.verdicts().sql(dialect="duckdb")).fetchall() == [("d2", 2, None, "superseded", None)]
 
@@ -188,6 +199,7 @@ def test_two_contents_that_tie_hold_the_record() -> None:
 @pytest.mark.parametrize("dialect", ["duckdb", "spark"])
 def test_every_step_of_the_fold_renders(dialect: str) -> None:
     columns = ["record_key", "content_hash"]
-    trees = [*fold.involved().values(), *(step() for _, step in fold.STEPS), fold.current(columns)]
-    for tree in [*trees, fold.new_statements(columns), fold.verdicts(), record.select(ITEM, "passing")]:
+    trees = [*fold.involved().values(), *(step() for _, step in fold.STEPS)]
+    gains = [fold.shown(columns), fold.unshown(columns), fold.returning(columns)]
+    for tree in [*trees, *gains, fold.verdicts(), record.select(ITEM, "passing")]:
         assert tree.sql(dialect=dialect)
