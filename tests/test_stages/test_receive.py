@@ -1,11 +1,13 @@
 """What is taken from an inbox, when, and what a kill in between leaves behind."""
 
+import hashlib
 import json
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from pipelines.errors import StoreError
 from pipelines.model import Delivery, Home
 from pipelines.stages import receive as stage
 from pipelines.stages.receive import receive
@@ -45,6 +47,31 @@ def test_bytes_are_archived_under_their_hash_and_the_original_moves_away(tmp_pat
     assert (delivery.period, delivery.sequence, delivery.declared_rows) == (date(2026, 11, 20), 3, 1)
     assert not path.exists()
     assert (path.parent / ".taken" / "a.csv").exists()
+
+
+@pytest.mark.parametrize("size", [0, 1, stage.BLOCK - 1, stage.BLOCK, stage.BLOCK + 1, 3 * stage.BLOCK + 5])
+def test_every_byte_is_archived_whatever_the_size(tmp_path: Path, size: int) -> None:
+    home, content = Home(tmp_path), bytes(n * 7 & 255 for n in range(size))
+    put(home, "a.csv", content, {})
+    (delivery,) = take(home, Book()).deliveries
+    assert delivery.sha256 == hashlib.sha256(content).hexdigest()
+    assert home.raw(delivery.sha256).read_bytes() == content
+
+
+@pytest.mark.parametrize("bad", ["a byte", "the tail"])
+def test_a_copy_that_differs_is_not_archived_and_the_original_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    home, book, write = Home(tmp_path), Book(), stage._write
+    path = put(home, "a.csv", b"x,y\n1,2\n", {})
+    spoil = (lambda b: bytes(b).replace(b"1", b"2")) if bad == "a byte" else (lambda b: bytes(b)[:-1])
+    monkeypatch.setattr(stage, "_write", lambda file, block: write(file, memoryview(spoil(block))))
+    with pytest.raises(StoreError, match="differs"):
+        take(home, book)
+    assert path.exists() and not book.known
+    assert not [p for p in (home.root / "raw").rglob("*") if p.is_file()]
+    monkeypatch.undo()
+    assert len(take(home, book).deliveries) == 1
 
 
 def test_same_tuple_again_is_the_same_delivery_and_another_period_a_new_one(tmp_path: Path) -> None:
