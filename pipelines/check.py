@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -13,8 +14,9 @@ from pipelines.readers import Decoded, decode, empty, normalise_header
 from pipelines.stages import gate, validate
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
+from schemas import lint_law
 from schemas import load as catalogue
-from schemas.model import Item
+from schemas.model import Catalog, Item
 
 
 def check_delivery(night: Night, delivery_id: str) -> str:
@@ -32,7 +34,8 @@ def check_delivery(night: Night, delivery_id: str) -> str:
                 "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
             )
         decoded = _decode(night, row)
-        faults = [*(Fault(f.code, f.line, f.sheet) for f in decoded.faults), *_about_the_file(item, decoded)]
+        faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
+        faults += _about_the_file(item, decoded, night.catalog, night.as_of)
         result = validate.validate(
             night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults,
             row["file"], row["mode"] == "full",
@@ -78,7 +81,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     return state
 
 
-def _about_the_file(item: Item, decoded: Decoded) -> list[Fault]:
+def _about_the_file(item: Item, decoded: Decoded, catalog: Catalog, as_of: date) -> list[Fault]:
     """What is to be said of the file as a whole. Raises `DeliveryError` F012 where a required column is missing."""
     if decoded.read == 0:
         return [Fault("F003", None)]
@@ -90,7 +93,10 @@ def _about_the_file(item: Item, decoded: Decoded) -> list[Fault]:
             f"文件缺少必填的列：{named}。请补上后重新报送整个文件。",
             f"Required columns are missing: {named}. Add them and send the whole file again.",
         )
-    return [Fault("F005", None, value=header) for header in decoded.unknown_headers]
+    return [
+        Fault("L003" if lint_law.is_withheld(catalog, header, as_of) else "F005", None, value=header)
+        for header in decoded.unknown_headers
+    ]
 
 
 def _decode(night: Night, row: dict[str, Any]) -> Decoded:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any, NoReturn
 
-from schemas import lint_items
+from schemas import lint_items, lint_law
 from schemas.model import Catalog, CatalogError, Code, CodeSet, Department
 
 
@@ -21,6 +21,7 @@ def check(catalog: Catalog) -> None:
     _policy(catalog)
     for item in catalog.items.values():
         lint_items.check(item, catalog)
+    lint_law.check(catalog)
     for department in catalog.departments.values():
         _department(department, catalog)
     for name in catalog.headers:

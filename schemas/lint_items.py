@@ -109,7 +109,7 @@ def _field(item: Item, field: FieldSpec, catalog: Catalog) -> None:
 
 
 def _privacy(item: Item, field: FieldSpec, catalog: Catalog) -> None:
-    """What may name a person stays in the vault; what nobody may collect is not declared at all."""
+    """What may name a person stays in the vault."""
     key = f"fields.{field.name}"
     if field.is_free_text:
         if field.type != "text":
@@ -122,9 +122,6 @@ def _privacy(item: Item, field: FieldSpec, catalog: Catalog) -> None:
             _refuse(item, f"{key}.sensitivity", what, "Say 'personal' or 'internal'.")
     headers = [field.label_zh, *field.aliases]
     headers += [r.header for r in catalog.headers.get(item.code, ()) if r.field == field.name]
-    for word in _words(catalog, "forbidden_words"):
-        if any(word in h for h in headers):
-            _refuse(item, key, f"'{word}' may not be collected (policy forbidden_words)", "Remove the field.")
     if field.type in ("text", "date") and field.sensitivity != "identifying":
         for word in _words(catalog, "identifying_words"):
             if any(word in h for h in headers):

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.lint import check
 from schemas.model import (
+    Allowed,
     Catalog,
     CatalogError,
     Code,
@@ -28,6 +29,7 @@ from schemas.model import (
     HeaderRow,
     Item,
     Variant,
+    Withheld,
 )
 
 CATALOG = Path(__file__).resolve().parents[1] / "catalog"
@@ -49,6 +51,8 @@ def load(root: Path = CATALOG) -> Catalog:
         findings=findings,
         policy=policy,
         headers={p.stem: tuple(_rows(HeaderRow, p)) for p in _files(root / "headers", "*.csv")},
+        withheld=tuple(_rows(Withheld, root / "law" / "withheld.csv")),
+        allowed=tuple(_rows(Allowed, root / "law" / "allowed.csv")),
         revision=_revision(root),
     )
     check(catalog)

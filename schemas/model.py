@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 
@@ -198,6 +198,35 @@ class HeaderRow(Model):
     field: Name
 
 
+class Withheld(Model):
+    """A kind of information that the law keeps out, and the words that give it away (`|` between them in the file);
+    `unless` are harmless phrases that hold such a word."""
+
+    code: Name
+    kind: Literal["never", "consent", "sealed", "score"] = Field(alias="class")
+    zh: tuple[str, ...] = Field(min_length=1)
+    en: tuple[str, ...] = Field(min_length=1)
+    unless: tuple[str, ...] = ()
+    valid_from: date
+    valid_to: date | None = None
+    basis: str = Field(min_length=1)
+
+    @field_validator("zh", "en", "unless", mode="before")
+    @classmethod
+    def separate(cls, value: Any) -> Any:
+        return tuple(word for word in (value or "").split("|") if word) if not isinstance(value, tuple) else value
+
+
+class Allowed(Model):
+    """A law lets `department` deliver `field` of `item` although it is withheld as `code`."""
+
+    department: Name
+    item: Name
+    field: Name
+    code: Name
+    basis: str = Field(min_length=1)
+
+
 class CodeSet(Model):
     """`codes` by code, and `variants`: what departments write for a code."""
 
@@ -227,4 +256,6 @@ class Catalog(Model):
     findings: dict[str, FindingCode]
     policy: dict[str, dict[str, Any]]
     headers: dict[str, tuple[HeaderRow, ...]] = {}
+    withheld: tuple[Withheld, ...] = ()
+    allowed: tuple[Allowed, ...] = ()
     revision: str

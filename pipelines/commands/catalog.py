@@ -89,7 +89,7 @@ def catalog_docs(
 ) -> None:
     """Make the generated documents.
 
-    The data dictionary, the finding codes and this list of commands.
+    The data dictionary, the finding codes, what the law keeps out, and this list of commands.
     """
     from schemas.load import CATALOG
 
@@ -109,10 +109,12 @@ def documents(root: Any) -> dict[str, str]:
     from schemas.dictionary import dictionary
     from schemas.findings import findings
     from schemas.load import load
+    from schemas.withheld import withheld
 
     catalog = load()
     return {
         "commands.md": manual(root),
         "dictionary.md": dictionary(catalog),
         "findings.md": findings(catalog),
+        "withheld.md": withheld(catalog),
     }

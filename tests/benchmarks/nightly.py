@@ -38,6 +38,7 @@ from pipelines import check, run, sampling
 from pipelines.model import Home
 from pipelines.stages import curate, load
 from pipelines.stores import postgres
+from tests.conftest import discard
 
 ITEM = "traffic_penalty"
 DAYS = (("empty", date(2026, 11, 21)), ("filled", date(2026, 11, 22)))
@@ -197,7 +198,7 @@ def one_run(rows: int) -> dict[str, Clock]:
         url = postgres.up(home.root)
         return {case: one_night(home, url, place, day, rows) for case, day in DAYS}
     finally:
-        postgres.down(home.root)
+        discard(home.root)
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -149,7 +149,7 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
         swap(HEADERS, "*,CF_FR,legal_representative", "*,经营者,source_unit"),
         PENALTY, "source_unit.sensitivity", "'identifying'"),
     "fingerprints": (
-        field(HONOUR, 'type = "text"\nlength = 9\naliases = ["指纹编码"]'), HONOUR, "extra", "Remove the field"),
+        field(HONOUR, 'type = "text"\nlength = 9\naliases = ["指纹编码"]'), HONOUR, "extra.aliases", "Remove it"),
     "free text that is public": (
         field(HONOUR, 'type = "text"\nlength = 9\nis_free_text = true\nsensitivity = "public"'),
         HONOUR, "extra.sensitivity", "'personal'"),

@@ -1,0 +1,130 @@
+"""What the law keeps out of the catalogue: prohibited, consent-only and sealed information, and points.
+
+`catalog/law/withheld.csv` names each kind by the words that give it away, with its class, days in force and basis;
+`catalog/law/allowed.csv` lists the fields that a law of their own lets in, for each department that delivers them.
+A field is refused whatever it is called: its name, labels, aliases, code set and every department's header are read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import date
+from typing import NoReturn
+
+from schemas.model import Catalog, CatalogError, Item, Withheld
+
+WHY = {
+    "never": ("may never be collected", "Remove it."),
+    "consent": (
+        "may be collected only with the person's written consent, which no delivery carries",
+        "Remove it, or cite the law that lets this department deliver it in catalog/law/allowed.csv.",
+    ),
+    "sealed": ("is sealed: nobody but the organs that the law names may see it", "Remove it."),
+    "score": (
+        "grades a person, and a grade is no fact that a department knows",
+        "Remove it, or cite the law that makes it one in catalog/law/allowed.csv.",
+    ),
+}
+
+
+def check(catalog: Catalog) -> None:
+    """Raises `CatalogError` at the first item, field or header that the law keeps out, or at a faulty exception."""
+    if not catalog.withheld:
+        _refuse("law/withheld.csv", "file", "nothing is withheld", "Restore the file: it says what the law forbids.")
+    needed: set[tuple[str, str, str]] = set()
+    for item in catalog.items.values():
+        for kind in catalog.withheld:
+            if not _overlap(kind, item):
+                continue
+            for file, key, field, text in _texts(item, catalog):
+                if (word := giveaway(kind, text)) is None:
+                    continue
+                if missing := _unallowed(catalog, item, field, kind):
+                    why, cure = WHY[kind.kind]
+                    _refuse(file, key, f"'{word}' ({kind.code}) {why} [{kind.basis}]{missing}", cure)
+                needed.add((item.code, field, kind.code))
+    _exceptions(catalog, needed)
+
+
+def is_withheld(catalog: Catalog, header: str, on: date) -> bool:
+    """Whether a header of a delivery names what the law keeps out on that day."""
+    return any(
+        kind.valid_from <= on <= (kind.valid_to or date.max) and giveaway(kind, header) is not None
+        for kind in catalog.withheld
+    )
+
+
+def giveaway(kind: Withheld, text: str) -> str | None:
+    """The first word of `kind` that stands in a label, header or name; None if none does."""
+    dense = re.sub(r"\s+", "", unicodedata.normalize("NFKC", text)).upper()
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", unicodedata.normalize("NFKC", text)).lower()
+    spaced = f" {' '.join(re.findall('[a-z0-9]+', spaced))} "
+    for harmless in kind.unless:
+        dense = dense.replace(harmless.upper(), "")
+        spaced = spaced.replace(f" {harmless} ", "  ")
+    for word in kind.zh:
+        if word.upper() in dense:
+            return word
+    tokens = spaced.split()
+    for word in kind.en:
+        if f" {word} " in spaced or (" " in word and word.replace(" ", "") in tokens):
+            return word
+    return None
+
+
+def _texts(item: Item, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
+    """(file, key, field or "", text) of everything that tells what the item or one of its fields holds."""
+    file = f"items/{item.code}.toml"
+    for key in ("code", "name_zh", "name_en"):
+        yield file, key, "", getattr(item, key)
+    for f in item.fields:
+        yield file, f"fields.{f.name}", f.name, f.name
+        yield file, f"fields.{f.name}.label_zh", f.name, f.label_zh
+        yield file, f"fields.{f.name}.label_en", f.name, f.label_en
+        for alias in f.aliases:
+            yield file, f"fields.{f.name}.aliases", f.name, alias
+        if f.code_set is not None:
+            yield file, f"fields.{f.name}.code_set", f.name, f.code_set
+    for row in catalog.headers.get(item.code, ()):
+        yield f"headers/{item.code}.csv", f"{row.department},{row.header}", row.field, row.header
+
+
+def _overlap(kind: Withheld, item: Item) -> bool:
+    return kind.valid_from <= (item.valid_to or date.max) and item.valid_from <= (kind.valid_to or date.max)
+
+
+def _unallowed(catalog: Catalog, item: Item, field: str, kind: Withheld) -> str:
+    """Why no exception covers the field; empty if one does for every department that delivers it."""
+    if kind.kind in ("never", "sealed"):
+        return "; the law knows no exception"
+    rows = {(a.department, a.item, a.field, a.code) for a in catalog.allowed}
+    missing = [d for d in item.providers if (d, item.code, field, kind.code) not in rows]
+    return f"; not allowed for {', '.join(missing)}" if missing else ""
+
+
+def _exceptions(catalog: Catalog, needed: set[tuple[str, str, str]]) -> None:
+    """Every exception names what there is, and is needed."""
+    file = "law/allowed.csv"
+    kinds = {k.code for k in catalog.withheld}
+    for row in catalog.allowed:
+        key = f"{row.department},{row.item},{row.field}"
+        if row.item not in catalog.items:
+            _refuse(file, key, f"no item '{row.item}'", _near(row.item, set(catalog.items)))
+        if row.code not in kinds:
+            _refuse(file, key, f"no kind '{row.code}' in catalog/law/withheld.csv", _near(row.code, kinds))
+        if row.department not in catalog.items[row.item].providers:
+            _refuse(file, key, f"{row.department} does not deliver {row.item}", "Remove the row.")
+        if (row.item, row.field, row.code) not in needed:
+            _refuse(file, key, f"nothing there is withheld as {row.code}", "Remove it: an exception is for a need.")
+
+
+def _near(word: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"Did you mean '{close[0]}'?" if close else "Correct it."
+
+
+def _refuse(file: str, key: str, what: str, cure: str) -> NoReturn:
+    raise CatalogError(f"catalog/{file} [{key}]: {what}. {cure}")
