@@ -75,6 +75,22 @@ def giveaway(kind: Withheld, text: str) -> str | None:
     return None
 
 
+def unneeded(catalog: Catalog) -> list[str]:
+    """`item.field` of the attributes of persons (policy attribute_words) that nothing needs: not mandatory, in no key,
+    named by no rule, and without a `purpose` (《个人信息保护法》第六条: the smallest scope that serves the purpose)."""
+    entries = [entry for table in catalog.policy.values() for entry in table.get("attribute_words", ())]
+    words = [word for entry in entries for word in entry["value"]]
+    found = []
+    for item in catalog.items.values():
+        used = {item.event_date, item.source_time, *item.business_key}
+        used |= {v for rule in item.rules for v in rule.options.values() if isinstance(v, str)}
+        for f in item.fields:
+            is_needed = f.required or f.role != "attribute" or f.purpose or f.name in used or f.rules
+            if not is_needed and any(word in text for word in words for text in (f.label_zh, *f.aliases)):
+                found.append(f"{item.code}.{f.name}")
+    return found
+
+
 def _texts(item: Item, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
     """(file, key, field or "", text) of everything that tells what the item or one of its fields holds."""
     file = f"items/{item.code}.toml"

@@ -52,7 +52,10 @@ class Rule(Model):
 
 
 class FieldSpec(Model):
-    """One field of an item. `type` decides the Arrow, SQL and warehouse type; `unit` is part of the meaning."""
+    """One field of an item. `type` decides the Arrow, SQL and warehouse type; `unit` is part of the meaning.
+
+    `purpose` says what a person's attribute is collected for where no rule and no key shows it.
+    """
 
     name: Name
     label_zh: str
@@ -66,6 +69,7 @@ class FieldSpec(Model):
     code_set: Name | None = None
     sensitivity: Literal["identifying", "personal", "internal", "public"] = "internal"
     is_free_text: bool = False
+    purpose: str | None = None
     aliases: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
 

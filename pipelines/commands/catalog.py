@@ -19,17 +19,21 @@ catalog_app = typer.Typer(**PLAIN, help="The catalogue: what may be collected, b
 def catalog_lint(home: AnyHomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Read the whole catalogue.
 
-    The first fault stops with file, key and cure.
+    The first fault stops with file, key and cure. Attributes of persons that nothing needs are named.
     """
+    from schemas.lint_law import unneeded
     from schemas.load import load
 
     catalog = load()
+    idle = unneeded(catalog)
     counts = {name: len(getattr(catalog, name)) for name in ("items", "departments", "code_sets", "findings")}
     if as_json:
-        screen.as_json({**counts, "revision": catalog.revision})
+        screen.as_json({**counts, "revision": catalog.revision, "unneeded": idle})
         return
     told = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
     print(f"{told}, revision {catalog.revision}: no fault")
+    if idle:
+        print(f"collected for no purpose that is told: {', '.join(idle)}. Remove them, or say their purpose.")
 
 
 @catalog_app.command("list", epilog="Example: qiongxin catalog list")

@@ -191,3 +191,17 @@ def test_no_law_makes_an_exception_for_what_may_never_be_collected(root: Path) -
 def test_a_catalogue_without_the_law_is_refused(root: Path) -> None:
     (root / "law" / "withheld.csv").unlink()
     assert refusal(root).startswith("catalog/law/withheld.csv [")
+
+
+@pytest.mark.parametrize(
+    ("more", "is_told"),
+    [
+        ("", True),
+        ("required = true", False),
+        ('purpose = "on the published list of honours"', False),
+        ('rules = [{ kind = "not_placeholder" }]', False),
+    ],
+)
+def test_an_attribute_that_nothing_needs_is_told(root: Path, more: str, is_told: bool) -> None:
+    a_field(root, zh="获奖时的民族", more=more)
+    assert ("honour.extra" in lint_law.unneeded(load(root))) is is_told
