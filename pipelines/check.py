@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -33,9 +35,10 @@ def check_delivery(night: Night, delivery_id: str) -> str:
                 "文件内容与清单中的 SHA-256 不一致，可能没有传完。请重新上传文件和清单。",
                 "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
             )
-        decoded = _decode(night, row)
+        known = catalogue.headers(catalogue.CATALOG, item, row["department"])
+        decoded = _decode(night, row, known)
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
-        faults += _about_the_file(item, decoded, night.catalog, night.as_of)
+        faults += _about_the_file(item, decoded, known, night.catalog, night.as_of)
         result = validate.validate(
             night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults,
             row["file"], row["mode"] == "full",
@@ -81,7 +84,9 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     return state
 
 
-def _about_the_file(item: Item, decoded: Decoded, catalog: Catalog, as_of: date) -> list[Fault]:
+def _about_the_file(
+    item: Item, decoded: Decoded, known: Iterable[str], catalog: Catalog, as_of: date
+) -> list[Fault]:
     """What is to be said of the file as a whole. Raises `DeliveryError` F012 where a required column is missing."""
     if decoded.read == 0:
         return [Fault("F003", None)]
@@ -94,16 +99,22 @@ def _about_the_file(item: Item, decoded: Decoded, catalog: Catalog, as_of: date)
             f"Required columns are missing: {named}. Add them and send the whole file again.",
         )
     return [
-        Fault("L003" if lint_law.is_withheld(catalog, header, as_of) else "F005", None, value=header)
+        Fault("L003", None, value=header)
+        if lint_law.is_withheld(catalog, header, as_of)
+        else Fault("F005", None, value=_with_nearest(header, known))
         for header in decoded.unknown_headers
     ]
 
 
-def _decode(night: Night, row: dict[str, Any]) -> Decoded:
+def _with_nearest(header: str, known: Iterable[str]) -> str:
+    """An unknown header and, where one is near, the known one that may have been meant."""
+    close = difflib.get_close_matches(normalise_header(header), [normalise_header(k) for k in known], n=1, cutoff=0.7)
+    return f"{header} ≈ {next(k for k in known if normalise_header(k) == close[0])}" if close else header
+
+
+def _decode(night: Night, row: dict[str, Any], known: Mapping[str, str]) -> Decoded:
     if row["is_nil"] and row["size"] == 0:  # a declared nil return need not even have a header
         return empty(night.home.staged(row["delivery_id"]))
-    item = night.catalog.items[row["item"]]
-    known = catalogue.headers(catalogue.CATALOG, item, row["department"])
     fields = {normalise_header(header): field for header, field in known.items()}
     return decode(night.home.raw(row["sha256"]), night.home.staged(row["delivery_id"]), fields, night.home.work)
 
