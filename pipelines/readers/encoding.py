@@ -76,16 +76,18 @@ def _scan(source: Path) -> Text | None:
     with ThreadPoolExecutor() as pool, source.open("rb") as f:
         pending: deque[Future[_Block | None]] = deque()
         found: list[_Block] = []
-        start = f.read(len(codecs.BOM_UTF8))
-        bom = start == codecs.BOM_UTF8
-        rest, opened, carriage, line_feeds = b"" if bom else start, 0, False, False
+        bom = f.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+        f.seek(len(codecs.BOM_UTF8) if bom else 0)
+        rest: list[bytes] = []
+        opened, carriage, line_feeds = 0, False, False
         while True:
             chunk = f.read(CHUNK)
             carriage = carriage or b"\r" in chunk
             # Only whole lines are looked at, so no character is ever cut in two; the rest waits for the next chunk.
             cut = chunk.rfind(b"\n") + 1 if chunk else 0
             line_feeds = line_feeds or cut > 0
-            block, rest = (rest + chunk[:cut], chunk[cut:]) if cut or not chunk else (b"", rest + chunk)
+            block = b"".join([*rest, chunk[:cut]]) if cut or not chunk else b""
+            rest = [chunk[cut:]] if cut else [*rest, chunk]
             if block:
                 pending.append(pool.submit(_look, block, opened))
                 opened = (opened + int(np.count_nonzero(np.frombuffer(block, np.uint8) == 34))) & 1
