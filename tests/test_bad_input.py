@@ -46,6 +46,13 @@ def workbook(*numbers: int) -> bytes:
     return target.getvalue()
 
 
+def one_line(*rows: str) -> bytes:
+    """The same as an array that a program wrote without a line break."""
+    head = HONOUR.split(",")
+    cells = (row.strip().strip('"').split('","') for row in rows)
+    return json.dumps([dict(zip(head, c, strict=True)) for c in cells], ensure_ascii=False).encode()
+
+
 # file -> content, state, code, what the manifest says beside period and sequence
 BAD: dict[str, tuple[bytes, str, str, dict[str, Any]]] = {
     "empty.csv": (b"", "returned", "F002", {}),
@@ -69,6 +76,9 @@ BAD: dict[str, tuple[bytes, str, str, dict[str, Any]]] = {
     "not_nil.csv": (text(8), "held", "F011", {"nil": True}),
     "extra.csv": (
         (HONOUR + ",内部编号,血 型,表彰的日期\n" + honour(9, "").strip() + ",7,B,1\n").encode(), "released", "", {}),
+    "one_line.json": (
+        one_line(honour(10, ""), honour(11, "", sent="460106186003070038"), honour(12, "")), "released", "", {},
+    ),
     "told.csv": (HEADER.encode(), "held", "F011", {"rows": 7}),
     "really_text.xlsx": (text(4, 5), "released", "", {}),
     "really_a_workbook.csv": (workbook(6, 7), "released", "", {}),
@@ -148,6 +158,14 @@ def test_an_unknown_column_is_told_and_stays_in_raw(answered: tuple[Path, dict[s
     ]
     staged = pq.read_schema(home / "staged" / f"{rows['extra.csv']['delivery_id']}.parquet").names
     assert not {"内部编号", "血 型", "表彰的日期"} & set(staged)
+
+
+def test_records_on_one_line_are_kept_apart(answered: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+    home, rows = answered
+    row = rows["one_line.json"]
+    assert (row["read"], row["new"], row["rejected"]) == (3, 2, 1)
+    findings = pq.read_table(home / "findings" / f"{row['delivery_id']}.parquet").to_pylist()
+    assert [(f["line"], f["sheet"], f["code"]) for f in findings if f["severity"] == "error"] == [(1, "#2", "I003")]
 
 
 def test_a_file_still_being_written_waits_and_is_taken_when_it_is_whole(

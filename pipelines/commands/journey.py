@@ -230,4 +230,7 @@ def _sentences(told: Iterator[dict[str, Any]]) -> Iterator[str]:
 def _where(finding: dict[str, Any]) -> str:
     if finding["line"] is None:
         return "whole file"
-    return f"{finding['sheet']}!{finding['line']}" if finding["sheet"] else f"line {finding['line']}"
+    sheet = finding["sheet"]
+    if sheet and not sheet.startswith("#"):
+        return f"{sheet}!{finding['line']}"
+    return f"line {finding['line']}" + (f" {sheet}" if sheet else "")

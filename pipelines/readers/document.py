@@ -207,11 +207,17 @@ def _cell(value: Any) -> str | None:
 def _write(
     rows: Callable[[], Iterator[Row]], target: Path, fields: Mapping[str, str], form: str, encoding: str | None
 ) -> Decoded:
-    """Two passes: which headers occur, then the rows; so that a large file never lies in memory."""
+    """Two passes: which headers occur, then the rows; so that a large file never lies in memory.
+
+    Where two records begin on one line, as in files that a program wrote without line breaks, the line alone is no
+    place: then every record of the file has its number as well, counted from 1 and written `#17` in place of a sheet.
+    """
     seen: dict[str, None] = {}
-    read = broken = 0
-    for _, cells in rows():
+    read = broken = last = 0
+    share_lines = False
+    for line, cells in rows():
         read, broken = read + 1, broken + (cells is None)
+        share_lines, last = share_lines or line <= last, line
         seen.update(dict.fromkeys(cells or ()))
     headers = list(seen)
     if form == "jsonl" and read == broken:
@@ -222,11 +228,12 @@ def _write(
     columns = list(known.values())
     faults = []
     with StagedWriter(target, columns) as writer:
-        for line, cells in rows():
+        for number, (line, cells) in enumerate(rows(), start=1):
+            place = f"#{number}" if share_lines else None
             if cells is None:
                 what = "an element twice" if form == "xml" else "no object, a key twice, or text none can store"
-                faults.append(Fault("F013", line, None, what))
+                faults.append(Fault("F013", line, place, what))
             else:
-                writer.add(line, None, [cells.get(h) or None for h in known])
+                writer.add(line, place, [cells.get(h) or None for h in known])
     unknown = tuple(h for h in headers if h not in known)
     return Decoded(writer.rows, read, 0, 0, form, encoding, None, tuple(columns), unknown, tuple(faults))

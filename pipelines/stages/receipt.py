@@ -96,7 +96,7 @@ NEXT_STEP = {
 
 COLUMNS = (
     ("行号\nline", 9),
-    ("工作表\nsheet", 12),
+    ("工作表或 #序号\nsheet or #number", 16),
     ("业务主键\nown key", 24),
     ("字段\nfield", 18),
     ("代码\ncode", 9),

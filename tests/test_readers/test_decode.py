@@ -154,6 +154,28 @@ def test_json_that_nobody_can_store_is_a_fault_of_its_row(tmp_path: Path, form: 
     assert ([(f.code, f.line) for f in decoded.faults], lines(rows)) == ([("F013", 2)], [1])
 
 
+ROWS = ('{"姓名": "甲", "证件号码": 1}', '{"姓名": "乙", "姓名": "乙"}', '{"姓名": "丙", "证件号码": 3}')
+ELEMENTS = ("<r><姓名>甲</姓名><证件号码>1</证件号码></r>", "<r><姓名>乙</姓名><姓名>乙</姓名></r>",
+            "<r><姓名>丙</姓名><证件号码>3</证件号码></r>")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [
+        (f"[{','.join(ROWS)}]", (1, 1, 1)),
+        (f"[{ROWS[0]},\n{ROWS[1]}, {ROWS[2]}]", (1, 2, 2)),
+        (f"<rows>{''.join(ELEMENTS)}</rows>", (1, 1, 1)),
+        (f"<rows>\n{ELEMENTS[0]}{ELEMENTS[1]}\n{ELEMENTS[2]}</rows>", (2, 2, 3)),
+    ],
+)
+def test_records_that_share_a_line_are_told_apart_by_their_number(
+    tmp_path: Path, text: str, on: tuple[int, int, int]
+) -> None:
+    decoded, rows = run(tmp_path, text.encode())
+    assert [(r["line"], r["sheet"], r["credit_number"]) for r in rows] == [(on[0], "#1", "1"), (on[2], "#3", "3")]
+    assert [(f.code, f.line, f.sheet) for f in decoded.faults] == [("F013", on[1], "#2")]
+
+
 @pytest.mark.parametrize("tail", [" x", "", '{"姓名": "乙"}]', ",]"])
 @pytest.mark.parametrize("nested", [0, 100_000])
 def test_json_arrays_are_whole_or_returned(tmp_path: Path, tail: str, nested: int) -> None:
