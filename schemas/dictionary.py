@@ -145,9 +145,10 @@ def _labelled(options: dict[str, Any], item: Item, catalog: Catalog, label: str)
     """The options with labels for field names and, where a code is named, with its meaning."""
     said = {k: getattr(item.field(v), label) if k in NAMING else v for k, v in options.items()}
     code_set = item.field(options["when"]).code_set if "when" in options else None
-    if code_set and "equals" in options:
-        meaning = {c.code: c.label for c in catalog.code_sets[code_set].codes}
-        said["equals"] = meaning.get(options["equals"], options["equals"])
+    for option in ("equals", "contains"):
+        if code_set and option in options:
+            meaning = {c.code: c.label for c in catalog.code_sets[code_set].codes}
+            said[option] = meaning.get(options[option], options[option])
     return said
 
 

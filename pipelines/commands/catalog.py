@@ -58,17 +58,11 @@ def catalog_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show an item with its fields and rules."""
-    import difflib
-
     from schemas.dictionary import rules
     from schemas.load import load
 
     catalog = load()
-    if item not in catalog.items:
-        close = difflib.get_close_matches(item, list(catalog.items), n=1)
-        cure = f"Did you mean '{close[0]}'?" if close else "See 'qiongxin catalog list'."
-        raise UsageFault(f"{item}: no such item. {cure}")
-    found = catalog.items[item]
+    found = _item(item, catalog)
     if as_json:
         screen.as_json(found.model_dump(mode="json"))
         return
@@ -82,6 +76,47 @@ def catalog_show(
     )
     for fields, zh, en, code, severity in rules(found, catalog):
         print(f"\n{fields.replace('`', '')} {code} {severity}\n  {zh}\n  {en}")
+
+
+@catalog_app.command("export", epilog="Example: qiongxin catalog export honour --format xlsx --to honour.xlsx")
+def catalog_export(
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="Code of the item.")],
+    form: Annotated[str, typer.Option("--format", metavar="F", help="jsonschema, md, sql or xlsx.")],
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write; else text is printed.")] = None,
+    home: AnyHomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an item for other tools.
+
+    xlsx is the template that departments fill, jsonschema describes a JSON delivery, sql makes the warehouse tables,
+    md is for reading.
+    """
+    from schemas.exports import FORMATS
+    from schemas.load import load
+
+    if form not in FORMATS:
+        raise UsageFault(f"--format {form}: no such format. Known: {', '.join(FORMATS)}.")
+    catalog = load()
+    made = FORMATS[form].make(_item(item, catalog), catalog)
+    if to is None and FORMATS[form].is_text and not as_json:
+        print(made.decode(), end="")
+        return
+    path = to or Path(f"{item}{FORMATS[form].ending}")
+    path.write_bytes(made)
+    if as_json:
+        screen.as_json({"written": [str(path)]})
+    else:
+        print(f"wrote {path}")
+
+
+def _item(code: str, catalog: Any) -> Any:
+    import difflib
+
+    if code not in catalog.items:
+        close = difflib.get_close_matches(code, list(catalog.items), n=1)
+        cure = f"Did you mean '{close[0]}'?" if close else "See 'qiongxin catalog list'."
+        raise UsageFault(f"{code}: no such item. {cure}")
+    return catalog.items[code]
 
 
 @catalog_app.command("docs", epilog="Example: qiongxin catalog docs")

@@ -1,0 +1,25 @@
+"""An item in the formats that other people's tools read, each made from the one declaration by a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from schemas.exports import jsonschema, markdown, sql, xlsx
+from schemas.model import Catalog, Item
+
+
+class Format(NamedTuple):
+    """`make` gives the file; `ending` names it after the item."""
+
+    make: Callable[[Item, Catalog], bytes]
+    ending: str
+    is_text: bool = True
+
+
+FORMATS = {
+    "jsonschema": Format(jsonschema.make, ".schema.json"),
+    "md": Format(markdown.make, ".md"),
+    "sql": Format(sql.make, ".sql"),
+    "xlsx": Format(xlsx.make, ".xlsx", is_text=False),
+}
