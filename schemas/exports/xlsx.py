@@ -24,6 +24,10 @@ EXAMPLES = {
     "decimal": "200.00",
     "boolean": "是",
 }
+UNITS = {
+    "CNY": "元", "10k CNY": "万元", "points": "分",
+    "year": "年", "years": "岁", "months": "个月", "days": "天", "hours": "小时",
+}  # fmt: skip
 ROLES = {"credit_number": "（18 位公民身份号码，文本格式）", "name": "（证件上的姓名）"}
 
 
@@ -105,7 +109,7 @@ def _told(field: FieldSpec, item: Item, catalog: Catalog) -> str:
     if field.length is not None:
         said.append(f"不超过 {field.length} 个字")
     if field.unit is not None:
-        said.append(f"单位：{field.unit}")
+        said.append(f"单位：{UNITS.get(field.unit, field.unit)}")
     if field.code_set is not None:
         said.append("从列表中选择，见“代码”表")
     said += [zh for names, zh, _, _, _ in rules(item, catalog) if f"`{field.name}`" in names.split(", ")]
