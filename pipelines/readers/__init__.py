@@ -17,6 +17,9 @@ from pipelines.readers.workbook import locked, read_workbook
 __all__ = ["Decoded", "Fault", "decode", "empty", "normalise_header"]
 
 NO_TABLES = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"GIF8", b"{\\rtf")
+# What systems write when they export "to Excel" without a library for it (domain Q09).
+PAGES = (b"<html", b"<!doctype html", b"<table", b"<head", b"<meta", b"<style", b"<body")
+SPREADSHEET_2003 = b"urn:schemas-microsoft-com:office:spreadsheet"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -49,6 +52,13 @@ def decode(source: Path, target: Path, fields: Mapping[str, str], work: Path) ->
         text = start[: len(start) & ~1].decode("utf-16", "replace").encode().lstrip()
     else:
         text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text.lower().startswith(PAGES) or SPREADSHEET_2003 in text:
+        raise DeliveryError(
+            "F010",
+            "文件是网页或 XML 表格，只是名字像工作簿。请用表格软件打开，另存为 xlsx 后重新报送。",
+            "The file is a web page or an XML spreadsheet under the name of a workbook. Open it in a spreadsheet"
+            " program, save it as xlsx and send it again.",
+        )
     if text.startswith(b"<"):
         return read_xml(source, target, fields, work)
     if text.startswith(b"{") or (text.startswith(b"[") and text[1:].lstrip()[:1] in (b"{", b"]", b"")):

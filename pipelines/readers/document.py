@@ -204,6 +204,12 @@ def _cell(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _is_wrapper(cells: Cells | None, fields: Mapping[str, str]) -> bool:
+    """Whether an object is no row but holds rows: none of its keys is known, and a value is a list or object."""
+    named = any(normalise_header(key) in fields for key in cells or ())
+    return not named and any((value or "").startswith(("[", "{")) for value in (cells or {}).values())
+
+
 def _write(
     rows: Callable[[], Iterator[Row]], target: Path, fields: Mapping[str, str], form: str, encoding: str | None
 ) -> Decoded:
@@ -213,6 +219,7 @@ def _write(
     place: then every record of the file has its number as well, counted from 1 and written `#17` in place of a sheet.
     """
     seen: dict[str, None] = {}
+    cells: Cells | None = None
     read = broken = last = 0
     share_lines = False
     for line, cells in rows():
@@ -220,8 +227,13 @@ def _write(
         share_lines, last = share_lines or line <= last, line
         seen.update(dict.fromkeys(cells or ()))
     headers = list(seen)
-    if form == "jsonl" and read == broken:
-        raise _broken("JSON", 1)
+    if form == "jsonl" and (read == broken or (read == 1 and _is_wrapper(cells, fields))):
+        raise DeliveryError(
+            "F013",
+            "JSON 应当是一个对象数组，或者每行一个对象。数据包在另一个对象里的，请只导出其中的数组后重新报送。",
+            "JSON has to be one array of objects, or one object per line. Where the rows are wrapped in another object,"
+            " export the array alone and send it again.",
+        )
     if read:
         check_layout(headers, fields)
     known = {h: fields[normalise_header(h)] for h in headers if normalise_header(h) in fields}
