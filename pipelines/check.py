@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -36,7 +37,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
                 "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
             )
         known = catalogue.headers(catalogue.CATALOG, item, row["department"])
-        decoded = _decode(night, row, known)
+        decoded = _decode(night, row, item)
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
         faults += _about_the_file(item, decoded, known, night.catalog, night.as_of)
         result = validate.validate(
@@ -112,11 +113,28 @@ def _with_nearest(header: str, known: Iterable[str]) -> str:
     return f"{header} ≈ {next(k for k in known if normalise_header(k) == close[0])}" if close else header
 
 
-def _decode(night: Night, row: dict[str, Any], known: Mapping[str, str]) -> Decoded:
+def _decode(night: Night, row: dict[str, Any], item: Item) -> Decoded:
     if row["is_nil"] and row["size"] == 0:  # a declared nil return need not even have a header
         return empty(night.home.staged(row["delivery_id"]))
-    fields = {normalise_header(header): field for header, field in known.items()}
-    return decode(night.home.raw(row["sha256"]), night.home.staged(row["delivery_id"]), fields, night.home.work)
+    source, target = night.home.raw(row["sha256"]), night.home.staged(row["delivery_id"])
+    return read(source, target, item, row["department"], night.home.work)
+
+
+def read(source: Path, target: Path, item: Item, department: str, work: Path) -> Decoded:
+    """decode a file by its department's own words for headers. Where two of its columns would then stand for one field,
+    the file follows the template, and the words are the catalogue's. Raises `DeliveryError`."""
+    own, common = (_fields(item, whose) for whose in (department, None))
+    try:
+        return decode(source, target, own, work)
+    except DeliveryError as e:
+        if e.code != "F006" or own == common:
+            raise
+        return decode(source, target, common, work)
+
+
+def _fields(item: Item, department: str | None) -> dict[str, str]:
+    known = catalogue.headers(catalogue.CATALOG, item, department)
+    return {normalise_header(header): field for header, field in known.items()}
 
 
 def tell_department(night: Night, delivery_id: str, stage: str) -> None:
