@@ -36,10 +36,9 @@ def check_delivery(night: Night, delivery_id: str) -> str:
                 "文件内容与清单中的 SHA-256 不一致，可能没有传完。请重新上传文件和清单。",
                 "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
             )
-        known = catalogue.headers(catalogue.CATALOG, item, row["department"])
         decoded = _decode(night, row, item)
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
-        faults += _about_the_file(item, decoded, known, night.catalog, night.as_of)
+        faults += _about_the_file(item, decoded, row["department"], night.catalog, night.as_of)
         result = validate.validate(
             night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults,
             row["file"], row["mode"] == "full",
@@ -86,7 +85,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
 
 
 def _about_the_file(
-    item: Item, decoded: Decoded, known: Iterable[str], catalog: Catalog, as_of: date
+    item: Item, decoded: Decoded, department: str, catalog: Catalog, as_of: date
 ) -> list[Fault]:
     """What is to be said of the file as a whole. Raises `DeliveryError` F012 where a required column is missing."""
     if decoded.read == 0:
@@ -99,6 +98,7 @@ def _about_the_file(
             f"文件缺少必填的列：{named}。请补上后重新报送整个文件。",
             f"Required columns are missing: {named}. Add them and send the whole file again.",
         )
+    known = catalogue.headers(catalogue.CATALOG, item, department) if decoded.unknown_headers else {}
     return [
         Fault("L003", None, value=header)
         if lint_law.is_withheld(catalog, header, as_of)

@@ -5,12 +5,11 @@ Each check raises `CatalogError` at the first fault: *file [key]: what is wrong.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any, NoReturn
 
 from schemas import lint_items, lint_law
+from schemas.lint_items import near
 from schemas.model import Catalog, CatalogError, Code, CodeSet, Department
 
 
@@ -27,12 +26,6 @@ def check(catalog: Catalog) -> None:
     for name in catalog.headers:
         if name not in catalog.items:
             _refuse(f"headers/{name}.csv", "file name", f"no item '{name}'", near(name, catalog.items))
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """The cure for a word that is not known."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"Did you mean '{close[0]}'?" if close else "Add it or correct the name."
 
 
 def _refuse(file: str, key: str, what: str, cure: str) -> NoReturn:

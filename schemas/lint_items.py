@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from schemas import row_rules
@@ -32,6 +33,12 @@ def check(item: Item, catalog: Catalog) -> None:
         _rule(item, "rules", rule, ITEM_KINDS)
         _mentions(item, rule, catalog)
     _finding_codes(item, catalog)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """The cure for a word that is not known."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean '{close[0]}'?" if close else "Add it or correct the name."
 
 
 def comparable(header: str) -> str:

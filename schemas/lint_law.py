@@ -7,13 +7,13 @@ A field is refused whatever it is called: its name, labels, aliases, code set an
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import date
 from typing import NoReturn
 
+from schemas.lint_items import near
 from schemas.model import Catalog, CatalogError, Item, Withheld
 
 WHY = {
@@ -140,22 +140,17 @@ def _unallowed(catalog: Catalog, item: Item, field: str, kind: Withheld) -> str:
 def _exceptions(catalog: Catalog, needed: set[tuple[str, str, str]]) -> None:
     """Every exception names what there is, and is needed."""
     file = "law/allowed.csv"
-    kinds = {k.code for k in catalog.withheld}
+    kinds = sorted({k.code for k in catalog.withheld})
     for row in catalog.allowed:
         key = f"{row.department},{row.item},{row.field}"
         if row.item not in catalog.items:
-            _refuse(file, key, f"no item '{row.item}'", _near(row.item, set(catalog.items)))
+            _refuse(file, key, f"no item '{row.item}'", near(row.item, catalog.items))
         if row.code not in kinds:
-            _refuse(file, key, f"no kind '{row.code}' in catalog/law/withheld.csv", _near(row.code, kinds))
+            _refuse(file, key, f"no kind '{row.code}' in catalog/law/withheld.csv", near(row.code, kinds))
         if row.department not in catalog.items[row.item].providers:
             _refuse(file, key, f"{row.department} does not deliver {row.item}", "Remove the row.")
         if (row.item, row.field, row.code) not in needed:
             _refuse(file, key, f"nothing there is withheld as {row.code}", "Remove it: an exception is for a need.")
-
-
-def _near(word: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"Did you mean '{close[0]}'?" if close else "Correct it."
 
 
 def _refuse(file: str, key: str, what: str, cure: str) -> NoReturn:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from schemas.model import Catalog, Item
 from schemas.tables import warehouse
@@ -22,7 +21,7 @@ def make(item: Item, catalog: Catalog) -> bytes:
     engine = sa.create_mock_engine("postgresql+psycopg://", note)
     tables = warehouse([item])
     schemas = sorted({str(t.schema) for t in tables.sorted_tables})
-    statements += [f"CREATE SCHEMA IF NOT EXISTS {postgresql.dialect().identifier_preparer.quote(s)};" for s in schemas]  # type: ignore[no-untyped-call]
+    statements += [f"CREATE SCHEMA IF NOT EXISTS {s};" for s in schemas]
     tables.create_all(engine, checkfirst=False)
     head = f"-- {item.code} · {item.name_zh} · catalogue revision {catalog.revision}"
     # SQLAlchemy keeps the indexes of a table in a set.

@@ -16,7 +16,7 @@ from schemas.dictionary import WORDS, rules
 from schemas.model import Catalog, FieldSpec, Item
 
 LAST_ROW = 20_000  # rows that the lists and formats are prepared for; more may be filled without them
-FORMATS = {"date": "yyyy-mm-dd", "timestamp": "yyyy-mm-dd hh:mm:ss", "integer": "0", "decimal": "0.######"}
+NUMBER_FORMS = {"date": "yyyy-mm-dd", "timestamp": "yyyy-mm-dd hh:mm:ss", "integer": "0", "decimal": "0.######"}
 EXAMPLES = {
     "date": "2098-01-05",
     "timestamp": "2098-01-05 09:30:00",
@@ -36,7 +36,7 @@ def make(item: Item, catalog: Catalog) -> bytes:
     with xlsxwriter.Workbook(out, {"in_memory": True, "strings_to_formulas": False}) as book:
         # Without a fixed date two exports of one catalogue would differ.
         book.set_properties({"title": item.name_zh, "created": dt.datetime(2017, 6, 16)})
-        forms = {t: book.add_format({"num_format": FORMATS.get(t, "@")}) for t in WORDS["type"]}
+        forms = {t: book.add_format({"num_format": NUMBER_FORMS.get(t, "@")}) for t in WORDS["type"]}
         head = book.add_format({"bold": True, "bg_color": "#DDEBF7", "border": 1})
         must = book.add_format({"bold": True, "bg_color": "#F8CBAD", "border": 1})
         wrapped = book.add_format({"text_wrap": True, "valign": "top"})
