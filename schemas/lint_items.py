@@ -61,7 +61,13 @@ def _references(item: Item, catalog: Catalog) -> None:
                 f"catalog/departments/{name}.toml [items]: '{item.code}' is missing, but the item names {name} as a"
                 " provider. Add it."
             )
-    for key, name, values in (("domain", "domain", (item.domain,)), ("groups", "professional_group", item.groups)):
+    for key, (name, values) in {
+        "category": ("catalogue_category", (item.category,)),
+        "domain": ("domain", (item.domain,)),
+        "groups": ("professional_group", item.groups),
+        "real_name_domains": ("real_name_domain", item.real_name_domains),
+        "supervision_targets": ("supervision_target", item.supervision_targets),
+    }.items():
         if name in catalog.code_sets:
             known = {c.code for c in catalog.code_sets[name].codes}
             for value in values:

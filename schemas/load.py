@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.lint import check
+from schemas.lint_items import near
 from schemas.model import (
     Allowed,
     Catalog,
@@ -39,7 +40,8 @@ N = TypeVar("N", Item, Department)
 
 def load(root: Path = CATALOG) -> Catalog:
     """The whole catalogue, cross-checked. Raises `CatalogError` naming file, key and cure at the first fault."""
-    items = {i.code: i for i in (_item(p) for p in _files(root / "items", "*.toml"))}
+    elements = _elements(root / "elements.toml")
+    items = {i.code: i for i in (_item(p, elements) for p in _files(root / "items", "*.toml"))}
     departments = {d.code: d for d in (_department(p) for p in _files(root / "departments", "*.toml"))}
     code_sets = {s.name: s for s in _code_sets(root / "codes")}
     findings = {f.code: f for f in _rows(FindingCode, root / "findings.csv")}
@@ -99,17 +101,36 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _name(path: Path) -> str:
-    inside = path.parts[-1:] if path.name == "findings.csv" else path.parts[-2:]
+    inside = path.parts[-1:] if path.name in ("findings.csv", "elements.toml") else path.parts[-2:]
     return "/".join(("catalog", *inside))
 
 
-def _item(path: Path) -> Item:
+def _elements(path: Path) -> dict[str, dict[str, Any]]:
+    """Data elements: what a field is wherever it stands. Each is checked as a field of its own."""
+    elements = _toml(path) if path.exists() else {}
+    for name, spec in elements.items():
+        _parse(FieldSpec, path, {"name": name, **spec}, under=name)
+    return elements
+
+
+def _item(path: Path, elements: dict[str, dict[str, Any]]) -> Item:
     data = _toml(path)
     fields = data.pop("fields", {})
     if not isinstance(fields, dict) or not all(isinstance(f, dict) for f in fields.values()):
         raise CatalogError(f"{_name(path)} [fields]: not tables. Write each field as [fields.its_name].")
-    item = _parse(Item, path, {**data, "fields": [{"name": name, **spec} for name, spec in fields.items()]})
-    return _named(item, path)
+    specs = [{"name": name, **_of_element(path, name, spec, elements)} for name, spec in fields.items()]
+    return _named(_parse(Item, path, {**data, "fields": specs}), path)
+
+
+def _of_element(path: Path, field: str, spec: dict[str, Any], elements: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A field that names a data element is that element, save for what it says otherwise."""
+    if "element" not in spec:
+        return spec
+    name = spec["element"]
+    if name not in elements:
+        what = f"no data element '{name}' in catalog/elements.toml"
+        raise CatalogError(f"{_name(path)} [fields.{field}.element]: {what}. {near(str(name), elements)}")
+    return {**elements[name], **{k: v for k, v in spec.items() if k != "element"}}
 
 
 def _department(path: Path) -> Department:
@@ -122,7 +143,7 @@ def _named(thing: N, path: Path) -> N:
     return thing
 
 
-def _parse(model: type[M], path: Path, data: dict[str, Any]) -> M:
+def _parse(model: type[M], path: Path, data: dict[str, Any], under: str = "") -> M:
     try:
         return model.model_validate(data)
     except ValidationError as e:
@@ -131,7 +152,8 @@ def _parse(model: type[M], path: Path, data: dict[str, Any]) -> M:
         if at[:1] == ["fields"] and len(at) > 1 and at[1].isdigit():
             at[1] = data["fields"][int(at[1])]["name"]
         told = _told(first, at, model)
-        raise CatalogError(f"{_name(path)} [{'.'.join(at)}]: {told}") from e
+        where = ".".join([under, *at] if under else at)
+        raise CatalogError(f"{_name(path)} [{where}]: {told}") from e
 
 
 def _told(error: ErrorDetails, at: list[str], model: type[BaseModel]) -> str:

@@ -89,6 +89,8 @@ class FieldSpec(Model):
 class Item(Model):
     """One kind of information: what a department delivers and what a record of it is.
 
+    `category` is that of the national basic catalogue of public credit information; `domain`, `groups`,
+    `real_name_domains` and `supervision_targets` are those of the plan. All are codes of `catalog/codes`.
     `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
     """
 
@@ -97,8 +99,11 @@ class Item(Model):
     name_en: str
     providers: tuple[Name, ...] = Field(min_length=1, description="departments, greatest precedence first")
     nature: Literal["basic", "good", "adverse", "other"]
+    category: str
     domain: Name
     groups: tuple[str, ...] = ()
+    real_name_domains: tuple[str, ...] = ()
+    supervision_targets: tuple[str, ...] = ()
     legal_basis: tuple[str, ...] = Field(min_length=1)
     sharing: Literal["unconditional", "conditional", "none"]
     publicity: Literal["public", "on_request", "authorised", "government", "none"]

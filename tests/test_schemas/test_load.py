@@ -42,3 +42,12 @@ def test_revision_changes_with_any_byte(copy: Path) -> None:
     path = copy / "items" / "traffic_penalty.toml"
     path.write_text(path.read_text() + "\n")
     assert load(copy).revision != before
+
+
+def test_a_field_that_names_an_element_is_that_element_save_for_what_it_says_otherwise(copy: Path) -> None:
+    path = copy / "items" / "honour.toml"
+    added = '\n[fields.region]\nelement = "region"\nlabel_zh = "表彰所在市县"\nrequired = true\n'
+    path.write_text(path.read_text(encoding="utf-8") + added, encoding="utf-8")
+    field = load(copy).items["honour"].field("region")
+    assert (field.label_zh, field.label_en, field.required) == ("表彰所在市县", "Region", True)
+    assert (field.code_set, field.aliases) == ("region", ("所在市县", "XZQH"))

@@ -227,6 +227,14 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "variant that is another's label": (add(SAYS_SEX, "女,1,y\n"), SAYS_SEX, "女", "Remove the variant"),
     "variants of no code set": (
         add("codes/gender.variants.csv", "value,code,source\n"), "codes/gender.variants.csv", "file name", "rename"),
+    "unknown data element": (
+        field(HONOUR, 'element = "regoin"'), HONOUR, "fields.extra.element", "Did you mean 'region'?"),
+    "faulty data element": (
+        swap("elements.toml", 'scale = 2\n', ""), "elements.toml", "amount_cny.scale", "Add scale"),
+    "category that is none": (swap(HONOUR, 'category = "11"', 'category = "14"'), HONOUR, "category", "Use a code"),
+    "supervision target that is none": (
+        swap(TRAFFIC, 'supervision_targets = ["04"]', 'supervision_targets = ["6"]'),
+        TRAFFIC, "supervision_targets", "Use a code"),
     "policy without source": (drop_line(NATIONAL, "source"), NATIONAL, "source", "has a source"),
     "policy without a date": (drop_line(NATIONAL, "valid_from"), NATIONAL, "valid_from", "Add it"),
     "policy with a quoted date": (
