@@ -17,9 +17,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 DAY ?= $(shell date -d yesterday +%F)
 ROWS ?= 5000
+# One item of every shape: a night to look at, not one to wait for. `make nightly ITEMS=all` takes every item.
+ITEMS ?= identity_reference,administrative_penalty,administrative_licence,traffic_penalty,judgment_defaulter,major_tax_violation,tax_arrears,social_insurance_arrears,exam_misconduct,student_loan_default,professional_qualification,honour,volunteer_service,credit_commitment
 
 nightly: env
-	test -e $(QIONGXIN_HOME)/sample.json || $(BIN)/qiongxin sample --rows $(ROWS) --seed 1 --date $(DAY)
+	test -e $(QIONGXIN_HOME)/sample.json || $(BIN)/qiongxin sample --rows $(ROWS) --seed 1 --date $(DAY) $(if $(filter all,$(ITEMS)),,--items $(ITEMS))
 	$(BIN)/qiongxin stack up
 	@$(BIN)/qiongxin stack run --date $(DAY); code=$$?; \
 	$(BIN)/qiongxin stack down; $(BIN)/qiongxin db down; \

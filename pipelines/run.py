@@ -25,7 +25,7 @@ Progress = Callable[[str], None]
 
 def take(night: Night) -> receive.Received:
     """Look at the inboxes and take what is finished."""
-    known = {d.code: d.items for d in night.catalog.departments.values()}
+    known = {code: night.catalog.delivers(code) for code in night.catalog.departments}
     pause = float(os.environ.get("QIONGXIN_LOOK_SECONDS", "5"))
     return receive.receive(night.home, night.ledger, known, night.as_of, pause)
 

@@ -88,7 +88,7 @@ def dictionary(catalog: Catalog) -> str:
         *table(
             ("code", "名称", "name", "kind", "region", "items"),
             (
-                (f"`{d.code}`", d.name_zh, d.name_en, d.kind, d.region_code, ", ".join(d.items))
+                (f"`{d.code}`", d.name_zh, d.name_en, d.kind, d.region_code, ", ".join(catalog.delivers(d.code)))
                 for d in sorted(catalog.departments.values(), key=lambda d: d.code)
             ),
         ),

@@ -80,12 +80,6 @@ def _department(department: Department, catalog: Catalog) -> None:
     if regions and department.region_code not in {c.code for c in regions.codes if c.valid_to is None}:
         what = f"'{department.region_code}' is no region in force"
         _refuse(file, "region_code", what, "Use a code of catalog/codes/region.csv.")
-    for code in department.items:
-        if code not in catalog.items:
-            _refuse(file, "items", f"no item '{code}'", near(code, catalog.items))
-        if department.code not in catalog.items[code].providers:
-            what = f"item '{code}' does not name {department.code} as a provider"
-            _refuse(file, "items", what, "Correct one of the two.")
 
 
 def _policy(catalog: Catalog) -> None:

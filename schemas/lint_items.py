@@ -55,12 +55,9 @@ def _references(item: Item, catalog: Catalog) -> None:
         if item.providers.count(name) > 1:
             _refuse(item, "providers", f"'{name}' stands twice", "Keep it once: the order is the precedence.")
         if name not in catalog.departments:
-            _refuse(item, "providers", f"no department '{name}'", f"Add catalog/departments/{name}.toml.")
-        if item.code not in catalog.departments[name].items:
-            raise CatalogError(
-                f"catalog/departments/{name}.toml [items]: '{item.code}' is missing, but the item names {name} as a"
-                " provider. Add it."
-            )
+            close = difflib.get_close_matches(name, list(catalog.departments), n=1)
+            cure = f"Did you mean '{close[0]}'?" if close else f"Add catalog/departments/{name}.toml."
+            _refuse(item, "providers", f"no department '{name}'", cure)
     for key, (name, values) in {
         "category": ("catalogue_category", (item.category,)),
         "domain": ("domain", (item.domain,)),

@@ -171,7 +171,7 @@ class Department(Model):
     code: Name
     name_zh: str
     name_en: str
-    kind: Literal["province", "central", "court", "county"]
+    kind: Literal["province", "central", "court", "procuratorate", "county", "media", "association"]
     region_code: str
     valid_from: date
     valid_to: date | None = None
@@ -180,7 +180,6 @@ class Department(Model):
     successor: Name | None = None
     contact: str
     to_confirm: tuple[str, ...] = ()
-    items: tuple[Name, ...]
 
 
 class Code(Model):
@@ -268,3 +267,7 @@ class Catalog(Model):
     withheld: tuple[Withheld, ...] = ()
     allowed: tuple[Allowed, ...] = ()
     revision: str
+
+    def delivers(self, department: str) -> tuple[str, ...]:
+        """Codes of the items that a department delivers: those that name it as a provider."""
+        return tuple(item.code for item in self.items.values() if department in item.providers)

@@ -18,7 +18,7 @@ from pipelines.model import ACCOUNT, Home
 from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
-from tests.conftest import discard
+from tests.conftest import SHAPES, discard
 from tests.mortal_night import Mortals
 
 DAY = "2026-11-22"
@@ -38,7 +38,8 @@ def qiongxin(home: Path, *arguments: str) -> Any:
 def published(tmp_path_factory: pytest.TempPathFactory, is_soak: bool) -> Iterator[Path]:
     """A home after one night of the command line on a fresh machine."""
     home = tmp_path_factory.mktemp("night") / "home"
-    sampling.generate(home, rows=100_000 if is_soak else 4_000, seed=7, dirty=0.05, as_of=date.fromisoformat(DAY))
+    rows, day = 100_000 if is_soak else 4_000, date.fromisoformat(DAY)
+    sampling.generate(home, rows=rows, seed=7, dirty=0.05, as_of=day, items=SHAPES)
     result = qiongxin(home, "nightly", "--date", DAY)
     assert (result["exit_code"], result["waiting"], result["strangers"]) == (0, [], [])
     yield home

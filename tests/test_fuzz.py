@@ -23,7 +23,7 @@ from pipelines.stores.ledger import Ledger
 from schemas.arrow import record_schema
 from schemas.load import load
 from schemas.row_rules import Policy
-from tests.conftest import SOAK
+from tests.conftest import SHAPES, SOAK
 
 CATALOG = load()
 DAY = date(2026, 11, 1)
@@ -42,7 +42,7 @@ ODD = [
 def clean(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One delivery of every department and item."""
     home = tmp_path_factory.mktemp("clean")
-    sampling.generate(home, rows=420, seed=5, as_of=DAY)
+    sampling.generate(home, rows=420, seed=5, as_of=DAY, items=SHAPES)
     return [p for p in sorted((home / "inbox").glob("*/*/*")) if not p.name.endswith(".manifest.json")]
 
 

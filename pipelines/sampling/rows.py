@@ -54,8 +54,11 @@ class Catalogue:
 
 def read_catalogue(folder: Path) -> Catalogue:
     items = {}
+    shared = folder / "elements.toml"
+    elements = tomllib.loads(shared.read_text(encoding="utf-8")) if shared.exists() else {}
     for path in sorted((folder / "items").glob("*.toml")):
         item = tomllib.loads(path.read_text(encoding="utf-8"))
+        item["fields"] = {n: elements.get(f.get("element"), {}) | f for n, f in item["fields"].items()}
         items[item["code"]] = item
     codes: dict[str, dict[str, tuple[str, ...]]] = {}
     for path in sorted((folder / "codes").glob("*.csv")):

@@ -37,7 +37,7 @@ def made(item: str, form: str) -> bytes:
 def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
     """Some rows without a defect of every item, by field, dates in the plain form."""
     home = tmp_path_factory.mktemp("clean")
-    sampling.generate(home, rows=420, seed=3, as_of=DAY, dirty=0)
+    sampling.generate(home, rows=30 * len(ITEMS), seed=3, as_of=DAY, dirty=0)
     found: dict[str, list[dict[str, str]]] = {}
     for path in sorted((home / "inbox").glob("*/*/*")):
         if path.name.endswith(".manifest.json"):
