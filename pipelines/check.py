@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ from pipelines.readers import Decoded, decode, empty, normalise_header
 from pipelines.stages import gate, validate
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
-from schemas import lint_law
-from schemas import load as catalogue
+from schemas import editions, lint_law
 from schemas.model import Catalog, Item
 
 
@@ -27,7 +26,6 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     row = night.ledger.deliveries(only=delivery_id)[0]
     if row["state"] not in ("received", "checked", "held"):
         return str(row["state"])
-    item = night.catalog.items[row["item"]]
     zero = dict.fromkeys(ACCOUNT, 0)
     try:
         if row["declared_rows"] == -1:
@@ -36,12 +34,13 @@ def check_delivery(night: Night, delivery_id: str) -> str:
                 "文件内容与清单中的 SHA-256 不一致，可能没有传完。请重新上传文件和清单。",
                 "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
             )
+        item = judging(night.catalog, row["item"], row["department"], row["period"])
         decoded = _decode(night, row, item)
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
         faults += _about_the_file(item, decoded, row["department"], night.catalog, night.as_of)
         result = validate.validate(
             night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults,
-            row["file"], row["mode"] == "full",
+            row["file"], row["mode"] == "full", row["period"],
         )  # fmt: skip
     except DeliveryError as e:
         night.ledger.update(
@@ -84,6 +83,30 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     return state
 
 
+def judging(catalog: Catalog, code: str, department: str, period: date) -> Item:
+    """The item by which a delivery of a department is judged: the edition of its period. Raises `DeliveryError` where
+    the department or the item was not there in that period."""
+    sender, item = catalog.departments[department], catalog.items[code]
+    if not sender.holds(period):
+        until = f"，{sender.valid_to} 起撤销" if sender.valid_to and sender.valid_to < period else ""
+        heir = catalog.departments.get(sender.successor or "")
+        to_zh = f"请由{heir.name_zh}报送" if heir else "请在清单中写明正确的所属期"
+        to_en = f"Let {heir.name_en} send it" if heir else "State the right period in the manifest"
+        raise DeliveryError(
+            "F017",
+            f"{sender.name_zh}在所属期 {period} 不存在{until}，整个文件退回。{to_zh}。",
+            f"{sender.name_en} did not exist in the period {period}; the whole file is returned. {to_en}.",
+        )
+    if not item.holds(period):
+        raise DeliveryError(
+            "F016",
+            f"目录中没有适用于所属期 {period} 的“{item.name_zh}”，整个文件退回。请在清单中写明正确的所属期。",
+            f"The catalogue has no edition of '{item.name_en}' for the period {period}; the whole file is returned."
+            " State the right period in the manifest.",
+        )
+    return editions.as_of(item, period)
+
+
 def _about_the_file(
     item: Item, decoded: Decoded, department: str, catalog: Catalog, as_of: date
 ) -> list[Fault]:
@@ -93,18 +116,49 @@ def _about_the_file(
     missing = [f.label_zh for f in item.fields if f.required and f.name not in decoded.columns]
     if missing:
         named = "、".join(missing)
+        zh, en = _other_edition(item, decoded, department, catalog)
         raise DeliveryError(
             "F012",
-            f"文件缺少必填的列：{named}。请补上后重新报送整个文件。",
-            f"Required columns are missing: {named}. Add them and send the whole file again.",
+            f"文件缺少必填的列：{named}。请补上后重新报送整个文件。{zh}",
+            f"Required columns are missing: {named}. Add them and send the whole file again.{en}",
         )
-    known = catalogue.headers(catalogue.CATALOG, item, department) if decoded.unknown_headers else {}
+    if not decoded.unknown_headers:
+        return []
+    known, whole = editions.headers(catalog, item, department), catalog.items[item.code]
+    elsewhere = _fields(catalog, whole, department) if whole.editions else {}
     return [
         Fault("L003", None, value=header)
         if lint_law.is_withheld(catalog, header, as_of)
-        else Fault("F005", None, value=_with_nearest(header, known))
+        else Fault("F005", None, value=_with_edition(header, elsewhere, whole) or _with_nearest(header, known))
         for header in decoded.unknown_headers
     ]
+
+
+def _with_edition(header: str, elsewhere: Mapping[str, str], item: Item) -> str | None:
+    """A header that only other editions of the item know, with their names; None where none knows it."""
+    if (name := elsewhere.get(normalise_header(header))) is None:
+        return None
+    field = item.field(name)
+    named = [e.code for e in item.editions if field.holds(e.valid_from) and field.holds(e.valid_to or e.valid_from)]
+    return f"{header} ({', '.join(named)})"
+
+
+def _other_edition(item: Item, decoded: Decoded, department: str, catalog: Catalog) -> tuple[str, str]:
+    """What to say where the file has the columns that another edition of the item asks for."""
+    whole = catalog.items[item.code]
+    for other in whole.editions:
+        then = editions.as_of(whole, other.valid_from)
+        known = _fields(catalog, then, department)
+        there = {*decoded.columns} | {known.get(normalise_header(h)) for h in decoded.unknown_headers}
+        if other not in item.editions and all(f.name in there for f in then.live_fields if f.required):
+            until = other.valid_to or "今 now"
+            return (
+                f"文件的列符合 {other.code} 版格式（{other.valid_from} 至 {until}）："
+                "属该时期的数据，请在清单中写明所属期。",
+                f" The columns are those of edition {other.code} ({other.valid_from} to {until}): if the data are of"
+                " that time, state their period in the manifest.",
+            )
+    return "", ""
 
 
 def _with_nearest(header: str, known: Iterable[str]) -> str:
@@ -117,13 +171,13 @@ def _decode(night: Night, row: dict[str, Any], item: Item) -> Decoded:
     if row["is_nil"] and row["size"] == 0:  # a declared nil return need not even have a header
         return empty(night.home.staged(row["delivery_id"]))
     source, target = night.home.raw(row["sha256"]), night.home.staged(row["delivery_id"])
-    return read(source, target, item, row["department"], night.home.work)
+    return read(source, target, night.catalog, item, row["department"], night.home.work)
 
 
-def read(source: Path, target: Path, item: Item, department: str, work: Path) -> Decoded:
+def read(source: Path, target: Path, catalog: Catalog, item: Item, department: str, work: Path) -> Decoded:
     """decode a file by its department's own words for headers. Where two of its columns would then stand for one field,
     the file follows the template, and the words are the catalogue's. Raises `DeliveryError`."""
-    own, common = (_fields(item, whose) for whose in (department, None))
+    own, common = (_fields(catalog, item, whose) for whose in (department, None))
     try:
         return decode(source, target, own, work)
     except DeliveryError as e:
@@ -132,8 +186,8 @@ def read(source: Path, target: Path, item: Item, department: str, work: Path) ->
         return decode(source, target, common, work)
 
 
-def _fields(item: Item, department: str | None) -> dict[str, str]:
-    known = catalogue.headers(catalogue.CATALOG, item, department)
+def _fields(catalog: Catalog, item: Item, department: str | None) -> dict[str, str]:
+    known = editions.headers(catalog, item, department)
     return {normalise_header(header): field for header, field in known.items()}
 
 

@@ -6,11 +6,13 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from schemas import row_rules
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
-from schemas.model import Catalog, CatalogError, FieldSpec, Item, Rule
+from schemas.model import Catalog, CatalogError, Dated, FieldSpec, Item, Rule
 
 ROLE_SETS = {"certificate_type": "certificate_type", "action": "row_action"}
 MENTIONS = ("field", "other", "when")
@@ -20,6 +22,7 @@ def check(item: Item, catalog: Catalog) -> None:
     """Raises `CatalogError` at the first fault of the item."""
     _references(item, catalog)
     _key_and_dates(item)
+    _periods(item)
     for field in item.fields:
         _field(item, field, catalog)
         _privacy(item, field, catalog)
@@ -91,6 +94,44 @@ def _key_and_dates(item: Item) -> None:
             _refuse(item, "event_date", what, "Make it required or choose another date.")
     if item.source_time is not None and item.field(item.source_time).type != "timestamp":
         _refuse(item, "source_time", f"'{item.source_time}' is no timestamp", "Name a field of type 'timestamp'.")
+
+
+def _periods(item: Item) -> None:
+    """Editions follow each other without gap or overlap; what makes a record is there in all of them."""
+    for before, after in pairwise(sorted(item.editions, key=lambda e: e.valid_from)):
+        due = None if before.valid_to is None else before.valid_to + timedelta(days=1)
+        if due is None or due > after.valid_from:
+            what = f"two editions are in force on {after.valid_from}"
+            _refuse(item, f"editions.{before.code}", what, f"End it the day before {after.code} begins.")
+        if due < after.valid_from:
+            what = f"no edition is in force on {due}"
+            _refuse(item, f"editions.{after.code}", what, f"Let it begin on {due}.")
+    codes = [e.code for e in item.editions]
+    if twice := next((c for c in codes if codes.count(c) > 1), None):
+        _refuse(item, f"editions.{twice}", "two editions share this code", "Rename one of them.")
+    if item.editions:
+        first, last = min(e.valid_from for e in item.editions), max(e.valid_to or date.max for e in item.editions)
+        if first != item.valid_from:
+            _refuse(item, "editions", f"the first begins on {first}, not with the item", f"Begin on {item.valid_from}.")
+        if last != (item.valid_to or date.max):
+            _refuse(item, "editions", "the last does not end with the item", "Give both the same valid_to, or none.")
+    needed = {*item.business_key, item.event_date, item.source_time} | {
+        item.by_role(role).name for role in ("name", "credit_number", "certificate_type")
+    }
+    dated: list[tuple[str, Dated]] = [(f"fields.{f.name}", f) for f in item.fields]
+    dated += [(f"editions.{e.code}", e) for e in item.editions]
+    dated += [(f"fields.{f.name}.rules.{r.kind}", r) for f in item.fields for r in f.rules]
+    dated += [(f"rules.{r.kind}", r) for r in item.rules]
+    for key, spec in dated:
+        if spec.valid_from and spec.valid_to and spec.valid_to < spec.valid_from:
+            _refuse(item, f"{key}.valid_to", "it is before valid_from", "Correct one of the two dates.")
+    for field in item.fields:
+        if field.name in needed and (field.valid_from or field.valid_to):
+            what = "every edition needs it: it is part of the key, the dates or the subject"
+            _refuse(item, f"fields.{field.name}.valid_from", what, "Remove its dates.")
+        others = {n for f in item.fields if f is not field for n in (f.name, *f.formerly)}
+        if used := {field.name, *field.formerly} & others:
+            _refuse(item, f"fields.{field.name}.formerly", f"'{min(used)}' is another's name", "Name it once.")
 
 
 def _field(item: Item, field: FieldSpec, catalog: Catalog) -> None:
@@ -168,10 +209,13 @@ def _headers(item: Item, catalog: Catalog) -> None:
             raise CatalogError(f"{where}: '{row.field}' is no field of the item. {cure}")
         if row.department != "*" and row.department not in item.providers:
             raise CatalogError(f"{where}: '{row.department}' does not deliver the item. Write * for everybody.")
-        if (row.department, comparable(row.header)) in seen:
+        if row.edition not in ("*", *(e.code for e in item.editions)):
+            cure = near(row.edition, (e.code for e in item.editions))
+            raise CatalogError(f"{where}: '{row.edition}' is no edition of the item. {cure}")
+        if (row.department, row.edition, comparable(row.header)) in seen:
             raise CatalogError(f"{where}: the header stands twice. Keep one row.")
-        seen.add((row.department, comparable(row.header)))
-        if row.department == "*" and comparable(row.header) in known:
+        seen.add((row.department, row.edition, comparable(row.header)))
+        if (row.department, row.edition) == ("*", "*") and comparable(row.header) in known:
             what = f"the item itself says that it is {known[comparable(row.header)]}"
             raise CatalogError(f"{where}: {what}. Remove the row, or the alias.")
 

@@ -61,18 +61,6 @@ def load(root: Path = CATALOG) -> Catalog:
     return catalog
 
 
-def headers(root: Path, item: Item, department: str | None) -> dict[str, str]:
-    """Header (as written) -> field of `item`: names, labels, aliases, then the department's own header map."""
-    known: dict[str, str] = {}
-    for field in item.fields:
-        for text in (field.name, field.label_zh, *field.aliases):
-            known.setdefault(text, field.name)
-    rows = tuple(_rows(HeaderRow, root / "headers" / f"{item.code}.csv"))
-    for own in ("*", department):  # a department's own word goes before everybody's
-        known |= {row.header: row.field for row in rows if row.department == own}
-    return known
-
-
 def effective(catalog: Catalog, name: str, on: date) -> Any:
     """The value of a dated policy in force on `on` (see catalog/policy)."""
     for table in catalog.policy.values():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 
@@ -32,7 +32,17 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Rule(Model):
+class Dated(Model):
+    """What holds for a period: from its first to its last day, both included; without a date, always."""
+
+    valid_from: date | None = None
+    valid_to: date | None = None
+
+    def holds(self, on: date) -> bool:
+        return (self.valid_from or date.min) <= on <= (self.valid_to or date.max)
+
+
+class Rule(Dated):
     """One rule as declared; `kind` names a module of `schemas.kinds`, `options` are that kind's own words."""
 
     kind: str
@@ -40,21 +50,28 @@ class Rule(Model):
     code: str | None = None
     options: dict[str, Any] = {}
 
+    @property
+    def mentioned(self) -> tuple[str, ...]:
+        """The fields that the rule of an item names."""
+        return tuple(str(self.options[k]) for k in ("field", "other", "when") if k in self.options)
+
     @model_validator(mode="before")
     @classmethod
     def gather_options(cls, data: Any) -> Any:
         if isinstance(data, dict) and "options" not in data:
-            own = {"kind", "severity", "code"}
+            own = {"kind", "severity", "code", "valid_from", "valid_to"}
             return {k: v for k, v in data.items() if k in own} | {
                 "options": {k: v for k, v in data.items() if k not in own}
             }
         return data
 
 
-class FieldSpec(Model):
+class FieldSpec(Dated):
     """One field of an item. `type` decides the Arrow, SQL and warehouse type; `unit` is part of the meaning.
 
-    `purpose` says what a person's attribute is collected for where no rule and no key shows it.
+    `purpose` says what a person's attribute is collected for where no rule and no key shows it. A field out of its
+    dates keeps its column, and deliveries of other periods are read as if it were not there. `formerly` are the names
+    it had before, the first one first.
     """
 
     name: Name
@@ -71,7 +88,13 @@ class FieldSpec(Model):
     is_free_text: bool = False
     purpose: str | None = None
     aliases: tuple[str, ...] = ()
+    formerly: tuple[Name, ...] = ()
     rules: tuple[Rule, ...] = ()
+
+    @property
+    def is_always_required(self) -> bool:
+        """Whether no record may lack it, whatever the edition its delivery was judged by."""
+        return self.required and self.valid_from is None and self.valid_to is None
 
     @model_validator(mode="after")
     def agree(self) -> FieldSpec:
@@ -86,11 +109,20 @@ class FieldSpec(Model):
         return self
 
 
-class Item(Model):
+class Edition(Dated):
+    """The layout of an item that is in force for a period; `source` is the document that ordered it."""
+
+    code: str = Field(pattern=r"^[a-z0-9_]+$", max_length=24)
+    valid_from: date
+    source: str = Field(min_length=1)
+
+
+class Item(Dated):
     """One kind of information: what a department delivers and what a record of it is.
 
     `category` is that of the national basic catalogue of public credit information; `domain`, `groups`,
     `real_name_domains` and `supervision_targets` are those of the plan. All are codes of `catalog/codes`.
+    `fields` are those of all editions, since they share one table; `schemas.editions` tells which are in force.
     `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
     """
 
@@ -117,9 +149,10 @@ class Item(Model):
     source_time: Name | None = None
     history_in_warehouse: bool = False
     valid_from: date
-    valid_to: date | None = None
+    editions: tuple[Edition, ...] = ()
     fields: tuple[FieldSpec, ...]
     rules: tuple[Rule, ...] = ()
+    _dormant: frozenset[str] = PrivateAttr(default=frozenset())
 
     @model_validator(mode="after")
     def refer(self) -> Item:
@@ -149,6 +182,11 @@ class Item(Model):
         return next(f for f in self.fields if f.role == role)
 
     @property
+    def live_fields(self) -> tuple[FieldSpec, ...]:
+        """The fields a delivery may bring: all, or those in force where this is an item as of a day."""
+        return tuple(f for f in self.fields if f.name not in self._dormant)
+
+    @property
     def curated_fields(self) -> tuple[FieldSpec, ...]:
         """Fields that may leave the vault: everything not identifying, in declared order."""
         return tuple(f for f in self.fields if f.sensitivity != "identifying" and f.role != "action")
@@ -165,7 +203,7 @@ class Predecessor(Model):
     until: date
 
 
-class Department(Model):
+class Department(Dated):
     """A unit that delivers. Counties are departments of kind `county`; `aliases` are its names in plans and files."""
 
     code: Name
@@ -174,7 +212,6 @@ class Department(Model):
     kind: Literal["province", "central", "court", "procuratorate", "county", "media", "association"]
     region_code: str
     valid_from: date
-    valid_to: date | None = None
     aliases: tuple[str, ...] = ()
     predecessors: tuple[Predecessor, ...] = ()
     successor: Name | None = None
@@ -182,11 +219,9 @@ class Department(Model):
     to_confirm: tuple[str, ...] = ()
 
 
-class Code(Model):
+class Code(Dated):
     code: str
     label: str
-    valid_from: date | None = None
-    valid_to: date | None = None
     source: str
 
 
@@ -199,14 +234,15 @@ class Variant(Model):
 
 
 class HeaderRow(Model):
-    """A department's own header for a field; department `*` is everybody."""
+    """A department's own header for a field, in one edition of the item or in all; `*` is everybody and every one."""
 
     department: str
+    edition: str = "*"
     header: str
     field: Name
 
 
-class Withheld(Model):
+class Withheld(Dated):
     """A kind of information that the law keeps out, and the words that give it away (`|` between them in the file);
     `unless` are harmless phrases that hold such a word."""
 
@@ -216,7 +252,6 @@ class Withheld(Model):
     en: tuple[str, ...] = Field(min_length=1)
     unless: tuple[str, ...] = ()
     valid_from: date
-    valid_to: date | None = None
     basis: str = Field(min_length=1)
 
     @field_validator("zh", "en", "unless", mode="before")

@@ -44,21 +44,32 @@ class Policy:
     adult_age: int
 
 
-def code_values(code_set: CodeSet) -> dict[str, str]:
-    """Everything a cell may say -> code: the codes, what departments write, and the labels.
+def code_values(code_set: CodeSet, on: date = date.max) -> dict[str, str]:
+    """Everything a cell of a delivery of the period `on` may say -> code: the codes, what departments write, and the
+    labels. Codes that came later are not known yet; those that ended are, since facts of their time go on being sent.
 
     A label that several codes bore means the one in force, or else the one that was in force last (定安县 is 469021).
     """
-    known = {c.code: c.code for c in code_set.codes} | dict(code_set.variants)
-    for code in sorted(code_set.codes, key=lambda c: c.valid_to or date.max, reverse=True):
+    codes = [c for c in code_set.codes if (c.valid_from or date.min) <= on]
+    known = {c.code: c.code for c in codes}
+    known |= {value: code for value, code in code_set.variants.items() if code in known}
+    for code in sorted(codes, key=lambda c: c.valid_to or date.max, reverse=True):
         known.setdefault(code.label, code.code)
     return known
+
+
+def ended(code_set: CodeSet) -> dict[str, date]:
+    """Codes that are in force no more -> their last day."""
+    last: dict[str, date] = {}
+    for code in code_set.codes:
+        last[code.code] = max(last.get(code.code, date.min), code.valid_to or date.max)
+    return {code: day for code, day in last.items() if day < date.max}
 
 
 def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
     """All checks of an item in the order of its fields; the tag is severity letter (L = refused) + position."""
     found: list[tuple[str, str, str, exp.Expr]] = []
-    for field in item.fields:
+    for field in item.live_fields:
         value = exp.column(field.name)
         if field.role == "credit_number":
             found += [_credit(field.name, code, "cn_error", catalog) for code in CREDIT_ERRORS]
@@ -70,6 +81,9 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
         if field.type in types.CODES:
             unreadable = _sql(f"t_{field.name} IS NOT NULL AND {field.name} IS NULL")
             found.append((field.name, types.CODES[field.type], "error", unreadable))
+        if field.code_set in catalog.code_sets and ended(catalog.code_sets[field.code_set]):
+            day = item.event_date or "as_of"
+            found.append((field.name, "V013", "warning", _sql(f"until_{field.name} < {day}")))
         if field.length is not None and field.type == "text":
             found.append((field.name, "V005", "error", _sql(f"LENGTH(t_{field.name}) > {field.length}")))
         if field.role == "name" or field.is_free_text:
@@ -132,9 +146,9 @@ def _tags(listed: list[Check]) -> exp.Expr:
 
 
 def located(item: Item) -> exp.Select:
-    """What the rows of `texts` say: its columns, <field> (typed), cn*, known_region.
+    """What the rows of `texts` say: its columns, <field> (typed), until_<field> (a code's last day), cn*, known_region.
 
-    Code tables are `codes_<set>(value, code)`.
+    Code tables are `codes_<set>(value, code, valid_to)`.
     """
     # Built in place: by default each call copies all that was built so far, seconds for a delivery of ten rows.
     layers: dict[str, exp.Select] = {}
@@ -144,6 +158,7 @@ def located(item: Item) -> exp.Select:
         if f.type == "code":
             table = f"codes_{f.name}"
             coded.select(exp.alias_(exp.column("code", table=table), f.name), copy=False)
+            coded.select(exp.alias_(exp.column("valid_to", table=table), f"until_{f.name}"), copy=False)
             on = f"{table}.value = t_{f.name}"
             coded.join(f"codes_{f.code_set} AS {table}", on=on, join_type="left", copy=False)
         else:

@@ -68,7 +68,7 @@ def profile(item: Item, figures: Figures, previous: Figures | None, within: Limi
         _at_most("subjects_missing", 0, "每条记录都有信用主体", "Every record has its subject"),
     ]  # fmt: skip
     for f in item.curated_fields:
-        if f.required:
+        if f.is_always_required:
             zh, en = f"必填项“{f.label_zh}”没有空值", f"Required {f.name} is filled"
             asked.append(_at_most(f"nulls_{f.name}", 0, zh, en))
         elif f.role == "attribute":

@@ -84,25 +84,32 @@ def _writings(path: Path) -> dict[str, tuple[str, ...]]:
     return {code: tuple(dict.fromkeys(names)) for code, names in found.items()}
 
 
+def _in_force(declared: dict[str, Any], as_of: date) -> bool:
+    return bool(declared.get("valid_from", date.min) <= as_of <= declared.get("valid_to", date.max))
+
+
 class Rows:
     """The rows of one item. `columns` gives text columns by field name for serial numbers and versions."""
 
     def __init__(self, item: dict[str, Any], catalogue: Catalogue, persons: Persons, seed: int, as_of: date) -> None:
         self.item, self.codes, self.persons, self.as_of = item, catalogue.codes, persons, as_of
         self.code: str = item["code"]
-        self.fields: dict[str, dict[str, Any]] = item["fields"]
+        self.fields: dict[str, dict[str, Any]] = {n: f for n, f in item["fields"].items() if _in_force(f, as_of)}
         self.seed = salt(seed, self.code)
-        self.rules: list[dict[str, Any]] = [r | r.get("options", {}) for r in item.get("rules", [])]
+        declared = [r | r.get("options", {}) for r in item.get("rules", []) if _in_force(r, as_of)]
+        self.rules: list[dict[str, Any]] = [r for r in declared if self._mentions(r) <= set(self.fields)]
         self.roles = {
             spec["role"]: name for name, spec in self.fields.items() if spec.get("role", "attribute") != "attribute"
         }
-        self.never_empty = {r[k] for r in self.rules for k in ("field", "other", "when") if k in r} | set(
-            item["business_key"]
-        )
+        self.never_empty = set(item["business_key"]).union(*(self._mentions(r) for r in self.rules))
         self.unique = next((n for n in item["business_key"] if self._is_numbered(n)), None)
         self.order = self._date_order()
 
     # what the declarations say
+
+    @staticmethod
+    def _mentions(rule: dict[str, Any]) -> set[str]:
+        return {rule[k] for k in ("field", "other", "when") if k in rule}
 
     def rule(self, name: str, kind: str) -> dict[str, Any] | None:
         found = next((r for r in self.fields[name].get("rules", []) if r["kind"] == kind), None)

@@ -16,7 +16,7 @@ from pipelines.readers.staging import open_staged
 from pipelines.stores.engine import connect, quoted
 from pipelines.stores.keys import Keys
 from schemas import record, row_rules
-from schemas.model import Catalog, Item
+from schemas.model import Catalog, CodeSet, Item
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,10 @@ def validate(
     faults: list[Fault],
     file: str = "",
     is_full: bool = False,
+    period: date | None = None,
 ) -> Validated:
     """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all.
+    `item` is the item as of the delivery's period (schemas.editions), `period` that period, as_of by default.
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, identity (JSON of the identifying fields), action, source_time, redacted, then the
@@ -67,7 +69,7 @@ def validate(
     with connect(home.work) as engine:
         present = set(open_staged(engine, home.staged(delivery_id), "sent"))
         engine.execute("CREATE VIEW staged AS SELECT * FROM sent")
-        _code_tables(engine, item, catalog)
+        _code_tables(engine, item, catalog, period or as_of)
         _keyed_functions(engine, keys)
         listed = row_rules.checks(item, catalog, policy)
         engine.execute(f"CREATE VIEW texts AS {_sql(row_rules.texts(item, present, as_of))}")
@@ -129,10 +131,17 @@ def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
     publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} ({PASSING_ON})"))
 
 
-def _code_tables(engine: duckdb.DuckDBPyConnection, item: Item, catalog: Catalog) -> None:
+def _code_tables(engine: duckdb.DuckDBPyConnection, item: Item, catalog: Catalog, period: date) -> None:
     for name in {f.code_set for f in item.fields if f.code_set} | {"region"}:
-        known = row_rules.code_values(catalog.code_sets[name]) if name in catalog.code_sets else {}
-        table = pa.table({"value": pa.array(known.keys(), pa.string()), "code": pa.array(known.values(), pa.string())})
+        code_set = catalog.code_sets.get(name) or CodeSet(name=name, codes=())
+        known, ended = row_rules.code_values(code_set, period), row_rules.ended(code_set)
+        table = pa.table(
+            {
+                "value": pa.array(known.keys(), pa.string()),
+                "code": pa.array(known.values(), pa.string()),
+                "valid_to": pa.array([ended.get(code) for code in known.values()], pa.date32()),
+            }
+        )
         engine.register("arriving", table)
         engine.execute(f"CREATE TABLE codes_{name} AS SELECT * FROM arriving")
         engine.unregister("arriving")

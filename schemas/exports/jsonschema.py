@@ -23,8 +23,8 @@ FORMS: dict[str, dict[str, Any]] = {
 def make(item: Item, catalog: Catalog) -> bytes:
     row = {
         "type": "object",
-        "properties": {f.name: _field(f, catalog) for f in item.fields},
-        "required": [f.name for f in item.fields if f.required],
+        "properties": {f.name: _field(f, catalog) for f in item.live_fields},
+        "required": [f.name for f in item.live_fields if f.required],
         "additionalProperties": False,
     }
     schema = {

@@ -43,7 +43,7 @@ def make(item: Item, catalog: Catalog) -> bytes:
         data, notes, codes = (book.add_worksheet(name) for name in ("填报", "说明", "代码"))
         places = _codes(codes, item, catalog, head)
         data.freeze_panes(1, 0)
-        for column, field in enumerate(item.fields):
+        for column, field in enumerate(item.live_fields):
             data.set_column(column, column, max(12, 2 * len(field.label_zh) + 2), forms[field.type])
             data.write_string(0, column, field.label_zh, must if field.required else head)
             data.write_comment(0, column, _note(field, item, catalog), {"x_scale": 2})
@@ -61,7 +61,7 @@ def _codes(sheet: Any, item: Item, catalog: Catalog, head: Any) -> dict[str, str
         sheet.write_string(0, column, text, head)
         sheet.set_column(column, column, width)
     row, places = 1, {}
-    for number, field in enumerate(item.fields, start=1):
+    for number, field in enumerate(item.live_fields, start=1):
         if field.code_set is None:
             continue
         first = row
@@ -91,7 +91,7 @@ def _notes(sheet: Any, item: Item, catalog: Catalog, head: Any, wrapped: Any) ->
     for column, (text, width) in enumerate(heads):
         sheet.write_string(start, column, text, head)
         sheet.set_column(column, column, width)
-    for number, field in enumerate(item.fields, start=1):
+    for number, field in enumerate(item.live_fields, start=1):
         need, kind = "必填" if field.required else "选填", WORDS["type"][field.type]
         cells = (f"{number}. {field.label_zh}", need, kind, _told(field, item, catalog), _example(field, catalog))
         for column, text in enumerate(cells):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from schemas import row_rules
-from schemas.load import CATALOG, headers, load
+from schemas.editions import headers
+from schemas.load import CATALOG, load
 from schemas.model import Catalog, Code, CodeSet
 
 PENALTY_2018 = """CF_XDR_MC CF_XDR_LB CF_XDR_SHXYM CF_XDR_GSZC CF_XDR_ZZJG CF_XDR_SWDJ CF_XDR_SYDW CF_XDR_SHZZ CF_FRDB
@@ -43,7 +44,7 @@ def catalog() -> Catalog:
 
 
 def fields_of(catalog: Catalog, item: str, department: str | None = None) -> dict[str, str]:
-    return {h.upper(): f for h, f in headers(CATALOG, catalog.items[item], department).items()}
+    return {h.upper(): f for h, f in headers(catalog, catalog.items[item], department).items()}
 
 
 @pytest.mark.parametrize(

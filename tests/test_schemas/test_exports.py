@@ -45,7 +45,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
         department, code = path.parts[-3:-1]
         item = HERE.items[code]
         target = home / "staged" / f"{department}.{code}.parquet"
-        check.read(path, target, item, department, home)
+        check.read(path, target, HERE, item, department, home)
         for row in pq.read_table(target).to_pylist()[:8]:
             given = {k: v.strip() for k, v in row.items() if v is not None and k not in ("line", "sheet")}
             plain = {"date": "2026-01-05", "timestamp": "2026-01-05 09:30:00"}
@@ -123,7 +123,7 @@ def test_a_filled_template_is_read_as_it_was_filled(
     path, target = tmp_path / "filled.xlsx", tmp_path / "staged.parquet"
     book.save(path)
     for department in declared.providers:  # whatever their own words for headers are
-        decoded = check.read(path, target, declared, department, tmp_path)
+        decoded = check.read(path, target, HERE, declared, department, tmp_path)
         assert (decoded.rows, decoded.unknown_headers, decoded.faults) == (1, (), ())
         (row,) = pq.read_table(target).to_pylist()
         assert (row.pop("line"), row.pop("sheet")) == (2, "填报")

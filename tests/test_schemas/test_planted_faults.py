@@ -36,6 +36,15 @@ def field(file: str, lines: str) -> Plant:
     return add(file, f'\n[fields.extra]\nlabel_zh = "另一项"\nlabel_en = "Another"\n{lines}\n')
 
 
+def every_row(file: str, beginning: str, new: str) -> Plant:
+    def plant(root: Path) -> None:
+        text = (root / file).read_text(encoding="utf-8")
+        assert f"\n{beginning}" in text
+        (root / file).write_text(text.replace(f"\n{beginning}", f"\n{new}"), encoding="utf-8")
+
+    return plant
+
+
 def drop_line(file: str, beginning: str) -> Plant:
     def plant(root: Path) -> None:
         lines = (root / file).read_text(encoding="utf-8").splitlines(keepends=True)
@@ -224,6 +233,35 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "variant that is another's label": (add(SAYS_SEX, "女,1,y\n"), SAYS_SEX, "女", "Remove the variant"),
     "variants of no code set": (
         add("codes/gender.variants.csv", "value,code,source\n"), "codes/gender.variants.csv", "file name", "rename"),
+    "two editions at once": (
+        swap(PENALTY, "valid_to = 2018-07-24, source", "valid_to = 2018-07-25, source"),
+        PENALTY, "editions.2016", "End it the day before 2018"),
+    "edition without an end": (
+        swap(PENALTY, ", valid_to = 2018-07-24, source", ", source"), PENALTY, "editions.2016", "End it the day"),
+    "gap between editions": (
+        swap(PENALTY, 'code = "2018", valid_from = 2018-07-25', 'code = "2018", valid_from = 2018-08-01'),
+        PENALTY, "editions.2018", "Let it begin on 2018-07-25"),
+    "editions that begin after the item": (
+        swap(PENALTY, "\nvalid_from = 2016-01-01", "\nvalid_from = 2015-01-01"), PENALTY, "editions", "Begin on 2015"),
+    "editions that end before the item": (
+        swap(PENALTY, "valid_from = 2025-01-01, source", "valid_from = 2025-01-01, valid_to = 2099-01-01, source"),
+        PENALTY, "editions", "same valid_to"),
+    "two editions of one code": (
+        swap(PENALTY, 'code = "2025"', 'code = "2018"'), PENALTY, "editions.2018", "Rename one"),
+    "key that not every edition has": (
+        swap(PENALTY, "[fields.decision_no]\n", "[fields.decision_no]\nvalid_from = 2018-07-25\n"),
+        PENALTY, "fields.decision_no", "Remove its dates"),
+    "rule that ends before it begins": (
+        swap(TRAFFIC, 'rules = [{ kind = "not_after_as_of"',
+             'rules = [{ valid_from = 2020-01-02, valid_to = 2020-01-01, kind = "not_after_as_of"'),
+        TRAFFIC, "rules.not_after_as_of.valid_to", "Correct one"),
+    "former name that is another's name": (
+        swap(TRAFFIC, "[fields.is_paid]\n", '[fields.is_paid]\nformerly = ["plate_kind"]\n'),
+        TRAFFIC, "fields.", "Name it once"),
+    "header of no edition": (
+        [swap(HEADERS, "department,header,field", "department,edition,header,field"), every_row(HEADERS, "*,", "*,*,"),
+         every_row(HEADERS, "haikou,", "haikou,*,"), every_row(HEADERS, "danzhou,", "danzhou,2019,")],
+        HEADERS, "danzhou", "no edition of the item"),
     "unknown data element": (
         field(HONOUR, 'element = "regoin"'), HONOUR, "fields.extra.element", "Did you mean 'region'?"),
     "faulty data element": (

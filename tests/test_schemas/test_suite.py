@@ -27,7 +27,7 @@ def test_every_item_is_asked_for_its_account_required_fields_and_codes(item: str
     fields = CATALOG.items[item].curated_fields
     assert {"account", "subjects_missing"} <= set(found)
     for f in fields:
-        if f.required:
+        if f.is_always_required:
             assert found[f"nulls_{f.name}"].arguments["max_value"] == 0
         if f.code_set:
             assert found[f"outside_{f.name}"].arguments["max_value"] == 0

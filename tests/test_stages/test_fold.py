@@ -19,7 +19,7 @@ ITEM = Item(
     name_zh="事项",
     name_en="Thing",
     providers=DEPARTMENTS,
-    nature="adverse",
+    nature="adverse", category="03",
     domain="tax",
     legal_basis=("invented",),
     sharing="conditional",
