@@ -17,7 +17,7 @@ from pipelines.readers import Decoded, decode, empty, normalise_header
 from pipelines.stages import gate, validate
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
-from schemas import editions, lint_law
+from schemas import editions, lint_law, overlay
 from schemas.model import Catalog, Item
 
 
@@ -84,8 +84,8 @@ def check_delivery(night: Night, delivery_id: str) -> str:
 
 
 def judging(catalog: Catalog, code: str, department: str, period: date) -> Item:
-    """The item by which a delivery of a department is judged: the edition of its period. Raises `DeliveryError` where
-    the department or the item was not there in that period."""
+    """The item by which a delivery of a department is judged: the edition of its period, as its county has it. Raises
+    `DeliveryError` where the department or the item was not there in that period."""
     sender, item = catalog.departments[department], catalog.items[code]
     if not sender.holds(period):
         until = f"，{sender.valid_to} 起撤销" if sender.valid_to and sender.valid_to < period else ""
@@ -104,7 +104,7 @@ def judging(catalog: Catalog, code: str, department: str, period: date) -> Item:
             f"The catalogue has no edition of '{item.name_en}' for the period {period}; the whole file is returned."
             " State the right period in the manifest.",
         )
-    return editions.as_of(item, period)
+    return overlay.effective(catalog, code, department, period)
 
 
 def _about_the_file(

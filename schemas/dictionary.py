@@ -115,9 +115,13 @@ def describe(item: Item, catalog: Catalog) -> list[str]:
         ("事件日期 event date", _field(item, item.event_date) if item.event_date else "—"),
         ("来源时间 time at the source", _field(item, item.source_time) if item.source_time else "—"),
         ("有效期 in force", f"{item.valid_from}{until}"),
+        *(
+            (f"版本 edition {e.code}", f"{e.valid_from} – {e.valid_to or ''}; {e.source}")
+            for e in item.editions
+        ),
     ]
     lines = table(("属性 attribute", "值 value"), facts)
-    heads = ("field", "标签", "label", "type", "unit", "length", "required", "code set", "sensitivity")
+    heads = ("field", "标签", "label", "type", "unit", "length", "required", "only", "code set", "sensitivity")
     lines += ["", *table(heads, (_row(f) for f in item.fields))]
     stated = rules(item, catalog)
     if stated:
@@ -162,9 +166,16 @@ def _row(field: FieldSpec) -> Sequence[object]:
         field.unit or "",
         length,
         "是 yes" if field.required else "",
+        _only(field),
         f"`{field.code_set}`" if field.code_set else "",
         _word("sensitivity", field.sensitivity),
     )
+
+
+def _only(field: FieldSpec) -> str:
+    """The days and counties that a field is limited to."""
+    days = f"{field.valid_from or ''} – {field.valid_to or ''}".strip() if field.valid_from or field.valid_to else ""
+    return ", ".join([days, *field.counties] if days else field.counties)
 
 
 def _set(code_set: CodeSet, users: list[str], items: int) -> Sequence[object]:

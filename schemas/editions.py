@@ -38,6 +38,13 @@ def as_of(item: Item, on: date) -> Item:
     return judged
 
 
+def without(judged: Item, names: set[str]) -> Item:
+    """The same, with more fields that are not read."""
+    left = judged.model_copy()
+    left._dormant = judged._dormant | names
+    return left
+
+
 def headers(catalog: Catalog, item: Item, department: str | None) -> dict[str, str]:
     """Header (as written) -> field of `item`: names, labels, aliases, former names, then the header maps.
 

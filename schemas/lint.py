@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any, NoReturn
 
-from schemas import lint_items, lint_law
+from schemas import lint_items, lint_law, lint_overlay, overlay
 from schemas.lint_items import near
 from schemas.model import Catalog, CatalogError, Code, CodeSet, Department
 
@@ -19,7 +19,9 @@ def check(catalog: Catalog) -> None:
         _code_set(code_set)
     _policy(catalog)
     for item in catalog.items.values():
-        lint_items.check(item, catalog)
+        lint_items.check(overlay.own(item), catalog)
+    for county in catalog.overlays.values():
+        lint_overlay.check(county, catalog)
     lint_law.check(catalog)
     for department in catalog.departments.values():
         _department(department, catalog)

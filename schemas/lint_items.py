@@ -203,7 +203,7 @@ def _headers(item: Item, catalog: Catalog) -> None:
     file, seen = f"catalog/headers/{item.code}.csv", set()
     for row in catalog.headers.get(item.code, ()):
         where = f"{file} [{row.department},{row.header}]"
-        if row.field not in {f.name for f in item.fields}:
+        if row.field not in {f.name for f in catalog.items[item.code].fields}:
             close = difflib.get_close_matches(row.field, [f.name for f in item.fields], n=1)
             cure = f"Did you mean '{close[0]}'?" if close else "Name a field of the item."
             raise CatalogError(f"{where}: '{row.field}' is no field of the item. {cure}")

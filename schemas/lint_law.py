@@ -14,7 +14,7 @@ from datetime import date
 from typing import NoReturn
 
 from schemas.lint_items import near
-from schemas.model import Catalog, CatalogError, Item, Withheld
+from schemas.model import Catalog, CatalogError, FieldSpec, Item, Withheld
 
 WHY = {
     "never": ("may never be collected", "Remove it."),
@@ -113,15 +113,28 @@ def _texts(item: Item, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
     for key in ("code", "name_zh", "name_en"):
         yield file, key, "", getattr(item, key)
     for f in item.fields:
-        yield file, f"fields.{f.name}", f.name, f.name
-        yield file, f"fields.{f.name}.label_zh", f.name, f.label_zh
-        yield file, f"fields.{f.name}.label_en", f.name, f.label_en
-        for alias in f.aliases:
-            yield file, f"fields.{f.name}.aliases", f.name, alias
-        if f.code_set is not None:
-            yield file, f"fields.{f.name}.code_set", f.name, f.code_set
+        if not f.counties:
+            yield from _of_field(file, f"fields.{f.name}", f)
+    for o in catalog.overlays.values():
+        if (said := o.items.get(item.code)) is not None:
+            key = f"items.{item.code}.fields"
+            for f in said.added:
+                yield from _of_field(o.file, f"{key}.{f.name}", f)
+            for name, tightening in said.fields.items():
+                for alias in tightening.aliases:
+                    yield o.file, f"{key}.{name}.aliases", name, alias
     for row in catalog.headers.get(item.code, ()):
         yield f"headers/{item.code}.csv", f"{row.department},{row.header}", row.field, row.header
+
+
+def _of_field(file: str, key: str, f: FieldSpec) -> Iterator[tuple[str, str, str, str]]:
+    yield file, key, f.name, f.name
+    yield file, f"{key}.label_zh", f.name, f.label_zh
+    yield file, f"{key}.label_en", f.name, f.label_en
+    for alias in f.aliases:
+        yield file, f"{key}.aliases", f.name, alias
+    if f.code_set is not None:
+        yield file, f"{key}.code_set", f.name, f.code_set
 
 
 def _overlap(kind: Withheld, item: Item) -> bool:

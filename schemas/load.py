@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from schemas import overlay, toml_lines
 from schemas.lint import check
 from schemas.lint_items import near
 from schemas.model import (
@@ -29,6 +30,7 @@ from schemas.model import (
     FindingCode,
     HeaderRow,
     Item,
+    Overlay,
     Variant,
     Withheld,
 )
@@ -46,8 +48,10 @@ def load(root: Path = CATALOG) -> Catalog:
     code_sets = {s.name: s for s in _code_sets(root / "codes")}
     findings = {f.code: f for f in _rows(FindingCode, root / "findings.csv")}
     policy = {p.stem: _toml(p) for p in _files(root / "policy", "*.toml")}
+    overlays = {o.county: o for o in (_overlay(p, items, elements) for p in _files(root / "counties", "*.toml"))}
     catalog = Catalog(
-        items=items,
+        items={code: overlay.with_added(item, overlays) for code, item in items.items()},
+        overlays=overlays,
         departments=departments,
         code_sets=code_sets,
         findings=findings,
@@ -121,6 +125,34 @@ def _of_element(path: Path, field: str, spec: dict[str, Any], elements: dict[str
     return {**elements[name], **{k: v for k, v in spec.items() if k != "element"}}
 
 
+OVERLAY_KEYS = ("publicity", "sharing", "retention_years", "rules", "fields")
+
+
+def _overlay(path: Path, items: dict[str, Item], elements: dict[str, dict[str, Any]]) -> Overlay:
+    """A county's file; what it says of a field that the item has tightens it, any other field is added."""
+    data, lines = _toml(path), toml_lines.lines(_text(path))
+    stated: dict[str, Any] = {}
+    for code, said in data.get("items", {}).items():
+        if code not in items:
+            where = f"line {lines.get(f'items.{code}', 1)}, items.{code}"
+            raise CatalogError(f"{_name(path)} [{where}]: no item '{code}'. {near(code, items)}")
+        if unknown := sorted(set(said) - set(OVERLAY_KEYS)):
+            what = f"a county cannot say '{unknown[0]}' of an item. {near(unknown[0], OVERLAY_KEYS)}"
+            key = f"items.{code}.{unknown[0]}"
+            raise CatalogError(f"{_name(path)} [line {toml_lines.nearest(lines, key)}, {key}]: {what}")
+        known = {f.name for f in items[code].fields}
+        fields = {n: _of_element(path, n, f, elements) for n, f in said.pop("fields", {}).items()}
+        added = [{"name": n, **f} for n, f in fields.items() if n not in known]
+        for spec in added:
+            _parse(FieldSpec, path, spec, f"items.{code}.fields.{spec['name']}", lines)
+        stated[code] = {**said, "fields": {n: f for n, f in fields.items() if n in known}, "added": added}
+    data["items"] = stated
+    made = _parse(Overlay, path, {**data, "lines": lines}, lines=lines)
+    if made.county != path.stem:
+        raise CatalogError(f"{_name(path)} [county]: '{made.county}' differs from the file name. Rename one of them.")
+    return made
+
+
 def _department(path: Path) -> Department:
     return _named(_parse(Department, path, _toml(path)), path)
 
@@ -131,7 +163,9 @@ def _named(thing: N, path: Path) -> N:
     return thing
 
 
-def _parse(model: type[M], path: Path, data: dict[str, Any], under: str = "") -> M:
+def _parse(
+    model: type[M], path: Path, data: dict[str, Any], under: str = "", lines: dict[str, int] | None = None
+) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as e:
@@ -141,6 +175,8 @@ def _parse(model: type[M], path: Path, data: dict[str, Any], under: str = "") ->
             at[1] = data["fields"][int(at[1])]["name"]
         told = _told(first, at, model)
         where = ".".join([under, *at] if under else at)
+        if lines is not None:
+            where = f"line {toml_lines.nearest(lines, where)}, {where}"
         raise CatalogError(f"{_name(path)} [{where}]: {told}") from e
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
+Sharing = Literal["unconditional", "conditional", "none"]  # the widest first
+Publicity = Literal["public", "on_request", "authorised", "government", "none"]  # the widest first
 
 
 class CatalogError(Exception):
@@ -71,7 +73,7 @@ class FieldSpec(Dated):
 
     `purpose` says what a person's attribute is collected for where no rule and no key shows it. A field out of its
     dates keeps its column, and deliveries of other periods are read as if it were not there. `formerly` are the names
-    it had before, the first one first.
+    it had before, the first one first. `counties` are those whose overlay adds the field; nobody else's is read for it.
     """
 
     name: Name
@@ -89,6 +91,7 @@ class FieldSpec(Dated):
     purpose: str | None = None
     aliases: tuple[str, ...] = ()
     formerly: tuple[Name, ...] = ()
+    counties: tuple[Name, ...] = ()
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -137,8 +140,8 @@ class Item(Dated):
     real_name_domains: tuple[str, ...] = ()
     supervision_targets: tuple[str, ...] = ()
     legal_basis: tuple[str, ...] = Field(min_length=1)
-    sharing: Literal["unconditional", "conditional", "none"]
-    publicity: Literal["public", "on_request", "authorised", "government", "none"]
+    sharing: Sharing
+    publicity: Publicity
     update_cycle: Literal["realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular"]
     retention_years: int = Field(gt=0)
     retention_source: str
@@ -219,6 +222,56 @@ class Department(Dated):
     to_confirm: tuple[str, ...] = ()
 
 
+class Tightening(Model):
+    """What a county asks of a field beyond the item: it may be required, shorter, known by more headers, and meet more
+    rules, or the same ones in earnest."""
+
+    required: bool = False
+    length: int | None = Field(default=None, gt=0)
+    aliases: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def only_tighten(cls, data: Any) -> Any:
+        for key in data:
+            if key in FieldSpec.model_fields and key not in cls.model_fields:
+                what = "a county may not change this of a field that the item has"
+                raise Fault(key, f"{what}. Remove it, or give the county a field of its own.")
+        if data.get("required") is False:
+            raise Fault("required", "a county may not drop what the item asks for. Say true, or remove it.")
+        return data
+
+
+class ItemOverlay(Model):
+    """What a county says of one item: `fields` of the item tightened, `added` ones of its own, narrower limits."""
+
+    publicity: Publicity | None = None
+    sharing: Sharing | None = None
+    retention_years: int | None = Field(default=None, gt=0)
+    rules: tuple[Rule, ...] = ()
+    fields: dict[Name, Tightening] = {}
+    added: tuple[FieldSpec, ...] = ()
+
+
+class Overlay(Dated):
+    """How one county adjusts the catalogue (琼府办〔2017〕101号 五（二）), after the county that it `extends`.
+
+    `basis` is the local rule; `lines` tells where each key stands in the file, for messages and origins.
+    """
+
+    county: Name
+    extends: Name | None = None
+    basis: str = Field(min_length=1)
+    to_confirm: tuple[str, ...] = ()
+    items: dict[Name, ItemOverlay]
+    lines: dict[str, int] = {}
+
+    @property
+    def file(self) -> str:
+        return f"counties/{self.county}.toml"
+
+
 class Code(Dated):
     code: str
     label: str
@@ -293,7 +346,10 @@ class FindingCode(Model):
 
 
 class Catalog(Model):
+    """`items` hold the fields that counties add, since all deliveries of an item share one table."""
+
     items: dict[str, Item]
+    overlays: dict[str, Overlay] = {}
     departments: dict[str, Department]
     code_sets: dict[str, CodeSet]
     findings: dict[str, FindingCode]

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.query import query
 from pipelines.stores.ledger import Ledger
 from schemas import editions, row_rules
 from schemas.load import load
@@ -33,14 +34,23 @@ NEW = {  # that of 2018
     "CF_SJLY": "示例局", "CF_SJLYDM": "11469099008171007K",
 }  # fmt: skip
 MIXED = NEW | {"CF_CFMC": "示例案", "CF_WSH": "海市监罚决字〔2026〕0013号"}
+ZONE = {"CF_CFMC": "", "所属片区": "示例片区", "CF_WSH": "浦市监罚决字〔2026〕0014号"}
+BEFORE = NEW | {"CF_WSH": "浦市监罚决字〔2025〕0015号", "CF_JDRQ": "2025-03-01"}
+UNTYPED = NEW | {"CF_XDR_ZJLX": "", "CF_XDR_LB": "个体工商户", "CF_WSH": "儋市监罚决字〔2026〕0016号"}
 SENT = {  # file: department, item, row, period -> state, code
     "back.csv": ("industry_commerce", "administrative_penalty", OLD, "2017-04-01", "released", ""),
     "undeclared.csv": ("market_supervision", "administrative_penalty", OLD, DAY, "returned", "F012"),
     "today.csv": ("market_supervision", "administrative_penalty", NEW, DAY, "released", ""),
     "with_case_name.csv": ("haikou", "administrative_penalty", MIXED, DAY, "released", ""),
     "late.csv": ("industry_commerce", "administrative_penalty", NEW, DAY, "returned", "F017"),
+    "zone.csv": ("yangpu", "administrative_penalty", MIXED | ZONE, DAY, "released", ""),
+    "no_zone.csv": ("yangpu", "administrative_penalty", NEW, DAY, "returned", "F012"),
+    "before_the_overlay.csv": ("yangpu", "administrative_penalty", BEFORE, "2025-11-22", "released", ""),
+    "untyped.csv": ("danzhou", "administrative_penalty", UNTYPED, DAY, "held", "G002"),
     "early.csv": ("tax_service", "major_tax_violation", {"姓名": "符示例"}, "2019-01-01", "returned", "F016"),
 }
+
+Night = tuple[Path, dict[str, dict[str, Any]], list[tuple[Any, ...]]]
 
 
 def written(row: dict[str, str]) -> str:
@@ -52,7 +62,7 @@ def written(row: dict[str, str]) -> str:
 @pytest.fixture(scope="module")
 def night(
     tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals
-) -> tuple[Path, dict[str, dict[str, Any]]]:
+) -> Night:
     home, url = tmp_path_factory.mktemp("editions") / "home", database()
     for name, (department, item, row, period, _, _) in SENT.items():
         inbox = home / "inbox" / department / item
@@ -62,30 +72,41 @@ def night(
     (home / "sample.json").write_text("{}")
     mortals.night(home, url, DAY)
     with Ledger(url) as ledger:
-        return home, {r["file"]: r for r in ledger.deliveries()}
+        rows = {r["file"]: r for r in ledger.deliveries()}
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("QIONGXIN_DATABASE_URL", url)
+    sql = "SELECT delivery_id, zone_part FROM records.administrative_penalty WHERE zone_part IS NOT NULL"
+    zones = query(home, sql, None)[1]
+    monkeypatch.undo()
+    return home, rows, zones
 
 
 @pytest.mark.parametrize("name", SENT)
-def test_the_period_decides_the_edition(name: str, night: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+def test_the_period_decides_the_edition(name: str, night: Night) -> None:
     row = night[1][name]
     assert (row["state"], row["message_code"]) == SENT[name][4:], row["message_en"]
     assert row["new"] == (1 if row["state"] == "released" else 0)
 
 
-def test_a_file_in_another_editions_layout_is_told_which(night: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+def test_a_file_in_another_editions_layout_is_told_which(night: Night) -> None:
     row = night[1]["undeclared.csv"]
     assert "2016 版格式（2016-01-01 至 2018-07-24）" in row["message_zh"]
     assert "edition 2016 (2016-01-01 to 2018-07-24)" in row["message_en"]
 
 
-def test_the_heir_of_a_department_is_named(night: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+def test_the_heir_of_a_department_is_named(night: Night) -> None:
     assert "海南省市场监督管理局" in night[1]["late.csv"]["message_zh"]
 
 
-def test_a_field_of_another_edition_is_not_read(night: tuple[Path, dict[str, dict[str, Any]]]) -> None:
-    home, rows = night
+def test_a_field_of_another_edition_is_not_read(night: Night) -> None:
+    home, rows, _ = night
     findings = pq.read_table(home / "findings" / f"{rows['with_case_name.csv']['delivery_id']}.parquet").to_pylist()
     assert [(f["code"], f["value"]) for f in findings if f["line"] is None] == [("F005", "CF_CFMC (2016)")]
+
+
+def test_what_a_county_adds_is_kept_in_the_column_all_share(night: Night) -> None:
+    _, rows, zones = night
+    assert zones == [(rows["zone.csv"]["delivery_id"], "示例片区")]
 
 
 def test_every_edition_of_an_item_has_the_same_columns() -> None:

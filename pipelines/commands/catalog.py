@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from pipelines.commands import screen
 from pipelines.commands.manual import manual
-from pipelines.commands.options import DEFAULT_HOME, PLAIN, AnyHomeOption, JsonOption
+from pipelines.commands.options import DEFAULT_HOME, PLAIN, AnyHomeOption, JsonOption, as_day
 from pipelines.errors import UsageFault
 
 catalog_app = typer.Typer(**PLAIN, help="The catalogue: what may be collected, by whom, under which law.")
@@ -51,18 +52,37 @@ def catalog_list(home: AnyHomeOption = DEFAULT_HOME, as_json: JsonOption = False
     )
 
 
-@catalog_app.command("show", epilog="Example: qiongxin catalog show honour")
+CountyOption = Annotated[str | None, typer.Option("--county", metavar="C", help="As the overlay of a county has it.")]
+PeriodOption = Annotated[
+    date | None, typer.Option("--period", parser=as_day, metavar="DATE", help="As of a period; today by default.")
+]
+
+
+@catalog_app.command("show", epilog="Example: qiongxin catalog show administrative_penalty --county yangpu")
 def catalog_show(
     item: Annotated[str, typer.Argument(metavar="ITEM", help="Code of the item.")],
+    county: CountyOption = None,
+    period: PeriodOption = None,
     home: AnyHomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an item with its fields and rules."""
+    """Show an item with its fields and rules.
+
+    With a county, every line of it and the line of the catalogue that says so.
+    """
     from schemas.dictionary import rules
-    from schemas.load import load
+    from schemas.load import CATALOG, load
+    from schemas.origins import origins
 
     catalog = load()
-    found = _item(item, catalog)
+    found = _item(item, catalog, county, period)
+    if county is not None:
+        told = origins(CATALOG, catalog, item, county, period or date.today())
+        if as_json:
+            screen.as_json_list(o._asdict() for o in told)
+        else:
+            screen.table(("says so", "key", "value"), ((o.where, o.key, o.value) for o in told))
+        return
     if as_json:
         screen.as_json(found.model_dump(mode="json"))
         return
@@ -71,7 +91,7 @@ def catalog_show(
         ("field", "标签", "type", "unit", "length", "required", "code set", "sensitivity"),
         (
             (f.name, f.label_zh, f.type, f.unit, f.length, "yes" if f.required else "", f.code_set, f.sensitivity)
-            for f in found.fields
+            for f in found.live_fields
         ),
     )
     for fields, zh, en, code, severity in rules(found, catalog):
@@ -83,6 +103,8 @@ def catalog_export(
     item: Annotated[str, typer.Argument(metavar="ITEM", help="Code of the item.")],
     form: Annotated[str, typer.Option("--format", metavar="F", help="jsonschema, md, sql or xlsx.")],
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write; else text is printed.")] = None,
+    county: CountyOption = None,
+    period: PeriodOption = None,
     home: AnyHomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,7 +119,7 @@ def catalog_export(
     if form not in FORMATS:
         raise UsageFault(f"--format {form}: no such format. Known: {', '.join(FORMATS)}.")
     catalog = load()
-    made = FORMATS[form].make(_item(item, catalog), catalog)
+    made = FORMATS[form].make(_item(item, catalog, county, period), catalog)
     if to is None and FORMATS[form].is_text and not as_json:
         print(made.decode(), end="")
         return
@@ -109,14 +131,23 @@ def catalog_export(
         print(f"wrote {path}")
 
 
-def _item(code: str, catalog: Any) -> Any:
+def _item(code: str, catalog: Any, county: str | None, period: date | None) -> Any:
+    """The item as of a period, as a county has it."""
     import difflib
 
+    from schemas.overlay import effective
+
+    counties = sorted(d.code for d in catalog.departments.values() if d.kind == "county")
+    if county is not None and county not in counties:
+        raise UsageFault(f"--county {county}: no such county. Known: {', '.join(counties)}.")
     if code not in catalog.items:
         close = difflib.get_close_matches(code, list(catalog.items), n=1)
         cure = f"Did you mean '{close[0]}'?" if close else "See 'qiongxin catalog list'."
         raise UsageFault(f"{code}: no such item. {cure}")
-    return catalog.items[code]
+    on = period or date.today()
+    if not catalog.items[code].holds(on):
+        raise UsageFault(f"{code}: not in force on {on}. Name another day with --period.")
+    return effective(catalog, code, county or "", on)
 
 
 @catalog_app.command("docs", epilog="Example: qiongxin catalog docs")
