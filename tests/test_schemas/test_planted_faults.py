@@ -213,7 +213,7 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "header map with an unknown field": (
         add(HEADERS, "*,CF_X,decision_nr\n"), HEADERS, "*,CF_X", "Did you mean 'decision_no'?"),
     "header map with an unknown department": (
-        add(HEADERS, "sanya,文号,decision_no\n"), HEADERS, "sanya,文号", "Write *"),
+        add(HEADERS, "tourism_culture,文号,decision_no\n"), HEADERS, "tourism_culture,文号", "Write *"),
     "header mapped twice": (add(HEADERS, "*,cf_wsh,case_name\n"), HEADERS, "*,cf_wsh", "Keep one row"),
     "header against the item's alias": (add(HEADERS, "*,文书号,case_name\n"), HEADERS, "*,文书号", "or the alias"),
     "header row with a cell too many": (
