@@ -95,6 +95,11 @@ class FieldSpec(Dated):
     rules: tuple[Rule, ...] = ()
 
     @property
+    def first_name(self) -> str:
+        """The name it was declared under at first."""
+        return self.formerly[0] if self.formerly else self.name
+
+    @property
     def is_always_required(self) -> bool:
         """Whether no record may lack it, whatever the edition its delivery was judged by."""
         return self.required and self.valid_from is None and self.valid_to is None
@@ -310,7 +315,7 @@ class Withheld(Dated):
     @field_validator("zh", "en", "unless", mode="before")
     @classmethod
     def separate(cls, value: Any) -> Any:
-        return tuple(word for word in (value or "").split("|") if word) if not isinstance(value, tuple) else value
+        return tuple(w for w in (value or "").split("|") if w) if value is None or isinstance(value, str) else value
 
 
 class Allowed(Model):

@@ -9,6 +9,7 @@ from datetime import date
 from typing import get_args
 
 from schemas import editions
+from schemas.kinds import between
 from schemas.model import Catalog, FieldSpec, Item, ItemOverlay, Overlay, Rule, Tightening
 
 SEVERITIES = ("info", "warning", "hold", "error")  # the mildest first
@@ -134,14 +135,6 @@ def _milder(rules: tuple[Rule, ...], more: tuple[Rule, ...]) -> int | None:
             lower = SEVERITIES.index(new.severity) < SEVERITIES.index(old.severity)
             if _same(old, new) and lower:
                 return n
-            if old.kind == new.kind == "between" and not _same(old, new) and _reaches_further(new, old):
+            if old.kind == new.kind == "between" and not between.covers(old.options, new.options):
                 return n
     return None
-
-
-def _reaches_further(new: Rule, old: Rule) -> bool:
-    def end(rule: Rule, name: str, open_end: float) -> float:
-        return float(rule.options.get(name, open_end))
-
-    low, high = float("-inf"), float("inf")
-    return end(new, "low", low) < end(old, "low", low) or end(new, "high", high) > end(old, "high", high)

@@ -26,7 +26,7 @@ def select(item: Item, source: str) -> exp.Select:
     name, number = (f"t_{item.by_role(role).name}" for role in ("name", "credit_number"))
     texts = [f for f in item.curated_fields if f.type == "text"]
     action = next((f.name for f in item.fields if f.role == "action"), "NULL")
-    said = exp.select(
+    known = exp.select(
         "*",
         _alias(identity(item), "identity"),
         _alias("subject_id_of(cn)", "subject_id"),
@@ -34,15 +34,18 @@ def select(item: Item, source: str) -> exp.Select:
     ).from_(source)
     kept = {f.name: f"r_{f.name}" if f.type == "text" else f.name for f in item.curated_fields}
     key = ", ".join(f"coalesce({key_text(item.field(k))}, '')" for k in item.business_key)
-    content = ", ".join(
-        f"coalesce(CAST({column} AS VARCHAR), '\\N')" for f, column in kept.items() if f != item.source_time
-    )
+    # What is not said is left out and what is said carries the first name of its field, so that a field added, renamed
+    # or moved leaves the hash of every record as it was.
+    said_of = [(f, f"t_{f.name}") for f in item.identifying_fields if f.role != "credit_number"]
+    said_of += [(f, kept[f.name]) for f in item.curated_fields if f.name != item.source_time]
+    said_of.sort(key=lambda pair: pair[0].first_name)
+    content = ", ".join(f"'{f.first_name}=' || CAST({column} AS VARCHAR)" for f, column in said_of)
     differs = ", ".join(f"CASE WHEN r_{f.name} <> {f.name} THEN '{f.name}' END" for f in texts)
     return (
         exp.select("place", "line", "sheet", "notes", "subject_id")
         .select(
             _alias(f"unhex(md5(concat_ws(chr(31), '{item.code}', hex(subject_id), {key})))", "record_key"),
-            _alias(f"keyed_hash(md5(concat_ws(chr(31), identity, {content})))", "content_hash"),
+            _alias(f"keyed_hash(md5(concat_ws(chr(31), {content})))", "content_hash"),
             _alias("cn", "credit_number"),
             _alias("cn_kind", "number_kind"),
             exp.column("identity"),
@@ -51,7 +54,7 @@ def select(item: Item, source: str) -> exp.Select:
             _alias(f"concat_ws(',', {differs})" if differs else "''", "redacted"),
             *(_alias(column, f"o_{name}") for name, column in kept.items()),
         )
-        .with_("said", as_=said, copy=False)
+        .with_("said", as_=known, copy=False)
         .from_("said")
     )
 

@@ -18,6 +18,16 @@ EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 ]
 
 
+def covers(wide: dict[str, Any], narrow: dict[str, Any]) -> bool:
+    """Whether whatever the narrow range lets pass passes the wide one."""
+
+    def ends(options: dict[str, Any]) -> tuple[float, float]:
+        return float(options.get("low", "-inf")), float(options.get("high", "inf"))
+
+    (low, high), (lowest, highest) = ends(narrow), ends(wide)
+    return lowest <= low and high <= highest
+
+
 def sentence(options: dict[str, Any]) -> tuple[str, str]:
     low, high = options.get("low"), options.get("high")
     if high is None:
