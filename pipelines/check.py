@@ -75,7 +75,8 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     zh, en = "".join(r[1] for r in reasons), " ".join(r[2] for r in reasons)
     night.ledger.update(
         delivery_id, state=state, message_code=code, message_zh=zh, message_en=en,
-        revision=night.catalog.revision, read=decoded.read, file=result.file, **account,
+        revision=night.catalog.revision, edition=item.editions[0].code if item.editions else "",
+        read=decoded.read, file=result.file, **account,
         # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
         is_complete=decoded.read == result.accepted,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from pipelines.commands import screen
-from pipelines.commands.catalog import catalog_app
+from pipelines.commands.changes import catalog_app
 from pipelines.commands.journey import app
 from pipelines.commands.services import db_app, stack_app
 

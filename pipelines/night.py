@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from pipelines.apply import apply, summary
 from pipelines.errors import StoreError
 from pipelines.model import Home
 from pipelines.stores import postgres
@@ -18,12 +19,12 @@ from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
 from schemas.model import Catalog
 from schemas.row_rules import Policy
-from schemas.tables import subjects, warehouse
 
 
 @dataclass(frozen=True)
 class Night:
-    """Everything a stage is handed: the home, the catalogue, the stores, the as-of date."""
+    """Everything a stage is handed: the home, the catalogue, the stores, the as-of date. `applied` tells what opening
+    it changed in the stores, where the catalogue is another one than the last night's."""
 
     home: Home
     catalog: Catalog
@@ -31,6 +32,7 @@ class Night:
     lake: Lake
     keys: Keys
     as_of: date
+    applied: tuple[str, ...] = ()
 
     @property
     def policy(self) -> Policy:
@@ -44,7 +46,8 @@ class Night:
 
 @contextmanager
 def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
-    """Load the catalogue, start or find the database, prepare the stores. Raises `StoreError`, `CatalogError`."""
+    """Load the catalogue, start or find the database, prepare the stores and bring them to the catalogue where its
+    changes break nothing. Raises `StoreError`, `CatalogError`."""
     place = Home(Path(home).resolve())
     as_of = day if isinstance(day, date) else date.fromisoformat(day)
     place.root.mkdir(parents=True, exist_ok=True)
@@ -52,9 +55,18 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
     catalog = catalogue.load()
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger:
-        ledger.prepare([warehouse(catalog.items.values())], subjects(catalog.items.values()))
-        try:
-            lake = Lake(url, place.root / "curated")
-        except OSError as e:
-            raise StoreError(f"curated/: {e.strerror}. Make the place writable, then run again.") from e
-        yield Night(place, catalog, ledger, lake, open_keys(place.root), as_of)
+        ledger.prepare()
+        lake = open_lake(place, url)
+        applied: tuple[str, ...] = ()
+        if ledger.applied() != catalog.revision:
+            planned, done = apply(place, ledger, lake, catalog, as_of)
+            applied = (summary(planned), *done)
+        yield Night(place, catalog, ledger, lake, open_keys(place.root), as_of, applied)
+
+
+def open_lake(home: Home, url: str) -> Lake:
+    """The curated store of a home. Raises `StoreError`."""
+    try:
+        return Lake(url, home.root / "curated")
+    except OSError as e:
+        raise StoreError(f"curated/: {e.strerror}. Make the place writable, then run again.") from e

@@ -9,13 +9,12 @@ import duckdb
 
 from pipelines.errors import QueryFault, StoreError
 from pipelines.model import Home
-from pipelines.stages.dedupe import parquet
 from pipelines.stores import postgres
 from pipelines.stores.engine import quoted
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
-from schemas.arrow import record_schema, statement_schema
+from schemas.arrow import former_names, record_schema, statement_schema
 from schemas.tables import subjects
 
 
@@ -43,7 +42,8 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
                 allowed += files
                 if files:
                     columns = ", ".join(shape.names)  # a records file also tells the action: it is a statement
-                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT {columns} FROM {parquet(files)}")
+                    stored = lake.relation(engine, space, item.code, shape, former_names(item), files)
+                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT {columns} FROM {stored}")
                 else:  # nothing released yet, or all of it withdrawn: the table is there, and empty
                     engine.register("nothing", shape.empty_table())
                     engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")

@@ -31,10 +31,16 @@ def take(night: Night) -> receive.Received:
 
 
 def unchecked(night: Night) -> list[str]:
-    """Deliveries to check: the new ones, and held ones that a person has decided to let pass (policy let_pass)."""
-    let_pass = set(night.limit("let_pass"))
-    rows = night.ledger.deliveries("received", "held")
-    return [r["delivery_id"] for r in rows if r["state"] == "received" or r["delivery_id"] in let_pass]
+    """Deliveries to check: the new ones, held ones that a person has decided to let pass (policy let_pass), and those
+    that another catalogue judged and no release holds yet."""
+    let_pass, revision = set(night.limit("let_pass")), night.catalog.revision
+    return [
+        r["delivery_id"]
+        for r in night.ledger.deliveries("received", "held", "checked")
+        if r["state"] == "received"
+        or (r["state"] == "held" and r["delivery_id"] in let_pass)
+        or (r["state"] == "checked" and r["revision"] != revision)
+    ]
 
 
 def pending_items(night: Night) -> list[str]:
@@ -118,6 +124,8 @@ def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: Non
     """The whole journey over every finished file now in the inboxes; returns the release and the exit code."""
     seconds: dict[str, float] = {}
     with open_night(home, day) as night:
+        for line in night.applied:
+            tell(line)
         with _timed(seconds, "receive"):
             taken = take(night)
         tell(f"receive: {len(taken.deliveries)} new, {len(taken.again)} known already, {len(taken.waiting)} waiting")

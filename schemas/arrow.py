@@ -31,6 +31,11 @@ def statement_schema(item: Item) -> pa.Schema:
     return record_schema(item).append(pa.field("action", pa.string()))
 
 
+def former_names(item: Item) -> dict[str, tuple[str, ...]]:
+    """Column -> the names it had before, of the columns that were renamed."""
+    return {f.name: f.formerly for f in item.curated_fields if f.formerly}
+
+
 def arrow_type(field: FieldSpec) -> pa.DataType:
     if field.type == "decimal":
         return pa.decimal128(18, field.scale or 0)

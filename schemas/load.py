@@ -6,6 +6,7 @@ import csv
 import difflib
 import hashlib
 import io
+import os
 import tomllib
 from collections.abc import Iterator
 from datetime import date
@@ -35,13 +36,16 @@ from schemas.model import (
     Withheld,
 )
 
-CATALOG = Path(__file__).resolve().parents[1] / "catalog"
+# Another catalogue may be tried in its place, by every process of a night.
+CATALOG = Path(os.environ.get("QIONGXIN_CATALOG") or Path(__file__).resolve().parents[1] / "catalog").resolve()
 M = TypeVar("M", bound=BaseModel)
 N = TypeVar("N", Item, Department)
 
 
-def load(root: Path = CATALOG) -> Catalog:
-    """The whole catalogue, cross-checked. Raises `CatalogError` naming file, key and cure at the first fault."""
+def load(root: Path | None = None) -> Catalog:
+    """The whole catalogue, the shipped one by default, cross-checked. Raises `CatalogError` at the first fault, naming
+    file, key and cure."""
+    root = root or CATALOG
     elements = _elements(root / "elements.toml")
     items = {i.code: i for i in (_item(p, elements) for p in _files(root / "items", "*.toml"))}
     departments = {d.code: d for d in (_department(p) for p in _files(root / "departments", "*.toml"))}

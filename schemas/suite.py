@@ -71,7 +71,7 @@ def profile(item: Item, figures: Figures, previous: Figures | None, within: Limi
         if f.is_always_required:
             zh, en = f"必填项“{f.label_zh}”没有空值", f"Required {f.name} is filled"
             asked.append(_at_most(f"nulls_{f.name}", 0, zh, en))
-        elif f.role == "attribute":
+        elif f.role == "attribute" and f.holds(as_of):
             asked.append(_empty_share(f, figures, previous, within))
         if f.code_set is not None:
             zh, en = f"“{f.label_zh}”都在代码表中", f"{f.name} holds only codes of {f.code_set}"
@@ -82,7 +82,7 @@ def profile(item: Item, figures: Figures, previous: Figures | None, within: Limi
 
 
 def staged(item: Item, rows: int, schema: str, table: str) -> list[Asked]:
-    """Expectations over the staging table: its columns in order, its row count, its key. One scan, for the count.
+    """Expectations over the staging table: its columns, its row count, its key. One scan, for the count.
 
     A valid primary key is unique and never null (PostgreSQL, "Constraints"), so asking the system catalogue about it
     says the same as a search through the rows, at no cost.
@@ -97,9 +97,9 @@ def staged(item: Item, rows: int, schema: str, table: str) -> list[Asked]:
     )
     return [
         Asked(
-            "columns", "", f"{len(columns)} columns in order", "暂存表的列及其顺序与目录一致",
-            "The staged table has the columns of the catalogue, in order",
-            "ExpectTableColumnsToMatchOrderedList", {"column_list": columns},
+            "columns", "", f"{len(columns)} columns", "暂存表的列与目录一致",
+            "The staged table has the columns of the catalogue and no others",  # one added later stands behind
+            "ExpectTableColumnsToMatchSet", {"column_set": columns, "exact_match": True},
         ),
         Asked(
             "staged_rows", "", f"= {rows:,}", "暂存表的行数等于候选的记录数",

@@ -48,7 +48,7 @@ def _told(text: str) -> list[str]:
 
 
 def _row(parameter: Any) -> tuple[str, str, str]:
-    default = "required" if parameter.required else "" if parameter.is_flag else _default(parameter)
+    default = "required" if parameter.required else "" if getattr(parameter, "is_flag", False) else _default(parameter)
     return f"`{_name(parameter)}`", parameter.help or "", default
 
 

@@ -22,7 +22,7 @@ from pipelines.sampling.persons import Ints, Persons, salt
 from pipelines.sampling.rows import DAY_FORMS, Rows, chance, read_catalogue
 from pipelines.sampling.writers import FORMATS, SHEET, WORKBOOK_ROWS, Format, open_writer, sha256
 
-CATALOG = Path(__file__).parents[2] / "catalog"
+CATALOG = Path(os.environ.get("QIONGXIN_CATALOG") or Path(__file__).parents[2] / "catalog")
 CHUNK = 200_000
 FORMAT_ORDER = ("csv_gb18030", "workbook", "lines", "csv_bom", "tab", "xml", "semicolon", "array", "pipe", "csv")
 OVERLAPPING = ("administrative_penalty", ("market_supervision", "haikou", "danzhou"))

@@ -21,7 +21,7 @@ from pipelines.stages.dedupe import Full, Incoming
 from pipelines.stores.engine import connect, quoted
 from pipelines.stores.lake import Lake
 from schemas import fold
-from schemas.arrow import statement_schema
+from schemas.arrow import former_names, statement_schema
 from schemas.model import Item
 
 
@@ -73,7 +73,12 @@ def curate(
     incoming = sorted(incoming, key=lambda d: d.delivery_id)
     records = lake.files("records", item.code, base[0])
     with _planned(home, lake, item) as plan, connect(home.work) as engine:
-        dedupe.open_statements(engine, item, incoming, lake.files("history", item.code, base[1]), records, fulls)
+        shape, former = statement_schema(item), former_names(item)
+        past, shown_now = (
+            lake.relation(engine, space, item.code, shape, former, files) if files else None
+            for space, files in (("history", lake.files("history", item.code, base[1])), ("records", records))
+        )
+        dedupe.open_statements(engine, item, incoming, past, shown_now, fulls)
         dedupe.run_fold(engine)
         columns = statement_schema(item).names
         shown, shown_rows = _data_file(engine, plan, "records", _sql(fold.shown(columns)))
@@ -85,7 +90,7 @@ def curate(
         touched = home.work / "candidates" / f"{item.code}.touched.parquet"
         published = lake_rows(engine, records)
         touched_rows = _write(engine, "SELECT record_key FROM published", touched)
-        added, removed = _rewrite(engine, plan, records, columns) if touched_rows else ([], [])
+        added, removed = _rewrite(engine, plan, lake, item, records) if touched_rows else ([], [])
         accounts = _verdicts(engine, home, incoming)
         current = dedupe.parquet(upserts) if upserts else "arrived WHERE FALSE"
         engine.execute(f"CREATE VIEW current AS SELECT {', '.join(columns)} FROM {current}")
@@ -202,15 +207,17 @@ def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
 
 
 def _rewrite(
-    engine: duckdb.DuckDBPyConnection, plan: _planned, records: list[str], columns: list[str]
+    engine: duckdb.DuckDBPyConnection, plan: _planned, lake: Lake, item: Item, records: list[str]
 ) -> tuple[list[str], list[str]]:
     """(new files, replaced files): the files that hold a touched record, without it."""
     hit = f"""SELECT DISTINCT filename FROM read_parquet([{", ".join(quoted(Path(f)) for f in records)}],
         filename = true, hive_partitioning = false) SEMI JOIN published USING (record_key)"""
     removed = sorted(str(r[0]) for r in engine.execute(hit).fetchall())
     added = []
+    columns = ", ".join(statement_schema(item).names)
     for old in removed:
-        select = f"SELECT {', '.join(columns)} FROM {dedupe.parquet([old])} ANTI JOIN published USING (record_key)"
+        kept = lake.relation(engine, "records", item.code, statement_schema(item), former_names(item), [old])
+        select = f"SELECT {columns} FROM {kept} ANTI JOIN published USING (record_key)"
         added += _data_file(engine, plan, "records", select)[0]
     return added, removed
 

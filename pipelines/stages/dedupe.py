@@ -42,18 +42,19 @@ def open_statements(
     engine: duckdb.DuckDBPyConnection,
     item: Item,
     incoming: Iterable[Incoming],
-    history: list[str],
-    records: list[str],
+    history: str | None,
+    records: str | None,
     fulls: Iterable[Full] = (),
 ) -> None:
-    """Views `arrived`, `past`, `published`, tables `fulls` and `precedence`: what the fold reads."""
+    """Views `arrived`, `past`, `published`, tables `fulls` and `precedence`: what the fold reads. `history` and
+    `records` are relations over the stored statements and records, None where there are none."""
     columns = ", ".join(statement_schema(item).names)
     incoming = list(incoming)
     selects = [f"SELECT {columns} FROM ({_statements(d)})" for d in incoming]
     engine.execute(f"CREATE VIEW arrived AS {' UNION ALL '.join(selects)}")
-    past = parquet(history) if history else "arrived WHERE FALSE"
+    past = history or "arrived WHERE FALSE"
     engine.execute(f"CREATE VIEW past AS SELECT {columns} FROM {past}")
-    shown = parquet(records) if records else "arrived WHERE FALSE"
+    shown = records or "arrived WHERE FALSE"
     engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN} FROM {shown}")
     _fulls(engine, incoming, fulls)
     precedence = pa.table(

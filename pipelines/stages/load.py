@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
@@ -117,6 +118,13 @@ def load(
     for c in candidates:
         forget(home, c)
     return release_id
+
+
+def fill_history(url: str, item: str, statements: duckdb.DuckDBPyRelation) -> None:
+    """Fill the empty table `history.<item>`, whole or not at all. Raises `StoreError`."""
+    with _database(f"history of {item} failed"), _connect(url) as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest(item, statements.to_arrow_reader(BATCH), mode="append", db_schema_name="history")
+        connection.commit()
 
 
 def forget(home: Home, candidate: Candidate) -> None:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.table import Table, TableProperties
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DateType,
+    DecimalType,
+    IntegerType,
+    LongType,
+    PrimitiveType,
+    StringType,
+    TimestampType,
+)
+
+from pipelines.stores.engine import quoted
 
 MARK = "qiongxin.candidate"
+Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first
 
 
 class Commit(NamedTuple):
@@ -42,6 +57,51 @@ class Lake:
             return []
         scan = self.catalog.load_table((space, item)).scan(snapshot_id=snapshot)
         return sorted(_path(task.file.file_path) for task in scan.plan_files())
+
+    def relation(
+        self,
+        engine: duckdb.DuckDBPyConnection,
+        space: str,
+        item: str,
+        shape: pa.Schema,
+        former: Former,
+        files: list[str],
+    ) -> str:
+        """SQL reading data files (at least one) in the shape of today: a column that came later is NULL in older files,
+        a renamed one is found under its former names."""
+        listed = f"read_parquet([{', '.join(quoted(Path(f)) for f in files)}], hive_partitioning = false"
+        if len(self.catalog.load_table((space, item)).metadata.schemas) == 1:
+            return f"{listed})"
+        united = f"{listed}, union_by_name = true)"
+        there = {str(row[0]) for row in engine.execute(f"DESCRIBE SELECT * FROM {united}").fetchall()}
+        columns = []
+        for column in shape:
+            found = [n for n in (column.name, *reversed(former.get(column.name, ()))) if n in there]
+            value = f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else "NULL"
+            columns.append(f"CAST({value} AS {sql_type(column.type)}) AS {column.name}")
+        return f"(SELECT {', '.join(columns)} FROM {united})"
+
+    def evolve(self, space: str, item: str, shape: pa.Schema, former: Former) -> list[str]:
+        """Bring a table's columns to the shape of today, as far as they lack or bear a former name; what was done.
+
+        Nothing is rewritten: snapshots and data files stay as they are, and readers find columns by id.
+        """
+        if not self.catalog.table_exists((space, item)):
+            return []
+        table = self.catalog.load_table((space, item))
+        there, done = {f.name for f in table.schema().fields}, []
+        with table.update_schema() as change:
+            for column in shape:
+                if column.name in there:
+                    continue
+                old = next((n for n in reversed(former.get(column.name, ())) if n in there), None)
+                if old is not None:
+                    change.rename_column(old, column.name)
+                    done.append(f"Iceberg {space}.{item}: {old} is now {column.name}")
+                else:
+                    change.add_column(column.name, iceberg_type(column.type))
+                    done.append(f"Iceberg {space}.{item}: {column.name} added")
+        return done
 
     def new_file(self, space: str, item: str) -> Path:
         """A path no file has had."""
@@ -124,6 +184,26 @@ class Lake:
                 mapping = table.metadata.schema().name_mapping.model_dump_json()
                 change.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})
             return self.catalog.load_table((space, item))
+
+
+# Arrow type -> the engine's word and Iceberg's type for the columns of statements.
+TYPES: dict[str, tuple[str, PrimitiveType]] = {
+    "binary": ("BLOB", BinaryType()),
+    "bool": ("BOOLEAN", BooleanType()),
+    "date32[day]": ("DATE", DateType()),
+    "int32": ("INTEGER", IntegerType()),
+    "int64": ("BIGINT", LongType()),
+    "string": ("VARCHAR", StringType()),
+    "timestamp[us]": ("TIMESTAMP", TimestampType()),
+}
+
+
+def sql_type(kind: pa.DataType) -> str:
+    return f"DECIMAL({kind.precision}, {kind.scale})" if pa.types.is_decimal(kind) else TYPES[str(kind)][0]
+
+
+def iceberg_type(kind: pa.DataType) -> PrimitiveType:
+    return DecimalType(kind.precision, kind.scale) if pa.types.is_decimal(kind) else TYPES[str(kind)][1]
 
 
 def _path(uri: str) -> str:

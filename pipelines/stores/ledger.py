@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,9 +14,11 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pipelines.errors import StoreError
 from pipelines.model import ACCOUNT, Delivery
+from pipelines.stores.migrations import MIGRATIONS
 
 SCHEMAS = ("ledger", "vault", "records", "history", "staging", "segments")
 READER = "qiongxin_reader"
+Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first
 # For whoever reads the Iceberg tables directly: which snapshots belong together in which release.
 SNAPSHOTS = """SELECT r.number, r.release_id, r.as_of, r.revision, s.item, s.records_snapshot, s.history_snapshot
     FROM ledger.release r JOIN ledger.release_snapshot s USING (release_id)"""
@@ -43,6 +46,9 @@ delivery = sa.Table(
     sa.Column("message_zh", sa.Text, nullable=False, server_default=""),
     sa.Column("message_en", sa.Text, nullable=False, server_default=""),
     sa.Column("revision", sa.Text),
+    sa.Column(
+        "edition", sa.Text, nullable=False, server_default="", comment="of the item, by which the delivery was judged"
+    ),
     sa.Column("release_id", sa.Text),
     sa.Column("read", sa.BigInteger, nullable=False, server_default="0"),
     *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in ACCOUNT),
@@ -76,6 +82,21 @@ gate_result = sa.Table(
     sa.Column("detail", sa.JSON, nullable=False),
     schema="ledger",
 )
+catalogue = sa.Table(
+    "catalogue",
+    metadata,
+    sa.Column("revision", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False, unique=True),
+    sa.Column("applied_on", sa.Date, nullable=False),
+    sa.Column("content", sa.Text, nullable=False, comment="the catalogue as JSON"),
+    schema="ledger",
+)
+migration = sa.Table(
+    "migration",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    schema="ledger",
+)
 subject = sa.Table(
     "subject",
     metadata,
@@ -107,29 +128,122 @@ class Ledger:
     def close(self) -> None:
         self.engine.dispose()
 
-    def prepare(self, tables: Iterable[sa.MetaData] = (), subjects: str = "") -> None:
-        """Create what is missing: schemas, tables, the reader role, the view `subjects` (by its SQL). Safe to run by
-        several processes at once. Raises `StoreError`."""
+    def prepare(self) -> None:
+        """Create what is missing of schemas, `ledger`, `vault` and the reader role, or bring an older home up to date
+        by its migrations. Safe to run by several processes at once. Raises `StoreError`."""
+        with self._changing() as connection:
+            for name in SCHEMAS:
+                connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {name}"))
+            known = sa.inspect(connection).get_table_names("ledger")
+            metadata.create_all(connection, tables=[migration] if known else None)
+            reached = connection.execute(sa.select(sa.func.max(migration.c.number))).scalar()
+            begin = len(MIGRATIONS) if not known else (reached or 0)
+            for step in chain.from_iterable(MIGRATIONS[begin:]):
+                connection.execute(sa.text(step))
+            if reached != len(MIGRATIONS):
+                connection.execute(insert(migration).values(number=len(MIGRATIONS)).on_conflict_do_nothing())
+            exists = connection.execute(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :r"), {"r": READER})
+            if exists.first() is None:
+                connection.execute(sa.text(f"CREATE ROLE {READER} NOLOGIN"))
+            connection.execute(sa.text(f"CREATE OR REPLACE VIEW release_snapshots AS {SNAPSHOTS}"))
+            connection.execute(sa.text(f"GRANT SELECT ON release_snapshots TO {READER}"))
+            connection.execute(sa.text("REVOKE ALL ON SCHEMA vault FROM PUBLIC"))
+
+    def evolve(self, tables: sa.MetaData, former: Mapping[str, Former], subjects: str) -> list[str]:
+        """Bring the warehouse to the tables of today's catalogue, and the view `subjects` (its SQL); what was done.
+
+        `former`: table -> column -> names it had before. A table or column that is missing is added, one under a former
+        name is renamed; nothing is dropped or rewritten. Raises `StoreError`.
+        """
+        done = []
+        with self._changing() as connection:
+            there = sa.inspect(connection)
+            old = {t: {c["name"] for c in cs} for t, cs in there.get_multi_columns("records").items()}
+            old |= {t: {c["name"] for c in cs} for t, cs in there.get_multi_columns("history").items()}
+            tables.create_all(connection)
+            for table in tables.sorted_tables:
+                have = old.get((table.schema, table.name))
+                for column in table.columns if have is not None else ():
+                    if have is None or column.name in have:
+                        continue
+                    place = f'{table.schema}."{table.name}"'
+                    names = former.get(table.name, {}).get(column.name, ())
+                    if (name := next((n for n in reversed(names) if n in have), None)) is not None:
+                        connection.execute(sa.text(f'ALTER TABLE {place} RENAME COLUMN "{name}" TO "{column.name}"'))
+                        done.append(f"{table.schema}.{table.name}: {name} is now {column.name}")
+                    else:
+                        kind = column.type.compile(dialect=connection.dialect)
+                        connection.execute(sa.text(f'ALTER TABLE {place} ADD COLUMN "{column.name}" {kind}'))
+                        done.append(f"{table.schema}.{table.name}: {column.name} added")
+                    connection.execute(sa.schema.SetColumnComment(column))
+            connection.execute(sa.text(f"CREATE OR REPLACE VIEW subjects AS {subjects}"))
+            connection.execute(sa.text(f"GRANT SELECT ON subjects TO {READER}"))
+            connection.execute(sa.text(f"GRANT USAGE ON SCHEMA records, history TO {READER}"))
+            connection.execute(sa.text(f"GRANT SELECT ON ALL TABLES IN SCHEMA records, history TO {READER}"))
+        return done
+
+    def remake(self, tables: Iterable[tuple[str, str]]) -> None:
+        """Drop tables (schema, name) that hold nothing, so that `evolve` makes them anew. Raises `StoreError`."""
+        with self._changing() as connection:
+            connection.execute(sa.text("DROP VIEW IF EXISTS subjects"))
+            for schema, name in tables:
+                connection.execute(sa.text(f'DROP TABLE IF EXISTS {schema}."{name}"'))
+
+    @contextmanager
+    def _changing(self) -> Iterator[sa.Connection]:
+        """One transaction that changes tables; nobody else changes any meanwhile."""
         try:
             with self.engine.begin() as connection:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(4601)"))
-                for name in SCHEMAS:
-                    connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {name}"))
-                for part in (metadata, *tables):
-                    part.create_all(connection)
-                exists = connection.execute(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :r"), {"r": READER})
-                if exists.first() is None:
-                    connection.execute(sa.text(f"CREATE ROLE {READER} NOLOGIN"))
-                connection.execute(sa.text(f"CREATE OR REPLACE VIEW release_snapshots AS {SNAPSHOTS}"))
-                connection.execute(sa.text(f"GRANT SELECT ON release_snapshots TO {READER}"))
-                if subjects:
-                    connection.execute(sa.text(f"CREATE OR REPLACE VIEW subjects AS {subjects}"))
-                    connection.execute(sa.text(f"GRANT SELECT ON subjects TO {READER}"))
-                connection.execute(sa.text(f"GRANT USAGE ON SCHEMA records, history TO {READER}"))
-                connection.execute(sa.text(f"GRANT SELECT ON ALL TABLES IN SCHEMA records, history TO {READER}"))
-                connection.execute(sa.text("REVOKE ALL ON SCHEMA vault FROM PUBLIC"))
+                yield connection
         except (OperationalError, DBAPIError) as e:
             raise StoreError(f"database: {type(e.orig).__name__}. Start it, then run the same command again.") from e
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else applies a catalogue meanwhile."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_lock(4603)"))
+            try:
+                yield
+            finally:
+                connection.execute(sa.text("SELECT pg_advisory_unlock(4603)"))
+
+    def applied(self) -> str | None:
+        """The revision of the catalogue that the stores follow; None before the first."""
+        query = sa.select(catalogue.c.revision).order_by(catalogue.c.number.desc()).limit(1)
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def catalogue(self, revision: str) -> str | None:
+        """A catalogue that was applied, as JSON, by its revision or the beginning of it."""
+        query = sa.select(catalogue.c.content).where(catalogue.c.revision.startswith(revision, autoescape=True))
+        with self.engine.connect() as connection:
+            found = connection.execute(query.limit(2)).scalars().all()
+        return found[0] if len(found) == 1 else None
+
+    def apply(self, revision: str, content: str, on: date) -> None:
+        """Enter that the stores follow a catalogue from now on; an earlier one that comes back is the latest again."""
+        with self.engine.begin() as connection:
+            last = connection.execute(sa.select(sa.func.max(catalogue.c.number))).scalar() or 0
+            row = {"revision": revision, "number": last + 1, "applied_on": on, "content": content}
+            query = insert(catalogue).values(row)
+            connection.execute(query.on_conflict_do_update(index_elements=["revision"], set_=row))
+
+    def is_empty(self, schema: str, table: str) -> bool:
+        """Whether a table of the warehouse holds no row."""
+        with self.engine.connect() as connection:
+            return connection.execute(sa.text(f'SELECT 1 FROM {schema}."{table}" LIMIT 1')).first() is None
+
+    def items_delivered(self) -> set[str]:
+        """Items of which anything ever arrived."""
+        with self.engine.connect() as connection:
+            return set(connection.execute(sa.select(delivery.c.item).distinct()).scalars())
+
+    def departments_delivering(self) -> set[str]:
+        """Departments that ever sent anything."""
+        with self.engine.connect() as connection:
+            return set(connection.execute(sa.select(delivery.c.department).distinct()).scalars())
 
     def register(self, new: Delivery, received_on: date) -> bool:
         """Enter a delivery; False when it is known already (the same tuple is the same delivery)."""
