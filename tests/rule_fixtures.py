@@ -233,10 +233,12 @@ class Fixtures:
             codes: list[Cells] = [{name: c.code} for c in self.catalog.code_sets[spec.code_set].codes]
             fitting = [c for c in codes if re.fullmatch(options["pattern"], c[name] or "")]
             return Ways([codes], [[c] for c in fitting])
-        # As long as it was, with one character that no form has, the last or the first if possible.
-        spoilt: list[Cells] = [{name: text[:at] + "#" + text[at + 1 :]} for at in range(len(text))]
-        longer: list[list[Cells]] = [[{name: text + "#"}], [{name: "#" + text}]]
-        return Ways([spoilt[::-1], spoilt, *(longer if len(text) < (spec.length or 0) else [])])
+        # As long as it was, with one character out of place, the last or the first if possible; and with one too many.
+        odd = ("#", "1", "例", " ")
+        spoilt: list[Cells] = [{name: text[:at] + o + text[at + 1 :]} for at in range(len(text)) for o in odd]
+        back: list[Cells] = [{name: text[:at] + o + text[at + 1 :]} for at in reversed(range(len(text))) for o in odd]
+        longer: list[list[Cells]] = [[{name: text + o} for o in odd], [{name: o + text} for o in odd]]
+        return Ways([back, spoilt, *(longer if len(text) < (spec.length or 0) else [])])
 
     def _document_number(self, name: str, options: dict[str, Any]) -> Ways:
         return Ways([[{name: "12号"}, {name: "示例文号"}, {name: "示例文第12号"}]], [[{name: "示〔2098〕1号"}]])
