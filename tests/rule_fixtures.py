@@ -1,6 +1,6 @@
 """Make tests/samples/rules: for every check of every item rows that fail it, and rows at its very edge that pass.
 
-    python -m tests.rule_fixtures [ITEM ...]
+    python -m tests.rule_fixtures [ITEM or FILE ...]
 
 The first row of an item comes from the generator of sample deliveries, which shares no code with the rules. For every
 compiled check there are changes to that row which should make it fail, most telling first. All are judged in one
@@ -28,16 +28,18 @@ from pipelines.sampling.rows import Rows, read_catalogue
 from schemas import load as catalogue
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.model import FieldSpec, Item
-from schemas.row_rules import Check
+from schemas.row_rules import Check, ended
 from tests.oracle_credit_number import mod_11_2
 from tests.rule_samples import (
     AS_OF,
     FOLDER,
     MINIMUM_BIRTH_YEAR,
+    Case,
     Cells,
     Judge,
     Judged,
     Sample,
+    cases,
     checks,
     condition,
     finding,
@@ -46,7 +48,6 @@ from tests.rule_samples import (
     write,
 )
 
-SENT = date(2026, 11, 1)  # the day of the sample rows, long before the day they are judged on
 DRAWN, COMPLETE = 2000, 200
 PERSON = "460106186003070037"
 IDENTITY_CARD, PASSPORT = "111", "414"
@@ -95,19 +96,23 @@ class Ways:
 
 
 class Fixtures:
-    """The samples of one item."""
+    """The samples of one item as of a day."""
 
-    def __init__(self, item: Item, judge: Judge, rows: Rows) -> None:
-        self.item, self.judge, self.catalog = item, judge, judge.catalog
-        self.number, self.certificate = (item.by_role(r).name for r in ("credit_number", "certificate_type"))
-        self.specs = {f.name: f for f in item.fields}
+    def __init__(self, case: Case, judge: Judge, rows: Rows) -> None:
+        self.case, self.item, self.judge, self.catalog = case, case.item, judge, judge.catalog
+        self.number, self.certificate = (self.item.by_role(r).name for r in ("credit_number", "certificate_type"))
+        self.specs = {f.name: f for f in self.item.live_fields}
         self.drawn = self._draw(rows)
         self.row = self.drawn[0]
         self.declared = {
             (f.name, FIELD_KINDS[r.kind].violated(exp.column(f.name), r.options).sql(dialect="duckdb")): r
-            for f in item.fields
+            for f in self.item.live_fields
             for r in f.rules
-        } | {(r.options["field"], ITEM_KINDS[r.kind].violated(r.options).sql(dialect="duckdb")): r for r in item.rules}
+        }
+        self.declared |= {
+            (r.options["field"], ITEM_KINDS[r.kind].violated(r.options).sql(dialect="duckdb")): r
+            for r in self.item.rules
+        }
 
     def _draw(self, rows: Rows) -> list[Cells]:
         """Rows without any finding, the most complete first."""
@@ -120,9 +125,9 @@ class Fixtures:
             if not any("\n" in (cell or "") for cell in r.values())
         ]
         drawn = sorted(drawn, key=lambda r: sum(cell is None for cell in r.values()))[:COMPLETE]
-        passing = [r for r, said in zip(drawn, self.judge.judge(self.item, drawn), strict=True) if not said.findings]
+        passing = [r for r, said in zip(drawn, self.judge.judge(self.case, drawn), strict=True) if not said.findings]
         if not passing:
-            raise SystemExit(f"{self.item.code}: no row of the sample generator passes. Mend pipelines/sampling.")
+            raise SystemExit(f"{self.case.name}: no row of the sample generator passes. Mend pipelines/sampling.")
         return passing
 
     def samples(self) -> tuple[list[Sample], list[str], list[str]]:
@@ -134,7 +139,7 @@ class Fixtures:
             for is_failing, groups in ((True, ways.failing), (False, ways.passing))
             for group in groups
         ]
-        answers = iter(self.judge.judge(self.item, [cells for _, _, group in tried for cells in group]))
+        answers = iter(self.judge.judge(self.case, [cells for _, _, group in tried for cells in group]))
         made, no_edge = [Sample(self.row)], []
         fired: set[str] = set()
         for check, is_failing, group in tried:
@@ -167,12 +172,21 @@ class Fixtures:
             return Ways([[{spec.name: None}]])
         if check.code == "V005":
             return self._length(spec)
+        if check.code == "V013":
+            return self._ended(spec)
         if check.code == "F015":
             return Ways([self._lost(spec, "\ufffd"), self._lost(spec, "锟斤拷")])
         texts = list(UNREADABLE[spec.type])
         if spec.type == "decimal":
             texts.append(f"1.{'1' * ((spec.scale or 0) + 1)}")
         return Ways([[{spec.name: text}] for text in texts])
+
+    def _ended(self, spec: FieldSpec) -> Ways:
+        """A code that had ended before the day of the row, and one on its last day."""
+        last = sorted(ended(self.catalog.code_sets[spec.code_set or ""]).items())
+        event = self.item.event_date
+        on_the_day = [[{spec.name: code, event: day.isoformat()} for code, day in last]] if event else []
+        return Ways([[{spec.name: code} for code, _ in last]], on_the_day)
 
     def _number(self, check: Check) -> Ways:
         if check.code == "I010":
@@ -190,7 +204,7 @@ class Fixtures:
             return Ways([[{self.number: ORGANISATION}]])
         ways = Ways([[{self.certificate: PASSPORT}], [{self.number: "E00000000"}]])
         if "sole_trader" in self.item.subject_types:
-            kinds = {f.name: "sole_trader" for f in self.item.fields if f.code_set == "subject_type"}
+            kinds = {f.name: "sole_trader" for f in self.specs.values() if f.code_set == "subject_type"}
             ways.passing.append([{self.number: SOLE_TRADER, **kinds}])
         return ways
 
@@ -304,7 +318,7 @@ class Fixtures:
         groups = [{r.options[k] for k in ("field", "other", "when") if k in r.options} for r in self.item.rules]
         while reached := [g for g in groups if g & found and not g <= found]:
             found = found.union(*reached)
-        return [f.name for f in self.item.fields if f.name in found - names]
+        return [name for name in self.specs if name in found - names]
 
 
 def _failing(check: Check, group: Sequence[Cells], said: Sequence[Judged]) -> Sample | None:
@@ -327,22 +341,29 @@ def _named(check: Check) -> str:
     return f"{finding(check)} where {condition(check)}"
 
 
+def plain(item: Item) -> dict[str, Any]:
+    """The item as the generator of samples reads it: tables, without what is not said."""
+    told = item.model_dump(exclude_none=True)
+    live = {f.name for f in item.live_fields}
+    return told | {"fields": {f["name"]: f for f in told["fields"] if f["name"] in live}}
+
+
 def main(only: Sequence[str]) -> int:
     catalog = catalogue.load()
     known, persons, judge = read_catalogue(catalogue.CATALOG), Persons(1), Judge(catalog)
     silent = 0
-    for code, item in catalog.items.items():
-        if only and code not in only:
+    for name, case in cases(catalog).items():
+        if only and name not in only and case.item.code not in only:
             continue
-        rows = Rows(known.items[code], known, persons, 1, SENT)
-        samples, never, no_edge = Fixtures(item, judge, rows).samples()
-        write(path_of(code), samples)
+        rows = Rows(plain(case.item), known, persons, 1, case.on)
+        samples, never, no_edge = Fixtures(case, judge, rows).samples()
+        write(path_of(name), samples)
         silent += len(never)
         told = [f"  nothing fails {n}" for n in never] + [f"  nothing passes beside {n}" for n in no_edge]
-        print("\n".join([f"{code}: {len(samples)} rows", *told]))
+        print("\n".join([f"{name}: {len(samples)} rows", *told]))
     if not only:
         for path in FOLDER.glob("*.csv"):
-            if path.stem not in catalog.items:
+            if path.stem not in cases(catalog):
                 path.unlink()
     return 1 if silent else 0
 

@@ -1,5 +1,8 @@
 """Committed rows that show what every check of an item stops: tests/samples/rules/<item>.csv, and how they are judged.
 
+Of an item that was declared otherwise in another time there is one more file for each, `<item>.<first day>.csv`; for
+a county that adjusts the item, `<item>.<county>.csv`.
+
 The first row of a file passes and is written in full. Every later row says only what is different from it: an empty
 cell stands for the value of the first row, `∅` for no value, and `例{201}` at the end of a cell for 201 times 例.
 `expected` is `passes` or the finding (field:code:severity) that the row is there for; `with` are the findings that
@@ -15,15 +18,15 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from schemas import row_rules
+from schemas import overlay, row_rules
 from schemas.load import effective
-from schemas.model import Catalog, Item
+from schemas.model import Catalog, Dated, Item
 from schemas.row_rules import Check, Policy
 
 FOLDER = Path(__file__).parent / "samples" / "rules"
@@ -31,9 +34,19 @@ RENEW = "python -m tests.rule_fixtures"
 # Births of 1850-1899 and of 2080-2099 are nobody's: the former are adults on this day, the latter may be minors or
 # not born yet. A minimum within the former lets one invented person be too old and another just young enough.
 AS_OF = date(2099, 6, 30)
+SENT = date(2026, 11, 1)  # the day whose declarations `<item>.csv` shows
 MINIMUM_BIRTH_YEAR = 1860
 PASSES, NOTHING = "passes", "∅"
 Cells = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An item as deliveries of the period `on` are judged by it, and the name of its file."""
+
+    name: str
+    item: Item
+    on: date
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,32 @@ class Judged:
     verdict: str
     is_kept: bool
     tags: tuple[str, ...] = field(default=(), compare=False)
+
+
+def cases(catalog: Catalog) -> dict[str, Case]:
+    """Every item as it is on SENT, as it was or will be wherever a date of its declarations changes it, and as the
+    counties have it; by name."""
+    found = {}
+    for code, item in catalog.items.items():
+        starts = sorted(day for day in _changes(item) if item.holds(day))
+        for start, after in zip(starts, [*starts[1:], None], strict=True):
+            last = after - timedelta(1) if after else item.valid_to or date.max
+            is_now = start <= SENT <= last
+            on = SENT if is_now else last if after else start
+            name = code if is_now else f"{code}.{start}"
+            found[name] = Case(name, overlay.effective(catalog, code, "", on), on)
+    for county, said in catalog.overlays.items():
+        for code in {c for o in overlay.chain(catalog, county) for c in o.items}:
+            on = SENT if said.holds(SENT) else said.valid_from or SENT
+            found[f"{code}.{county}"] = Case(f"{code}.{county}", overlay.effective(catalog, code, county, on), on)
+    return dict(sorted(found.items()))
+
+
+def _changes(item: Item) -> set[date]:
+    """The days from which on the item is another one."""
+    dated: list[Dated] = [*item.editions, *item.fields, *item.rules, *(r for f in item.fields for r in f.rules)]
+    ends = {d.valid_to + timedelta(1) for d in dated if d.valid_to}
+    return {item.valid_from, *ends, *(d.valid_from for d in dated if d.valid_from)}
 
 
 def policy(catalog: Catalog) -> Policy:
@@ -88,15 +127,16 @@ class Judge:
 
     catalog: Catalog
     engine: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
-    _sets: set[str] = field(default_factory=set)
+    _sets: dict[str, date] = field(default_factory=dict)
 
-    def locate(self, item: Item, rows: Sequence[Cells]) -> None:
+    def locate(self, case: Case, rows: Sequence[Cells]) -> None:
         """Read the rows as the item declares its fields; `ask` then asks any checks of them."""
-        columns = {f.name: pa.array([r[f.name] for r in rows], pa.string()) for f in item.fields}
+        item = case.item
+        columns = {f.name: pa.array([r[f.name] for r in rows], pa.string()) for f in item.live_fields}
         places = pa.array(range(len(rows)), pa.int64())
         self.engine.register("staged", pa.table({"place": places, "line": places, "sheet": places, **columns}))
         for name in {f.code_set for f in item.fields if f.code_set} | {"region"}:
-            self._code_table(name)
+            self._code_table(name, case.on)
         texts = row_rules.texts(item, set(columns), AS_OF).sql(dialect="duckdb")
         self.engine.execute(f"CREATE OR REPLACE VIEW texts AS {texts}")
         self.engine.execute(f"CREATE OR REPLACE TABLE located AS {row_rules.located(item).sql(dialect='duckdb')}")
@@ -113,17 +153,19 @@ class Judge:
             found.append(Judged(tuple(sorted(said[t] for t in tags)), verdict, notes.get(place) == failed, tags))
         return found
 
-    def judge(self, item: Item, rows: Sequence[Cells]) -> list[Judged]:
-        self.locate(item, rows)
-        return self.ask(checks(item, self.catalog))
+    def judge(self, case: Case, rows: Sequence[Cells]) -> list[Judged]:
+        self.locate(case, rows)
+        return self.ask(checks(case.item, self.catalog))
 
-    def _code_table(self, name: str) -> None:
-        if name not in self._sets:
-            known = row_rules.code_values(self.catalog.code_sets[name])
-            pairs = {"value": pa.array(known, pa.string()), "code": pa.array(known.values(), pa.string())}
-            self.engine.register("arriving", pa.table(pairs))
-            self.engine.execute(f"CREATE TABLE codes_{name} AS SELECT * FROM arriving")
-            self._sets.add(name)
+    def _code_table(self, name: str, on: date) -> None:
+        if self._sets.get(name) != on:
+            known = row_rules.code_values(self.catalog.code_sets[name], on)
+            ended = row_rules.ended(self.catalog.code_sets[name])
+            last = pa.array([ended.get(code) for code in known.values()], pa.date32())
+            values, codes = pa.array(known, pa.string()), pa.array(known.values(), pa.string())
+            self.engine.register("arriving", pa.table({"value": values, "code": codes, "valid_to": last}))
+            self.engine.execute(f"CREATE OR REPLACE TABLE codes_{name} AS SELECT * FROM arriving")
+            self._sets[name] = on
 
 
 def differences(samples: Sequence[Sample], judged: Sequence[Judged]) -> list[str]:
@@ -137,8 +179,8 @@ def differences(samples: Sequence[Sample], judged: Sequence[Judged]) -> list[str
     return found
 
 
-def path_of(item: str) -> Path:
-    return FOLDER / f"{item}.csv"
+def path_of(case: str) -> Path:
+    return FOLDER / f"{case}.csv"
 
 
 def read(path: Path) -> list[Sample]:

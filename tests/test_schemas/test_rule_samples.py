@@ -31,6 +31,7 @@ from tests.rule_samples import (
     Cells,
     Judge,
     Sample,
+    cases,
     checks,
     condition,
     differences,
@@ -43,9 +44,9 @@ from tests.rule_samples import (
 )
 
 CATALOG = load()
-MUTATED, MUTANTS = (len(CATALOG.items), 10_000) if SOAK else (3, 4)
-RNG = random.Random(11)
-CHOSEN = sorted(RNG.sample(sorted(CATALOG.items), MUTATED))
+CASES = cases(CATALOG)
+MUTATED, MUTANTS = (len(CASES), 10_000) if SOAK else (3, 4)
+CHOSEN = sorted(random.Random(11).sample(sorted(CASES), MUTATED))
 
 
 @pytest.fixture(scope="module")
@@ -59,33 +60,34 @@ def samples_of(item: str) -> list[Sample]:
     return read(path)
 
 
-@pytest.mark.parametrize("code", CATALOG.items)
+@pytest.mark.parametrize("code", CASES)
 def test_every_row_comes_out_as_its_file_says(code: str, judge: Judge) -> None:
-    item, samples = CATALOG.items[code], samples_of(code)
-    assert [*samples[0].cells] == [f.name for f in item.fields], f"other fields than the item's. Run {RENEW} {code}."
-    found = differences(samples, judge.judge(item, [s.cells for s in samples]))
+    case, samples = CASES[code], samples_of(code)
+    fields = [f.name for f in case.item.live_fields]
+    assert [*samples[0].cells] == fields, f"other fields than the item's. Run {RENEW} {code}."
+    found = differences(samples, judge.judge(case, [s.cells for s in samples]))
     assert not found, (
         f"tests/samples/rules/{code}.csv: {found[0]} ({len(found)} rows differ). Put the rule back; or, if the change"
         f" is meant, run {RENEW} {code} and review the difference."
     )
 
 
-@pytest.mark.parametrize("code", CATALOG.items)
+@pytest.mark.parametrize("code", CASES)
 def test_every_check_has_a_row_that_fails_it(code: str) -> None:
     shown = {(s.expected[0], s.where) for s in samples_of(code) if s.expected}
-    compiled = {(finding(c), condition(c)) for c in checks(CATALOG.items[code], CATALOG)}
+    compiled = {(finding(c), condition(c)) for c in checks(CASES[code].item, CATALOG)}
     what = f"tests/samples/rules/{code}.csv"
     assert not compiled - shown, f"{what}: no row for {sorted(compiled - shown)[0]}. Run {RENEW} {code}."
     lost = sorted(shown - compiled)
     assert not lost, f"{what}: no check says {lost[0]} any more. Put the rule back; if it is meant, run {RENEW} {code}."
 
 
-@pytest.mark.parametrize("code", CATALOG.items)
+@pytest.mark.parametrize("code", CASES)
 def test_every_rule_that_is_declared_is_compiled(code: str) -> None:
     """The credit number, for one, is judged by its role alone: a rule beside it would be read by nobody."""
-    item = CATALOG.items[code]
+    item = CASES[code].item
     compiled = {(c.field, c.code, c.severity, condition(c)) for c in checks(item, CATALOG)}
-    declared = [(f.name, r, FIELD_KINDS[r.kind], (exp.column(f.name),)) for f in item.fields for r in f.rules]
+    declared = [(f.name, r, FIELD_KINDS[r.kind], (exp.column(f.name),)) for f in item.live_fields for r in f.rules]
     declared += [(r.options["field"], r, ITEM_KINDS[r.kind], ()) for r in item.rules]
     for name, rule, kind, value in declared:
         where = kind.violated(*value, rule.options).sql(dialect="duckdb")
@@ -95,12 +97,13 @@ def test_every_rule_that_is_declared_is_compiled(code: str) -> None:
 
 @pytest.mark.parametrize("code", CHOSEN)
 def test_the_stage_finds_in_a_delivery_what_the_files_say(code: str, tmp_path: Path) -> None:
-    item, samples, home = CATALOG.items[code], samples_of(code), Home(tmp_path)
+    item, samples, home = CASES[code].item, samples_of(code), Home(tmp_path)
     home.make_restricted()
     with StagedWriter(home.staged(code), [*samples[0].cells]) as staged:
         for line, sample in enumerate(samples, start=2):
             staged.add(line, None, [*sample.cells.values()])
-    result = validate(home, code, item, CATALOG, policy(CATALOG), AS_OF, open_keys(home.root), [])
+    keys, period = open_keys(home.root), CASES[code].on
+    result = validate(home, code, item, CATALOG, policy(CATALOG), AS_OF, keys, [], period=period)
     told = pq.read_table(home.findings(code), filters=[("code", "!=", "L002")]).to_pylist()  # L002: what was redacted
     said = Counter((f["line"], f"{f['field']}:{f['code']}:{f['severity']}") for f in told)
     assert said == Counter((line, f) for line, s in enumerate(samples, start=2) for f in s.expected)
@@ -108,7 +111,7 @@ def test_the_stage_finds_in_a_delivery_what_the_files_say(code: str, tmp_path: P
     assert {v: getattr(result, v) for v in became} == became
 
 
-@pytest.mark.parametrize("code", CATALOG.items)
+@pytest.mark.parametrize("code", CASES)
 def test_the_first_row_passes_and_every_file_shows_all_verdicts(code: str) -> None:
     samples = samples_of(code)
     assert samples[0].expected == ()
@@ -116,7 +119,7 @@ def test_the_first_row_passes_and_every_file_shows_all_verdicts(code: str) -> No
 
 
 def test_there_is_no_file_of_an_item_that_is_gone() -> None:
-    assert {p.stem for p in FOLDER.glob("*.csv")} <= set(CATALOG.items), f"Run {RENEW}: it removes the file."
+    assert {p.stem for p in FOLDER.glob("*.csv")} <= set(CASES), f"Run {RENEW}: it removes the file."
 
 
 @pytest.mark.parametrize("kind", [*FIELD_KINDS, *ITEM_KINDS])
@@ -136,7 +139,7 @@ def identity_numbers(cell: str) -> Iterator[tuple[str, bool]]:
 
 def test_all_people_are_invented() -> None:
     numbers = 0
-    for code in CATALOG.items:
+    for code in CASES:
         for sample in samples_of(code):
             for cell in sample.cells.values():
                 for birth, is_nowhere in identity_numbers(cell or ""):
@@ -169,7 +172,7 @@ def altered(item: Item, field: FieldSpec, **changes: object) -> Item:
 def mutants(item: Item) -> list[tuple[str, Item]]:
     """The item with each rule taken out, each requirement lifted, each limit moved by one."""
     found = []
-    for f in item.fields:
+    for f in item.live_fields:
         if f.role == "credit_number":
             continue  # what is asked of it comes with the role
         if f.required:
@@ -193,8 +196,8 @@ def mutants(item: Item) -> list[tuple[str, Item]]:
 
 @pytest.mark.parametrize("code", CHOSEN)
 def test_a_rule_taken_out_of_an_item_is_missed(code: str, judge: Judge) -> None:
-    samples, made = samples_of(code), mutants(CATALOG.items[code])
-    judge.locate(CATALOG.items[code], [s.cells for s in samples])
+    samples, made = samples_of(code), mutants(CASES[code].item)
+    judge.locate(CASES[code], [s.cells for s in samples])
     for what, mutant in random.Random(code).sample(made, min(MUTANTS, len(made))):
         assert differences(samples, judge.ask(checks(mutant, CATALOG))), f"{code}: nothing shows that {what} is gone"
 
@@ -202,8 +205,8 @@ def test_a_rule_taken_out_of_an_item_is_missed(code: str, judge: Judge) -> None:
 @pytest.mark.parametrize("code", CHOSEN)
 def test_a_check_that_is_not_compiled_is_missed(code: str, judge: Judge) -> None:
     """Also those that no item declares: of types, codes, credit numbers and the law."""
-    samples, listed = samples_of(code), checks(CATALOG.items[code], CATALOG)
-    judge.locate(CATALOG.items[code], [s.cells for s in samples])
+    samples, listed = samples_of(code), checks(CASES[code].item, CATALOG)
+    judge.locate(CASES[code], [s.cells for s in samples])
     assert not differences(samples, judge.ask(listed))
     for gone in random.Random(code).sample(listed, min(MUTANTS, len(listed))):
         found = differences(samples, judge.ask([c for c in listed if c is not gone]))
