@@ -145,6 +145,9 @@ def _field(item: Item, field: FieldSpec, catalog: Catalog) -> None:
         _refuse(item, f"{key}.code_set", what, f"Say code_set = '{expected}'.")
     if field.role in ("name", "credit_number") and field.type != "text":
         _refuse(item, f"{key}.type", f"a {field.role} of type '{field.type}'", "Say type = 'text'.")
+    if field.role == "credit_number" and field.rules:
+        what = "a number is held to the rules of its kind, and to no others"
+        _refuse(item, f"{key}.rules", what, "Remove them.")
     if field.role == "credit_number" and not field.required:
         _refuse(item, f"{key}.required", "a record without a number has no subject", "Say required = true.")
     if field.type == "text" and (field.length is None or field.length < 1):

@@ -196,11 +196,13 @@ def _credit(field: str, code: str, column: str, catalog: Catalog) -> tuple[str, 
 def _person(item: Item, field: str, policy: Policy) -> list[tuple[str, str, str, exp.Expr]]:
     """What the law and the policy ask of the person behind the number."""
     event = item.event_date or "as_of"
+    # Who is not born yet on the as-of date has a wrong number; only those born are minors, whom the law keeps out.
+    minor = f"cn_birth <= as_of AND cn_birth + INTERVAL {policy.adult_age} YEAR > {event}"
     found: list[tuple[str, str, str, Any]] = [
         (field, "I007", "warning", "STARTS_WITH(cn_region, '46') AND known_region IS NULL"),
         (field, "I011", "error", f"EXTRACT(YEAR FROM cn_birth) < {policy.minimum_birth_year}"),
         (field, "I012", "error", "cn_birth > as_of"),
-        (item.event_date or field, "L001", "error", f"cn_birth + INTERVAL {policy.adult_age} YEAR > {event}"),
+        (item.event_date or field, "L001", "error", minor),
     ]
     if set(item.subject_types) == {"natural_person"}:
         found.append((field, "I010", "error", "cn_kind = 'uscc'"))

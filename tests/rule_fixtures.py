@@ -192,10 +192,6 @@ class Fixtures:
         if check.code == "I010":
             return self._certificate(check)
         groups: list[list[Cells]] = [[{self.number: n}] for n in NUMBERS[check.code]]
-        if check.code == "I012" and self.item.event_date:
-            # Who is not born yet is under age at every event but one that lies as far ahead.
-            for group in groups:
-                group += [{**cells, self.item.event_date: f"{AS_OF.year + 100}-01-01"} for cells in group]
         edge = [[{self.number: born(date(MINIMUM_BIRTH_YEAR, 1, 1))}]] if check.code == "I011" else []
         return Ways(groups, edge)
 

@@ -1,6 +1,6 @@
-"""`not_after_as_of`: a date is not later than the as-of date of the run, which every compiled query carries."""
+"""`not_after_as_of`: a date or moment is not later than the as-of date of the run, which every compiled query carries."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlglot import exp
@@ -12,6 +12,8 @@ REQUIRED = ()
 EXAMPLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({}, {"value": date(2098, 1, 6), "as_of": date(2098, 1, 5)}, True),
     ({}, {"value": date(2098, 1, 5), "as_of": date(2098, 1, 5)}, False),
+    ({}, {"value": datetime(2098, 1, 5, 8), "as_of": date(2098, 1, 5)}, False),
+    ({}, {"value": datetime(2098, 1, 6), "as_of": date(2098, 1, 5)}, True),
     ({}, {"value": None, "as_of": date(2098, 1, 5)}, False),
 ]
 
@@ -21,4 +23,5 @@ def sentence(options: dict[str, Any]) -> tuple[str, str]:
 
 
 def violated(column: exp.Expr, options: dict[str, Any]) -> exp.Expr:
-    return exp.GT(this=column.copy(), expression=exp.column("as_of"))
+    day = exp.cast(column.copy(), exp.DataType.Type.DATE)  # of a moment too: all of the as-of day is past
+    return exp.GT(this=day, expression=exp.column("as_of"))

@@ -233,6 +233,9 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "variant that is another's label": (add(SAYS_SEX, "女,1,y\n"), SAYS_SEX, "女", "Remove the variant"),
     "variants of no code set": (
         add("codes/gender.variants.csv", "value,code,source\n"), "codes/gender.variants.csv", "file name", "rename"),
+    "rules on the credit number": (
+        swap(TRAFFIC, 'role = "credit_number"', 'role = "credit_number"\nrules = [{ kind = "not_placeholder" }]'),
+        TRAFFIC, "fields.credit_number.rules", "Remove them"),
     "two editions at once": (
         swap(PENALTY, "valid_to = 2018-07-24, source", "valid_to = 2018-07-25, source"),
         PENALTY, "editions.2016", "End it the day before 2018"),
