@@ -1,4 +1,4 @@
-"""`not_after_as_of`: a date or moment is not later than the as-of date of the run, which every compiled query carries."""
+"""`not_after_as_of`: a date or moment is not later than the as-of date, which every compiled query carries."""
 
 from datetime import date, datetime
 from typing import Any
