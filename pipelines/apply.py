@@ -20,6 +20,7 @@ from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import former_names, statement_schema
 from schemas.diff import KINDS, Change, diff
+from schemas.load import to_json
 from schemas.model import Catalog, CatalogError
 from schemas.tables import subjects, warehouse
 
@@ -78,9 +79,8 @@ def apply(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog, on: date) ->
             for space in ("records", "history"):
                 done += lake.evolve(space, item.code, statement_schema(item), former[item.code])
         done += _histories(home, ledger, lake, catalog)
-        content = catalog.model_dump_json(by_alias=True, exclude_defaults=True)
         if planned.before != catalog.revision:
-            ledger.apply(catalog.revision, content, on)
+            ledger.apply(catalog.revision, to_json(catalog), on)
     return planned, done
 
 

@@ -39,7 +39,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
         faults += _about_the_file(item, decoded, row["department"], night.catalog, night.as_of)
         result = validate.validate(
-            night.home, delivery_id, item, night.catalog, night.policy, night.as_of, night.keys, faults,
+            night.home, delivery_id, item, night.catalog, night.compiled(item), night.as_of, night.keys, faults,
             row["file"], row["mode"] == "full", row["period"],
         )  # fmt: skip
     except DeliveryError as e:

@@ -92,6 +92,10 @@ class Home:
     def work(self) -> Path:
         return self.root / "work"
 
+    def compiled(self, key: str) -> Path:
+        """What was compiled of the catalogue, by what it is made of."""
+        return self.root / "work" / "compiled" / f"{key}.json"
+
 
 # Files from one stage to the next. Small row groups stay in the processor's cache while they are written.
 PASSING_ON = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 30000"

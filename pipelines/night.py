@@ -11,13 +11,14 @@ from typing import Any
 
 from pipelines.apply import apply, summary
 from pipelines.errors import StoreError
-from pipelines.model import Home
+from pipelines.model import Home, publish
 from pipelines.stores import postgres
 from pipelines.stores.keys import Keys, open_keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
-from schemas.model import Catalog
+from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
+from schemas.model import Catalog, Item
 from schemas.row_rules import Policy
 
 
@@ -39,6 +40,14 @@ class Night:
         year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
         return Policy(minimum_birth_year=year, adult_age=self.limit("adult_age"))
 
+    def compiled(self, item: Item) -> Compiled:
+        """What an item compiles to, kept under the home from task to task and night to night."""
+        path = self.home.compiled(key(item, self.catalog, self.policy))
+        if not path.exists():
+            made = to_json(compile_item(item, self.catalog, self.policy))
+            publish(path, lambda part: part.write_text(made, encoding="utf-8"))
+        return from_json(path.read_text(encoding="utf-8"))
+
     def limit(self, name: str) -> Any:
         """The value of a dated policy in force on the as-of date."""
         return catalogue.effective(self.catalog, name, self.as_of)
@@ -52,7 +61,7 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
     as_of = day if isinstance(day, date) else date.fromisoformat(day)
     place.root.mkdir(parents=True, exist_ok=True)
     place.make_restricted()
-    catalog = catalogue.load()
+    catalog = kept_catalogue(place)
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger:
         ledger.prepare()
@@ -60,8 +69,31 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
         applied: tuple[str, ...] = ()
         if ledger.applied() != catalog.revision:
             planned, done = apply(place, ledger, lake, catalog, as_of)
+            _forget_compiled(place, catalog)
             applied = (summary(planned), *done)
         yield Night(place, catalog, ledger, lake, open_keys(place.root), as_of, applied)
+
+
+def kept_catalogue(home: Home) -> Catalog:
+    """The catalogue of today, read and checked once and then kept under the home, since every task of a night asks for
+    it. Raises `CatalogError`."""
+    path = _kept(home, catalogue.revision())
+    if not path.exists():
+        made = catalogue.to_json(catalogue.load())
+        publish(path, lambda part: part.write_text(made, encoding="utf-8"))
+    return catalogue.from_json(path.read_text(encoding="utf-8"))
+
+
+def _kept(home: Home, revision: str) -> Path:
+    return home.compiled(f"catalogue-{revision}-{sources()}")
+
+
+def _forget_compiled(home: Home, catalog: Catalog) -> None:
+    """Drop what was compiled of other catalogues."""
+    keep = _kept(home, catalog.revision)
+    for path in keep.parent.glob("*.json"):
+        if path != keep:
+            path.unlink(missing_ok=True)
 
 
 def open_lake(home: Home, url: str) -> Lake:

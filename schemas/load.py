@@ -63,7 +63,7 @@ def load(root: Path | None = None) -> Catalog:
         headers={p.stem: tuple(_rows(HeaderRow, p)) for p in _files(root / "headers", "*.csv")},
         withheld=tuple(_rows(Withheld, root / "law" / "withheld.csv")),
         allowed=tuple(_rows(Allowed, root / "law" / "allowed.csv")),
-        revision=_revision(root),
+        revision=revision(root),
     )
     check(catalog)
     return catalog
@@ -234,7 +234,21 @@ def _code_sets(folder: Path) -> Iterator[CodeSet]:
         yield CodeSet(name=path.stem, codes=tuple(_rows(Code, path)), variants=variants)
 
 
-def _revision(root: Path) -> str:
+def to_json(catalog: Catalog) -> str:
+    """The catalogue without what it says by default, for `from_json`."""
+    return catalog.model_dump_json(by_alias=True, exclude_defaults=True)
+
+
+def from_json(text: str, root: Path | None = None) -> Catalog:
+    """What `to_json` gave of the catalogue in `root`, not read again and not checked; the caller knows that the
+    revision is the same. Policies are read again, since JSON has no dates."""
+    policy = {p.stem: _toml(p) for p in _files((root or CATALOG) / "policy", "*.toml")}
+    return Catalog.model_validate_json(text).model_copy(update={"policy": policy})
+
+
+def revision(root: Path | None = None) -> str:
+    """Hash of every file of the catalogue."""
+    root = root or CATALOG
     digest = hashlib.sha256()
     for path in sorted(p for p in root.rglob("*") if p.suffix in (".toml", ".csv")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

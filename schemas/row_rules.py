@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from sqlglot import exp, parse_one
@@ -102,16 +103,11 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
     ]
 
 
-def texts(item: Item, present: set[str], as_of: date) -> exp.Select:
-    """place, line, sheet, as_of, and t_<field>, the trimmed text of every field, of the rows of `staged`; NULL for a
-    field that the file does not have (not in `present`)."""
-    absent = exp.cast(exp.null(), "VARCHAR")
-    cells = [
-        exp.alias_(types.trimmed(exp.column(f.name)) if f.name in present else absent.copy(), f"t_{f.name}", copy=False)
-        for f in item.fields
-    ]
-    day = exp.alias_(exp.cast(exp.Literal.string(as_of.isoformat()), "DATE"), "as_of")
-    return exp.select("place", "line", "sheet", day, *cells, copy=False).from_("staged", copy=False)
+def texts(item: Item) -> exp.Select:
+    """place, line, sheet, as_of, and t_<field>, the trimmed text of every field, of the rows of `staged`, which has a
+    text column for each field and the as-of date in `as_of`."""
+    cells = [exp.alias_(types.trimmed(exp.column(f.name)), f"t_{f.name}", copy=False) for f in item.fields]
+    return exp.select("place", "line", "sheet", "as_of", *cells, copy=False).from_("staged", copy=False)
 
 
 def accepted(listed: list[Check]) -> exp.Select:
@@ -183,7 +179,9 @@ def located(item: Item) -> exp.Select:
     return known_region
 
 
+@lru_cache(maxsize=8192)
 def _sql(text: str) -> exp.Expr:
+    """Shared: whoever builds it into a tree copies it. Reading the catalogue asks for most texts many times."""
     return parse_one(text, dialect="duckdb")
 
 

@@ -132,12 +132,13 @@ class Judge:
     def locate(self, case: Case, rows: Sequence[Cells]) -> None:
         """Read the rows as the item declares its fields; `ask` then asks any checks of them."""
         item = case.item
-        columns = {f.name: pa.array([r[f.name] for r in rows], pa.string()) for f in item.live_fields}
+        columns = {f.name: pa.array([r.get(f.name) for r in rows], pa.string()) for f in item.fields}
+        columns["as_of"] = pa.array([AS_OF] * len(rows), pa.date32())
         places = pa.array(range(len(rows)), pa.int64())
         self.engine.register("staged", pa.table({"place": places, "line": places, "sheet": places, **columns}))
         for name in {f.code_set for f in item.fields if f.code_set} | {"region"}:
             self._code_table(name, case.on)
-        texts = row_rules.texts(item, set(columns), AS_OF).sql(dialect="duckdb")
+        texts = row_rules.texts(item).sql(dialect="duckdb")
         self.engine.execute(f"CREATE OR REPLACE VIEW texts AS {texts}")
         self.engine.execute(f"CREATE OR REPLACE TABLE located AS {row_rules.located(item).sql(dialect='duckdb')}")
 

@@ -21,6 +21,7 @@ from pipelines.stages.validate import Fault, validate
 from pipelines.stores.keys import open_keys
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import record_schema
+from schemas.compiled import compile_item
 from schemas.load import load
 from schemas.row_rules import Policy
 from tests.conftest import SHAPES, SOAK
@@ -145,7 +146,8 @@ def test_whatever_stands_in_a_cell_every_row_is_taken_or_told(clean: list[Path],
         except DeliveryError as e:
             pytest.fail(f"{item.code}: {e}")
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
-        result = validate(home, "odd", item, CATALOG, policy, DAY + timedelta(30), keys, faults, "odd.csv")
+        compiled = compile_item(item, CATALOG, policy)
+        result = validate(home, "odd", item, CATALOG, compiled, DAY + timedelta(30), keys, faults, "odd.csv")
         assert decoded.read == result.read == result.accepted + result.rejected + result.refused + result.held
         findings = pq.read_table(home.findings("odd")).to_pylist()
         stopped = {f["line"] for f in findings if f["severity"] in ("error", "hold") and f["line"] is not None}

@@ -9,13 +9,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
-from sqlglot import exp
 
 from pipelines.model import PASSING_ON, Home, publish
 from pipelines.readers.staging import open_staged
 from pipelines.stores.engine import connect, quoted
 from pipelines.stores.keys import Keys
-from schemas import record, row_rules
+from schemas import row_rules
+from schemas.compiled import Check, Compiled
 from schemas.model import Catalog, CodeSet, Item
 
 
@@ -47,7 +47,7 @@ def validate(
     delivery_id: str,
     item: Item,
     catalog: Catalog,
-    policy: row_rules.Policy,
+    compiled: Compiled,
     as_of: date,
     keys: Keys,
     faults: list[Fault],
@@ -56,7 +56,8 @@ def validate(
     period: date | None = None,
 ) -> Validated:
     """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all.
-    `item` is the item as of the delivery's period (schemas.editions), `period` that period, as_of by default.
+    `item` is the item by which the delivery is judged (schemas.overlay), `compiled` what it compiles to, `period` the
+    delivery's, as_of by default.
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, identity (JSON of the identifying fields), action, source_time, redacted, then the
@@ -68,33 +69,34 @@ def validate(
     accepted, rejected = home.accepted(delivery_id), home.rejected(delivery_id)
     with connect(home.work) as engine:
         present = set(open_staged(engine, home.staged(delivery_id), "sent"))
-        engine.execute("CREATE VIEW staged AS SELECT * FROM sent")
+        cells = ", ".join(f.name if f.name in present else f"CAST(NULL AS VARCHAR) AS {f.name}" for f in item.fields)
+        whole = f"SELECT place, line, sheet, DATE '{as_of.isoformat()}' AS as_of, {cells} FROM sent"
+        engine.execute(f"CREATE VIEW staged AS {whole}")
         _code_tables(engine, item, catalog, period or as_of)
         _keyed_functions(engine, keys)
-        listed = row_rules.checks(item, catalog, policy)
-        engine.execute(f"CREATE VIEW texts AS {_sql(row_rules.texts(item, present, as_of))}")
-        engine.execute(f"CREATE VIEW located AS {_sql(row_rules.located(item))}")
-        engine.execute(f"CREATE VIEW passing AS {_sql(row_rules.accepted(listed))}")
+        engine.execute(f"CREATE VIEW texts AS {compiled.texts}")
+        engine.execute(f"CREATE VIEW located AS {compiled.located}")
+        engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
         _copy(
             engine,
             f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
                 identity, action, source_time, redacted, {curated}
-                FROM ({_sql(record.select(item, "passing"))})""",
+                FROM ({compiled.record})""",
             accepted,
         )
         engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({quoted(accepted)})")
         engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
-        engine.execute("CREATE OR REPLACE VIEW staged AS SELECT * FROM sent SEMI JOIN missing USING (place)")
+        engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
-        judged = f"SELECT line, sheet, verdict, failed, {texts} FROM ({_sql(row_rules.judged(listed))})"
+        judged = f"SELECT line, sheet, verdict, failed, {texts} FROM ({compiled.judged})"
         _copy(engine, judged, rejected)
-        engine.execute("CREATE OR REPLACE VIEW staged AS SELECT * FROM sent")
+        engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole}")
         engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({quoted(rejected)})")
         if is_full and (faults or _count(engine, "rejected")):
             faults = [*faults, Fault("H002", None)]
         _structural(engine, catalog, faults)
-        _findings(engine, home.findings(delivery_id), item, listed)
+        _findings(engine, home.findings(delivery_id), item, compiled.checks)
         counts = dict(engine.execute("SELECT verdict, count(*) FROM rejected GROUP BY verdict").fetchall())
         counts["accepted"] = _count(engine, "accepted")
         rows = _count(engine, "sent")
@@ -116,10 +118,6 @@ def _without_names(engine: duckdb.DuckDBPyConnection, item: Item, file: str) -> 
     for (found,) in engine.execute(sql, [file]).fetchall():
         file = file.replace(found, "[当事人]")
     return file
-
-
-def _sql(tree: exp.Expr) -> str:
-    return tree.sql(dialect="duckdb", copy=False)
 
 
 def _count(engine: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -170,7 +168,7 @@ def _findings(
     engine: duckdb.DuckDBPyConnection,
     target: Path,
     item: Item,
-    listed: list[row_rules.Check],
+    listed: tuple[Check, ...],
 ) -> None:
     """All findings, one row each: line, sheet, field, label, code, severity, value, own_key."""
     label = {f.name: f.label_zh for f in item.fields}

@@ -18,6 +18,7 @@ from pipelines.model import Home
 from pipelines.readers.staging import StagedWriter
 from pipelines.stages.validate import validate
 from pipelines.stores.keys import open_keys
+from schemas.compiled import compile_item
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.load import load
 from schemas.model import FieldSpec, Item, Rule
@@ -103,7 +104,8 @@ def test_the_stage_finds_in_a_delivery_what_the_files_say(code: str, tmp_path: P
         for line, sample in enumerate(samples, start=2):
             staged.add(line, None, [*sample.cells.values()])
     keys, period = open_keys(home.root), CASES[code].on
-    result = validate(home, code, item, CATALOG, policy(CATALOG), AS_OF, keys, [], period=period)
+    compiled = compile_item(item, CATALOG, policy(CATALOG))
+    result = validate(home, code, item, CATALOG, compiled, AS_OF, keys, [], period=period)
     told = pq.read_table(home.findings(code), filters=[("code", "!=", "L002")]).to_pylist()  # L002: what was redacted
     said = Counter((f["line"], f"{f['field']}:{f['code']}:{f['severity']}") for f in told)
     assert said == Counter((line, f) for line, s in enumerate(samples, start=2) for f in s.expected)
