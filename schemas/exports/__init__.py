@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.exports import jsonschema, markdown, sql, xlsx
+from schemas.exports import frictionless, jsonschema, markdown, sql, xlsx
 from schemas.model import Catalog, Item
 
 
@@ -18,6 +18,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
+    "frictionless": Format(frictionless.make, ".datapackage.json"),
     "jsonschema": Format(jsonschema.make, ".schema.json"),
     "md": Format(markdown.make, ".md"),
     "sql": Format(sql.make, ".sql"),
