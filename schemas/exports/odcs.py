@@ -7,17 +7,15 @@ are published.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 import yaml
 from sqlalchemy.dialects import postgresql
-from sqlglot import exp, parse_one
 
-from schemas.dictionary import WORDS, rules
-from schemas.kinds import FIELD_KINDS, ITEM_KINDS
-from schemas.model import Catalog, FieldSpec, Item, Rule
+from schemas.dictionary import WORDS
+from schemas.exports.odcs_rules import is_masked, of_field, of_item, of_subject, properties, stops
+from schemas.model import Catalog, FieldSpec, Item
 from schemas.record import NUMBER_MASK
 from schemas.tables import warehouse
 
@@ -46,7 +44,6 @@ OWN_COLUMNS = {
     "sequence": ("序号", "Number of the delivery within its period", "internal"),
     "source_time": ("来源时间", "When the department changed the record", "internal"),
 }
-DIMENSIONS = {"D": "uniqueness", "H": "consistency", "I": "accuracy", "X": "consistency", "G": "coverage"}
 FREQUENCIES = {
     "daily": (1, "day"),
     "weekly": (7, "day"),
@@ -55,8 +52,6 @@ FREQUENCIES = {
     "half_yearly": (6, "month"),
     "yearly": (1, "year"),
 }
-# No rule looks further ahead than the night of the latest release.
-AS_OF = parse_one("(SELECT MAX(as_of) FROM public.release_snapshots)", dialect="postgres")
 
 
 class Dumper(yaml.SafeDumper):  # type: ignore[misc]
@@ -109,7 +104,7 @@ def make(item: Item, catalog: Catalog) -> bytes:
             }
         ],
         "slaProperties": _agreed(item),
-        "customProperties": _properties(_about(item, catalog)),
+        "customProperties": properties(_about(item, catalog)),
     }
     text = yaml.dump(contract, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=120)
     return f"# {item.code} · {item.name_en}\n{text}".encode()
@@ -153,7 +148,7 @@ def _table(item: Item, catalog: Catalog) -> dict[str, Any]:
             f" One row per subject and {', '.join(item.business_key)}: its current record."
         ),
         "properties": [_column(column, item, catalog) for column in table.columns],
-        "quality": [*_of_item(item, catalog), *_of_subject(item, catalog)],
+        "quality": [*of_item(item, catalog), *of_subject(item, catalog)],
     }
 
 
@@ -184,10 +179,10 @@ def _column(column: sa.Column[Any], item: Item, catalog: Catalog) -> dict[str, A
         found["logicalTypeOptions"] = options
     if field.code_set is not None:
         codes = catalog.code_sets[field.code_set].codes
-        found["customProperties"] = _properties(
+        found["customProperties"] = properties(
             {"codeSet": field.code_set, "codes": [{"code": c.code, "label": c.label} for c in codes]}
         )
-    if quality := list(_of_field(field, item, catalog)):
+    if quality := list(of_field(field, item, catalog)):
         found["quality"] = quality
     return found
 
@@ -197,100 +192,14 @@ def _options(field: FieldSpec) -> dict[str, Any]:
     if field.type == "text" and field.length is not None and not field.is_free_text:  # masks may lengthen free text
         options["maxLength"] = field.length
     for rule in field.rules:
-        if not _stops(rule):
+        if not stops(rule):
             continue
         if rule.kind == "between":
             bounds = {"minimum": rule.options.get("low"), "maximum": rule.options.get("high")}
             options |= {k: v for k, v in bounds.items() if v is not None}
-        if rule.kind == "matches" and not _is_masked(field):
+        if rule.kind == "matches" and not is_masked(field):
             options["pattern"] = f"^(?:{rule.options['pattern']})$"
     return options
-
-
-def _of_field(field: FieldSpec, item: Item, catalog: Catalog) -> Iterator[dict[str, Any]]:
-    if field.code_set is not None:
-        known = list(dict.fromkeys(c.code for c in catalog.code_sets[field.code_set].codes))
-        yield {
-            "id": "known_codes",
-            "name": f"{field.name}: known codes",
-            "description": f"“{field.label_zh}”都在代码集 {field.code_set} 中。Only codes of {field.code_set}.",
-            "type": "library",
-            "metric": "invalidValues",
-            "arguments": {"validValues": known},
-            "mustBe": 0,
-            "dimension": "conformity",
-            "severity": "error",
-        }
-    for number, rule in enumerate(field.rules, start=1):
-        kind = FIELD_KINDS[rule.kind]
-        zh, en = kind.sentence(rule.options)
-        violated = kind.violated(exp.column(field.name), rule.options)
-        if _is_masked(field):
-            mask = exp.StrPosition(this=exp.column(field.name), substr=exp.Literal.string(NUMBER_MASK))
-            violated = exp.and_(violated, exp.EQ(this=mask, expression=exp.Literal.number(0)))
-        # What replaces a name in free text may be told apart from nothing.
-        query = counting(item.code, violated) if _stops(rule) and not field.is_free_text else None
-        told = f"“{field.label_zh}”{zh}。{field.name}: {en}."
-        yield _rule(f"{rule.kind}_{number}", field.name, told, rule, rule.code or kind.CODE, query)
-
-
-def _of_item(item: Item, catalog: Catalog) -> Iterator[dict[str, Any]]:
-    stated = rules(item, catalog)[sum(len(f.rules) for f in item.fields) :]
-    curated = {f.name for f in item.curated_fields}
-    for number, (rule, (_, zh, en, code, _)) in enumerate(zip(item.rules, stated, strict=True), start=1):
-        violated = ITEM_KINDS[rule.kind].violated(rule.options)
-        is_seen = {c.name for c in violated.find_all(exp.Column)} <= curated | {"as_of"}
-        query = counting(item.code, violated) if _stops(rule) and is_seen else None
-        yield _rule(f"{rule.kind}_{number}", item.code, f"{zh}。{en[0].upper()}{en[1:]}.", rule, code, query)
-
-
-def _of_subject(item: Item, catalog: Catalog) -> Iterator[dict[str, Any]]:
-    """What is asked of the subject's number, which only the vault holds."""
-    label = item.by_role("credit_number")
-    for code in ("I003", "L001"):
-        known = catalog.findings[code]
-        zh = known.message_zh.format(label=label.label_zh, line="", value="")
-        en = known.message_en.format(label=label.label_en, line="", value="")
-        yield {
-            "id": f"subject_{code}",
-            "name": f"subject: {known.title_en}",
-            "description": f"不发布的行：{zh} Kept out: {en}",
-            "type": "text",
-            "dimension": "accuracy" if code[0] == "I" else "conformity",
-            "severity": known.severity,
-            "customProperties": _properties({"findingCode": code}),
-        }
-
-
-def _rule(name: str, of: str, told: str, rule: Rule, code: str, query: str | None) -> dict[str, Any]:
-    dimension = "completeness" if code == "V001" else DIMENSIONS.get(code[0], "conformity")
-    return {
-        "id": name,
-        "name": f"{of}: {rule.kind}",
-        "description": told,
-        **({"type": "sql", "query": query, "mustBe": 0, "unit": "rows"} if query else {"type": "text"}),
-        "dimension": dimension,
-        "severity": rule.severity,
-        "customProperties": _properties({"findingCode": code}),
-    }
-
-
-def _stops(rule: Rule) -> bool:
-    return rule.severity in ("error", "hold")
-
-
-def _is_masked(field: FieldSpec) -> bool:
-    """Whether an identity number may have been masked in the text, as 18 characters are needed for one."""
-    return field.type == "text" and (field.length is None or field.length >= 18)
-
-
-def counting(item: str, violated: exp.Expr) -> str:
-    """PostgreSQL that counts the records of an item of which `violated` is true."""
-    asked = violated.transform(
-        lambda node: AS_OF.copy() if isinstance(node, exp.Column) and node.name == "as_of" else node
-    )
-    table = exp.table_(item, db="records")
-    return exp.select(exp.Count(this=exp.Star())).from_(table).where(asked).sql(dialect="postgres", identify=True)
 
 
 def _team(item: Item, catalog: Catalog) -> dict[str, Any]:
@@ -308,7 +217,7 @@ def _team(item: Item, catalog: Catalog) -> dict[str, Any]:
             member["dateOut"] = unit.valid_to.isoformat()
         if unit.successor:
             member["replacedByUsername"] = unit.successor
-        members.append({**member, "customProperties": _properties({"precedence": precedence})})
+        members.append({**member, "customProperties": properties({"precedence": precedence})})
     return {"name": "数据提供单位", "description": "Providers, greatest precedence first.", "members": members}
 
 
@@ -360,7 +269,3 @@ def _about(item: Item, catalog: Catalog) -> dict[str, Any]:
         "toConfirm": list(item.to_confirm),
     }
     return {name: value for name, value in about.items() if value}
-
-
-def _properties(stated: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"property": name, "value": value} for name, value in stated.items()]

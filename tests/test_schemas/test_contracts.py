@@ -18,7 +18,8 @@ from sqlglot import exp
 
 from pipelines import run, sampling
 from pipelines.stores.ledger import READER
-from schemas.exports import FORMATS, odcs
+from schemas.exports import FORMATS
+from schemas.exports.odcs_rules import counting
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.load import load
 from schemas.record import NUMBER_MASK
@@ -178,7 +179,7 @@ def test_a_query_finds_the_examples_of_a_kind_that_fail_and_no_other(kind: str, 
     found = []
     for n, (options, _, _) in enumerate(module.EXAMPLES):
         ruled = module.violated(exp.column("value"), options) if kind in FIELD_KINDS else module.violated(options)
-        query = odcs.counting("example", exp.and_(ruled, exp.column("place").eq(n)))
+        query = counting("example", exp.and_(ruled, exp.column("place").eq(n)))
         found += tables.execute(query.replace('"records".', "pg_temp.")).fetchone()  # type: ignore[arg-type]
     tables.execute("DROP TABLE example")
     assert found == [int(fails) for _, _, fails in module.EXAMPLES]
