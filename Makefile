@@ -19,7 +19,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 tools: $(TOOLS)/.ready
 
-# The lock leaves out what the tools need for stores of clouds only, so nothing may be added to it.
+# --no-deps, as the lock leaves out the S3 client (boto3 and what it needs), which no lint loads.
 $(TOOLS)/.ready: tests/tools.lock | $(VENV)/.ready
 	rm -rf $(TOOLS)
 	$(PYTHON) -m venv $(TOOLS)
