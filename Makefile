@@ -2,9 +2,11 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tools that tests call and that need other versions of what the product uses.
+TOOLS ?= $(CURDIR)/.venv-tools
 export QIONGXIN_HOME ?= $(CURDIR)/var
 
-.PHONY: env nightly test soak bench lint clean
+.PHONY: env tools nightly test soak bench lint clean
 
 env: $(VENV)/.ready
 
@@ -13,6 +15,15 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+tools: $(TOOLS)/.ready
+
+# --no-deps, as the lock leaves out the S3 client (boto3 and what it needs), which no lint loads.
+$(TOOLS)/.ready: tests/tools.lock | $(VENV)/.ready
+	rm -rf $(TOOLS)
+	$(PYTHON) -m venv $(TOOLS)
+	PYTHONDONTWRITEBYTECODE= $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/tools.lock
 	touch $@
 
 DAY ?= $(shell date -d yesterday +%F)
@@ -34,10 +45,12 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: env lint
+test soak: export QIONGXIN_TOOLS := $(TOOLS)
+
+test: env tools lint
 	$(BIN)/python -m pytest
 
-soak: env lint
+soak: env tools lint
 	QIONGXIN_SOAK=1 $(BIN)/python -m pytest
 
 TIMES ?= 5
@@ -49,4 +62,4 @@ bench: env
 clean:
 	@test ! -e var/postgres.json || { test ! -x $(BIN)/qiongxin || $(BIN)/qiongxin db down --home var; \
 	data=$$(sed -n 's/.*"data": "\([^"]*\)".*/\1/p' var/postgres.json); test -z "$$data" || rm -rf "$$data"; }
-	rm -rf $(VENV) var build *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TOOLS) var build *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,12 @@ def edition(item: Item, on: date) -> Edition | None:
     return next((e for e in item.editions if e.holds(on)), None)
 
 
+def named(item: Item) -> tuple[str, date]:
+    """The edition of an item as of a day and its first day; an item of one layout is known by that day."""
+    one = item.editions[0] if len(item.editions) == 1 else None
+    return (one.code, one.valid_from) if one else (item.valid_from.isoformat(), item.valid_from)
+
+
 def as_of(item: Item, on: date) -> Item:
     """The item by which a delivery of the period `on` is judged.
 

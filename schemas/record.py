@@ -14,6 +14,7 @@ from schemas.model import FieldSpec, Item
 STRICT = "[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])[0-9]{3}[0-9Xx]"
 LOOSE = "[1-9](?:[ \\t-]?[0-9]){13,16}[ \\t-]?[0-9Xx]"
 PHONE = "1[3-9][0-9][ \\t-]?[0-9]{4}[ \\t-]?[0-9]{4}"
+NUMBER_MASK = "[证件号]"
 # Cheap signs that a text may hold one of them; the searches above are paid for by few rows.
 LONG = "[0-9０-９](?:[ \\t-]?[0-9０-９]){10}"
 
@@ -70,7 +71,7 @@ def redacted(field: FieldSpec, name: str, number: str) -> str:
     `name` and `number`, as the row writes them), the name also with blanks between its characters."""
     text = field.name
     if not field.is_free_text:
-        found = f"regexp_replace({text}, '{STRICT}', '[证件号]', 'g')"
+        found = f"regexp_replace({text}, '{STRICT}', '{NUMBER_MASK}', 'g')"
         return f"CASE WHEN length({text}) >= 18 THEN {found} ELSE {text} END"
     own = f"CASE WHEN length({name}) > 1 THEN {name} ELSE '' END"
     apart = f"CASE WHEN length({name}) > 1 THEN trim(regexp_replace({name}, '(.)', '\\1 ', 'g')) ELSE '' END"
@@ -79,9 +80,9 @@ def redacted(field: FieldSpec, name: str, number: str) -> str:
         OR (length({number}) >= 6 AND strpos({text}, {number}) > 0)
         OR (strpos({text}, ' ') > 0 AND strpos({text}, nullif({apart}, '')) > 0)
         OR (strpos({text}, '\u3000') > 0 AND strpos({text}, nullif({wide}, '')) > 0)"""
-    clean = f"replace({text}, CASE WHEN length({number}) >= 6 THEN {number} ELSE '' END, '[证件号]')"
+    clean = f"replace({text}, CASE WHEN length({number}) >= 6 THEN {number} ELSE '' END, '{NUMBER_MASK}')"
     clean = f"translate({clean}, '０１２３４５６７８９Ｘｘ', '0123456789Xx')"
-    clean = f"regexp_replace(regexp_replace({clean}, '{LOOSE}', '[证件号]', 'g'), '{PHONE}', '[电话]', 'g')"
+    clean = f"regexp_replace(regexp_replace({clean}, '{LOOSE}', '{NUMBER_MASK}', 'g'), '{PHONE}', '[电话]', 'g')"
     for said in (own, apart, wide):
         clean = f"replace({clean}, {said}, '[当事人]')"
     return f"CASE WHEN {sign} THEN {clean} ELSE {text} END"

@@ -12,6 +12,8 @@ from schemas.model import FieldSpec
 
 # Characters that people see as blank at either end of a cell (Q05, Q45, Q61).
 BLANKS = " \t\r\n\u00a0\u3000\u200b\ufeff"
+TRUE_WORDS = ("是", "Y", "y", "1", "true", "TRUE", "√")
+FALSE_WORDS = ("否", "N", "n", "0", "false", "FALSE", "×")
 CODES = {"date": "V002", "decimal": "V003", "integer": "V003", "timestamp": "V009", "boolean": "V010", "code": "V004"}
 
 
@@ -57,8 +59,6 @@ def typed(field: FieldSpec, text: exp.Expr) -> exp.Expr:
         )
     if field.type == "boolean":
         return parse_one(
-            f"CASE WHEN {sql} IN ('是','Y','y','1','true','TRUE','√') THEN TRUE"
-            f" WHEN {sql} IN ('否','N','n','0','false','FALSE','×') THEN FALSE END",
-            dialect="duckdb",
+            f"CASE WHEN {sql} IN {TRUE_WORDS} THEN TRUE WHEN {sql} IN {FALSE_WORDS} THEN FALSE END", dialect="duckdb"
         )
     return text.copy()

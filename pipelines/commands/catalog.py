@@ -101,7 +101,7 @@ def catalog_show(
 @catalog_app.command("export", epilog="Example: qiongxin catalog export honour --format xlsx --to honour.xlsx")
 def catalog_export(
     item: Annotated[str, typer.Argument(metavar="ITEM", help="Code of the item.")],
-    form: Annotated[str, typer.Option("--format", metavar="F", help="jsonschema, md, sql or xlsx.")],
+    form: Annotated[str, typer.Option("--format", metavar="F", help="frictionless, jsonschema, md, odcs, sql, xlsx.")],
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write; else text is printed.")] = None,
     county: CountyOption = None,
     period: PeriodOption = None,
@@ -110,8 +110,9 @@ def catalog_export(
 ) -> None:
     """Write an item for other tools.
 
-    xlsx is the template that departments fill, jsonschema describes a JSON delivery, sql makes the warehouse tables,
-    md is for reading.
+    xlsx is the template that departments fill; jsonschema describes a JSON delivery, frictionless (a Data Package) one
+    in CSV; sql makes the warehouse tables, odcs (Open Data Contract Standard) is the contract about what they hold; md
+    is for reading.
     """
     from schemas.exports import FORMATS
     from schemas.load import load

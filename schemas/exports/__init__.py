@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.exports import jsonschema, markdown, sql, xlsx
+from schemas.exports import frictionless, jsonschema, markdown, odcs, sql, xlsx
 from schemas.model import Catalog, Item
 
 
@@ -18,8 +18,10 @@ class Format(NamedTuple):
 
 
 FORMATS = {
+    "frictionless": Format(frictionless.make, ".datapackage.json"),
     "jsonschema": Format(jsonschema.make, ".schema.json"),
     "md": Format(markdown.make, ".md"),
+    "odcs": Format(odcs.make, ".odcs.yaml"),
     "sql": Format(sql.make, ".sql"),
     "xlsx": Format(xlsx.make, ".xlsx", is_text=False),
 }

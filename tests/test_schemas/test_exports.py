@@ -1,4 +1,5 @@
-"""Exports of every item, each held to a tool of its own world: jsonschema, PostgreSQL, openpyxl, LibreOffice."""
+"""Exports of every item, each held to a tool of its own world: jsonschema, frictionless, PostgreSQL, openpyxl,
+LibreOffice. Data contracts have tests of their own."""
 
 import csv
 import io
@@ -10,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import frictionless
 import jsonschema
 import openpyxl
 import psycopg
@@ -19,9 +21,10 @@ import pytest
 from pipelines import check, run, sampling
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import record_schema, statement_schema
+from schemas.editions import headers
 from schemas.exports import FORMATS
 from schemas.load import load
-from schemas.model import Item
+from schemas.model import Item, Rule
 from schemas.row_rules import code_values
 
 HERE = load()
@@ -84,6 +87,84 @@ def test_json_schema_refuses_what_validation_refuses(item: str, clean: dict[str,
     judge = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
     for what, row in wrong(HERE.items[item], clean[item][0]).items():
         assert list(judge.iter_errors([row])), what
+
+
+def judged(item: Item, package: dict[str, Any], rows: list[dict[str, str]], folder: Path) -> set[tuple[int, str]]:
+    """What frictionless has against rows of a CSV file: their places and the fields, '' for the row as a whole."""
+    (resource,) = package["resources"]
+    with (folder / resource["path"]).open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(f.label_zh for f in item.fields)
+        out.writerows([row.get(f.name, "") for f in item.fields] for row in rows)
+    report = frictionless.Package.from_descriptor(package, basepath=str(folder)).validate()
+    found = {(row and row - 2, name or "") for row, name in report.flatten(["rowNumber", "fieldName"])}
+    assert report.errors == [] and all(task.stats["rows"] == len(rows) for task in report.tasks)
+    return found
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_frictionless_takes_clean_rows_and_names_what_is_wrong_with_others(
+    item: str, clean: dict[str, list[dict[str, str]]], tmp_path: Path
+) -> None:
+    declared, package = HERE.items[item], json.loads(made(item, "frictionless"))
+    assert judged(declared, package, clean[item], tmp_path) == set()
+    spoilt = {w: row for w, row in wrong(declared, clean[item][0]).items() if w != "a field too many"}
+    labels = {f.name: f.label_zh for f in declared.fields}
+    names = [what.removeprefix("without ").split(" = ")[0] for what in spoilt]
+    found = judged(declared, package, list(spoilt.values()), tmp_path)
+    assert found == {(place, labels[name]) for place, name in enumerate(names)}
+
+
+def test_frictionless_takes_the_words_of_departments_and_no_bad_number_pattern_or_header(
+    clean: dict[str, list[dict[str, str]]], tmp_path: Path
+) -> None:
+    declared, package = HERE.items["traffic_penalty"], json.loads(made("traffic_penalty", "frictionless"))
+    right = clean["traffic_penalty"][0] | {"is_paid": "√", "penalty_kind": "罚款", "demerit_points": "\u3000"}
+    bad = {
+        "fine_cny": ("-1", "1000001", "二百", "1.2.3"),
+        "demerit_points": ("13", "-1", "1.5"),
+        "decision_no": ("12号", "46" + "1" * 15),
+        "violation_code": ("0345", "13455Z"),
+        "decision_date": ("2026/1/5", "20260105", "2026-02-30"),
+    }
+    rows = [right | {name: value} for name, values in bad.items() for value in values]
+    labels = [declared.field(name).label_zh for name, values in bad.items() for _ in values]
+    assert judged(declared, package, [right], tmp_path) == set()
+    assert judged(declared, package, rows, tmp_path) == set(enumerate(labels))
+    ticket = declared.field("decision_no")
+    either = ticket.model_copy(update={"rules": (Rule(kind="matches", options={"pattern": "甲|乙"}),)})
+    changed = declared.model_copy(update={"fields": tuple(either if f is ticket else f for f in declared.fields)})
+    narrow = json.loads(FORMATS["frictionless"].make(changed, HERE))
+    rows = [right | {"decision_no": value} for value in ("甲", "甲1", "1乙", "乙")]
+    assert judged(declared, narrow, rows, tmp_path) == {(1, ticket.label_zh), (2, ticket.label_zh)}
+    schema = package["resources"][0]["schema"]
+    schema["fields"][0], schema["fields"][1] = schema["fields"][1], schema["fields"][0]
+    assert {place for place, _ in judged(declared, package, [right], tmp_path)} == {None, 0}
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_a_data_package_tells_every_header_that_the_readers_know(item: str) -> None:
+    declared, package = HERE.items[item], json.loads(made(item, "frictionless"))
+    fields = package["resources"][0]["schema"]["fields"]
+    for department in declared.providers:
+        told = {word: f["title"] for f in fields for word in (f["name"], f["title"], *f.get("aliases", ()))}
+        # A department's own word goes before everybody's.
+        told |= {word: f["title"] for f in fields for word in f.get("departmentHeaders", {}).get(department, ())}
+        assert told == headers(HERE, declared, department)
+
+
+def test_a_data_package_has_a_key_only_where_rows_of_a_delivery_cannot_share_it() -> None:
+    def key(item: Item) -> list[str] | None:
+        schema = json.loads(FORMATS["frictionless"].make(item, HERE))["resources"][0]["schema"]
+        return schema.get("primaryKey")
+
+    honour = HERE.items["honour"]
+    single = tuple(f for f in honour.fields if f.role != "action")
+    once = {"fields": single, "source_time": None}
+    assert key(honour.model_copy(update=once)) == ["证件号码", "认定文号", "荣誉类型"]
+    assert key(honour.model_copy(update={"fields": single})) is None
+    assert key(honour.model_copy(update={"source_time": None})) is None
+    assert key(honour.model_copy(update=once | {"business_key": ("document_name", "valid_until")})) is None
 
 
 def test_sql_makes_the_tables_that_the_pipeline_fills(database: Callable[..., str]) -> None:
