@@ -9,17 +9,19 @@ from typing import Any
 from schemas.findings import filled
 from schemas.model import Catalog
 from schemas.site import words
-from schemas.site.items import ItemView
+from schemas.site.items import CodeView, ItemView
 
 # Kinds of words, as the script knows them: name, field, header, code, law, department, place in the catalogue.
 NAME, FIELD, HEADER, CODE, LAW, SENDER, PLACE = "nfhclsp"
 
 
 def index(items: Sequence[ItemView], catalog: Catalog) -> bytes:
-    """`items` maps a code to [kind, word, label zh, label en] lists; `others` are the other pages, each with its name
-    in Chinese and English, its address and more words."""
+    """`items` maps a code to [kind, word, label zh, label en] lists; the word of kind c is a code set, whose words
+    stand once in `sets`. `others` are the other pages, each with its name in Chinese and English, its address and more
+    words."""
     value = {
         "items": {view.code: [list(word) for word in dict.fromkeys(_words(view))] for view in items},
+        "sets": {codes.set.name: _of_set(codes) for view in items for codes in view.codes if codes.shown},
         "others": list(_others(catalog)),
     }
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -38,11 +40,8 @@ def _words(view: ItemView) -> Iterable[tuple[str, ...]]:
             if header not in (*labels, f.spec.name):
                 yield HEADER, header, *labels
     for codes in view.codes:
-        labels = (codes.fields[0].label_zh, codes.fields[0].label_en)
-        for code, written in codes.shown:
-            for text in (code.label, *written):
-                if len(text) > 1:  # a digit or a letter alone says nothing
-                    yield CODE, text, *labels
+        if codes.shown:
+            yield CODE, codes.set.name, codes.fields[0].label_zh, codes.fields[0].label_en
     for basis in item.legal_basis:
         yield LAW, basis
     for sender in view.senders:
@@ -51,6 +50,12 @@ def _words(view: ItemView) -> Iterable[tuple[str, ...]]:
     for pair in (view.domain, view.category, *view.groups, *view.targets, words.word("nature", item.nature)):
         for text in pair:
             yield PLACE, text
+
+
+def _of_set(codes: CodeView) -> list[str]:
+    """The labels of the codes and what is written for them; a digit or a letter alone says nothing."""
+    texts = (text for code, written in codes.shown for text in (code.label, *written))
+    return [text for text in dict.fromkeys(texts) if len(text) > 1]
 
 
 def _others(catalog: Catalog) -> Iterable[dict[str, Any]]:

@@ -96,6 +96,8 @@ KINDS: dict[str, Said] = {
 }
 FORMAT_NAMES: dict[str, Said] = {
     "xlsx": ("填报模板（Excel）", "Template to fill (Excel)"),
+    "frictionless": ("CSV 报送格式（Frictionless）", "Shape of a CSV delivery (Frictionless)"),
+    "odcs": ("数据契约（ODCS）", "Data contract (ODCS)"),
     "jsonschema": ("JSON 报送格式（JSON Schema）", "Shape of a JSON delivery (JSON Schema)"),
     "sql": ("数据库表结构（SQL）", "Tables of the warehouse (SQL)"),
     "md": ("本事项说明（Markdown）", "This item as text (Markdown)"),

@@ -29,8 +29,9 @@ function startSearch() {
   const items = [...list.children].map((element) => ({
     element,
     found: element.querySelector(".found"),
-    words: (window.QIONGXIN.items[element.dataset.code] || []).map(([kind, text, ...labels]) =>
-      ({ kind, text, plain: plain(text), label: labels[turn] })),
+    words: window.QIONGXIN.items[element.dataset.code].flatMap(([kind, word, ...labels]) =>
+      (kind === "c" ? window.QIONGXIN.sets[word] : [word])
+        .map((text) => ({ kind, text, plain: plain(text), label: labels[turn] }))),
   }));
   const pages = window.QIONGXIN.others.map((page) => ({ ...page, plain: plain(`${page.z} ${page.e} ${page.m}`) }));
 
