@@ -264,6 +264,21 @@ def test_a_department_page_names_its_folders_and_its_successor(made: dict[str, b
     assert 'href="../departments/industry_commerce.html"' in made["departments/market_supervision.html"].decode()
 
 
+def test_an_item_out_of_its_dates_is_shown_and_not_asked_for() -> None:
+    early = site(HERE, date(2016, 6, 1), SAMPLES)
+    assert "本事项不在有效期内" in text_of(early["items/traffic_penalty.html"])  # in force from 2017
+    assert "本事项不在有效期内" not in text_of(early["items/administrative_penalty.html"])
+    assert "目前不报送" in text_of(early["departments/public_security.html"])
+    assert "files/traffic_penalty.sample.csv" not in early
+    assert "field-case_name" in early["items/administrative_penalty.html"].decode()  # the edition of 2016
+    pages(early)
+
+
+def test_a_chinese_page_leaves_out_notes_in_english_alone(made: dict[str, bytes]) -> None:
+    assert "own rule" not in text_of(made["findings.html"])
+    assert "own rule" in text_of(made["en/findings.html"])
+
+
 def test_every_finding_code_has_its_cure(made: dict[str, bytes]) -> None:
     page = made["findings.html"].decode()
     for code, finding in HERE.findings.items():
@@ -541,7 +556,9 @@ def test_paper_shows_what_is_folded_and_nothing_to_click(browser: Browser, place
     try:
         browser.run("dispatchEvent(new Event('beforeprint'))")
         assert browser.run("[...document.querySelectorAll('details')].every(d => d.open)")
-        hidden = "getComputedStyle(document.querySelector('.quick')).display"
-        assert browser.run(hidden) == "none"
+        style = "getComputedStyle(document.querySelector('{}')).display"
+        assert browser.run(style.format(".quick")) == "none"
+        browser.size(PHONE)  # paper is narrow, and rows stay rows
+        assert browser.run(style.format(".fields td")) == "table-cell"
     finally:
         browser.call("Emulation.setEmulatedMedia", media="")

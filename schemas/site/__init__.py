@@ -7,6 +7,7 @@ index. Everything here is a function of the catalogue, the day and the rows that
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -27,6 +28,7 @@ from schemas.withheld import CLASSES
 
 MARK = "qiongxin-site.json"  # a folder that has it is a site of ours
 LANGUAGES = ("zh", "en")
+ENGLISH_PROSE = re.compile(r"^[^\u4e00-\u9fff]*[a-z]{2,} [a-z]{2,}[^\u4e00-\u9fff]*$|^own rule")
 ASSETS = ("site.css", "site.js")
 
 
@@ -62,14 +64,17 @@ def _pages(
     """(template, path, what it shows) of every page."""
     by_code = {v.code: v for v in views}
     templates = {code: next(d for d in listed if d.form == TEMPLATE) for code, listed in offered.items()}
-    departments = sorted(catalog.departments.values(), key=lambda d: (list(words.KINDS).index(d.kind), d.code))
+    kinds = list(words.KINDS)
+    departments = sorted(
+        catalog.departments.values(), key=lambda d: (kinds.index(d.kind), d.valid_to is not None, d.code)
+    )
     delivers = {d.code: [by_code[i] for i in by_code if i in catalog.delivers(d.code)] for d in departments}
     yield "index", "index.html", {"items": views, "facets": facets(catalog, views), "templates": templates}
     for view in views:
         yield "item", f"items/{view.code}.html", {"view": view, "downloads": offered[view.code]}
     named = {d.name_zh: d for d in departments}
-    kinds = [(words.KINDS[k], list(g)) for k, g in groupby(departments, key=lambda d: d.kind)]
-    yield "departments", "departments/index.html", {"kinds": kinds, "delivers": delivers}
+    members = [(words.KINDS[k], list(g)) for k, g in groupby(departments, key=lambda d: d.kind)]
+    yield "departments", "departments/index.html", {"kinds": members, "delivers": delivers}
     for d in departments:
         own = {v.code: _template(offered[v.code], d) for v in delivers[d.code]}
         told = [(p, named.get(p.name)) for p in d.predecessors]
@@ -141,6 +146,8 @@ class _Writer:
             "on": on,
             "words": words,
         }
+        # Notes of the catalogue are partly in English alone; those are left out where a Chinese reader would meet them.
+        self.environment.tests["foreign"] = lambda text: not turn and bool(ENGLISH_PROSE.search(text))
         self.environment.filters |= {"said": lambda pair: pair[turn], "filled": lambda text: filled(text, turn + 1)}
 
     def place(self, path: str) -> str:

@@ -38,7 +38,7 @@ def downloads(view: ItemView, catalog: Catalog) -> list[Download]:
         content = FORMATS[form].make(view.item, catalog)
         name = FORMAT_NAMES.get(form, (form, form))
         made.append(_download(form, name, f"{view.code}{FORMATS[form].ending}", view, content))
-    if view.rows:
+    if view.rows and view.is_in_force:
         name = ("样例（虚构数据，CSV）", "Sample (invented rows, CSV)")
         made.insert(1, _download("sample", name, f"{view.code}.sample.csv", view, sample(view)))
     return [*made, *_of_counties(view, catalog)]
