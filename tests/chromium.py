@@ -75,7 +75,8 @@ class Browser:
 
     def go(self, address: str) -> None:
         """Open a page and wait until it is loaded; a change behind # alone opens nothing, so it is left first."""
-        for target in ("about:blank", address):
+        is_open = address.partition("#")[0] == self.run("location.href.split('#')[0]")
+        for target in ("about:blank", address) if is_open else (address,):
             self.is_loaded = False
             self.call("Page.navigate", url=target)
             until = time.monotonic() + 30
