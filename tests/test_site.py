@@ -59,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Page(HTMLParser):
     """The tags of a page closed in order, its ids, its addresses and its text by language."""
 
-    VOID = ("meta", "link", "input", "br", "img")
+    VOID = ("meta", "link", "input", "br", "img", "wbr")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -90,7 +90,8 @@ def pages(made: dict[str, bytes]) -> dict[str, Page]:
 
 
 def text_of(content: bytes) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", content.decode()).split())
+    """What a reader reads; a place where a line may break is nothing to read."""
+    return " ".join(re.sub(r"<[^>]+>", " ", content.decode().replace("<wbr>", "")).split())
 
 
 # -- what is there --
