@@ -62,4 +62,4 @@ bench: env
 clean:
 	@test ! -e var/postgres.json || { test ! -x $(BIN)/qiongxin || $(BIN)/qiongxin db down --home var; \
 	data=$$(sed -n 's/.*"data": "\([^"]*\)".*/\1/p' var/postgres.json); test -z "$$data" || rm -rf "$$data"; }
-	rm -rf $(VENV) $(TOOLS) var build *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TOOLS) var site build *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache

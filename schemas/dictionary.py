@@ -7,11 +7,11 @@ sharing, publicity, update cycle, retention, legal basis, fields.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.markdown import page, table
-from schemas.model import Catalog, CodeSet, FieldSpec, Item
+from schemas.model import Catalog, CodeSet, FieldSpec, Item, Rule
 
 WORDS: dict[str, dict[str, str]] = {
     "nature": {"basic": "基础信息", "good": "守信信息", "adverse": "失信信息", "other": "其他信息"},
@@ -123,26 +123,44 @@ def describe(item: Item, catalog: Catalog) -> list[str]:
     lines = table(("属性 attribute", "值 value"), facts)
     heads = ("field", "标签", "label", "type", "unit", "length", "required", "only", "code set", "sensitivity")
     lines += ["", *table(heads, (_row(f) for f in item.fields))]
-    stated = rules(item, catalog)
-    if stated:
-        lines += ["", *table(("rule of", "规则", "rule", "code", "severity"), stated)]
+    told = rules(item, catalog)
+    if told:
+        lines += ["", *table(("rule of", "规则", "rule", "code", "severity"), told)]
     return lines
+
+
+class Stated(NamedTuple):
+    """A rule as it is told: the fields it names, what they must satisfy in Chinese and English, what its breach is."""
+
+    fields: tuple[str, ...]
+    zh: str
+    en: str
+    code: str
+    rule: Rule
+
+
+def stated(item: Item, catalog: Catalog) -> list[Stated]:
+    """Every declared rule of an item, those of its fields first."""
+    told = []
+    for field in item.fields:
+        for rule in field.rules:
+            kind = FIELD_KINDS[rule.kind]
+            zh, en = kind.sentence(rule.options)
+            told.append(Stated((field.name,), zh, en, rule.code or kind.CODE, rule))
+    for rule in item.rules:
+        kind = ITEM_KINDS[rule.kind]
+        zh, _ = kind.sentence(_labelled(rule.options, item, catalog, "label_zh"))
+        _, en = kind.sentence(_labelled(rule.options, item, catalog, "label_en"))
+        told.append(Stated(rule.mentioned, zh, en, rule.code or kind.CODE, rule))
+    return told
 
 
 def rules(item: Item, catalog: Catalog) -> list[tuple[str, str, str, str, str]]:
     """Every declared rule of an item as (fields, sentence zh, sentence en, finding code, severity)."""
-    stated = []
-    for field in item.fields:
-        for rule in field.rules:
-            kind = FIELD_KINDS[rule.kind]
-            stated.append((f"`{field.name}`", *kind.sentence(rule.options), rule.code or kind.CODE, rule.severity))
-    for rule in item.rules:
-        kind = ITEM_KINDS[rule.kind]
-        named = ", ".join(f"`{rule.options[k]}`" for k in NAMING if k in rule.options)
-        zh, _ = kind.sentence(_labelled(rule.options, item, catalog, "label_zh"))
-        _, en = kind.sentence(_labelled(rule.options, item, catalog, "label_en"))
-        stated.append((named, zh, en, rule.code or kind.CODE, rule.severity))
-    return stated
+    return [
+        (", ".join(f"`{name}`" for name in s.fields), s.zh, s.en, s.code, s.rule.severity)
+        for s in stated(item, catalog)
+    ]
 
 
 def _labelled(options: dict[str, Any], item: Item, catalog: Catalog, label: str) -> dict[str, Any]:

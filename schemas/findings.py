@@ -51,16 +51,16 @@ def block(code: FindingCode) -> list[str]:
         "",
         f"### {code.code} {code.title_en} ({SEVERITIES[code.severity][0]} `{code.severity}`)",
         "",
-        f"- 问题：{_filled(code.message_zh, 1)}",
-        f"- Problem: {_filled(code.message_en, 2)}",
-        f"- 改正：{_filled(code.fix_zh, 1)}",
-        f"- Cure: {_filled(code.fix_en, 2)}",
+        f"- 问题：{filled(code.message_zh, 1)}",
+        f"- Problem: {filled(code.message_en, 2)}",
+        f"- 改正：{filled(code.fix_zh, 1)}",
+        f"- Cure: {filled(code.fix_en, 2)}",
         f"- 例 Example: {cell(code.example)}",
         f"- 依据 Source: {cell(code.source)}",
     ]
 
 
-def _filled(text: str, language: int) -> str:
+def filled(text: str, language: int) -> str:
     for slot in SLOTS:
         text = text.replace(slot[0], slot[language])
     return text

@@ -278,8 +278,11 @@ class Overlay(Dated):
 
 
 class Code(Dated):
+    """A code and what it means; `label_en` where pages in English show it."""
+
     code: str
     label: str
+    label_en: str | None = None
     source: str
 
 

@@ -105,7 +105,7 @@ def test_a_table_is_complete_and_one_line_to_a_row(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("lint",), ("list",), ("show", "honour"), ("docs", "--to", "{tmp}")],
+    [("lint",), ("list",), ("show", "honour"), ("docs", "--to", "{tmp}"), ("site", "--to", "{tmp}/site")],
     ids=lambda a: a[0],
 )
 def test_json_of_the_catalogue_parses(

@@ -1,6 +1,7 @@
 """The house: imports point down, rooms on one level do not know each other."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,19 @@ def test_imports_point_down(path: Path) -> None:
                 assert name != word and not name.startswith(word + "."), (
                     f"{place} imports {name}; {room} may not know {word}. Hand the object in instead."
                 )
+
+
+def test_what_is_installed_is_what_is_there() -> None:
+    """The package list of pyproject.toml names every folder of modules, and its data every file that is no module."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    packages = {p.parent.relative_to(ROOT).as_posix().replace("/", ".") for p in modules()}
+    assert set(declared["packages"]) == packages, "pyproject.toml [tool.setuptools.packages]: name each of them"
+    data = {
+        path
+        for package, patterns in declared["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    others = {p for room in ROOMS for p in (ROOT / room).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    left = [p.relative_to(ROOT).as_posix() for p in sorted(others - data) if p.suffix != ".py"]
+    assert left == [], "pyproject.toml [tool.setuptools.package-data]: name each of them"

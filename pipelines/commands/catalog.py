@@ -13,6 +13,7 @@ from pipelines.commands.manual import manual
 from pipelines.commands.options import DEFAULT_HOME, PLAIN, AnyHomeOption, JsonOption, as_day
 from pipelines.errors import UsageFault
 
+SITE = Path("site")
 catalog_app = typer.Typer(**PLAIN, help="The catalogue: what may be collected, by whom, under which law.")
 
 
@@ -189,3 +190,30 @@ def documents(root: Any) -> dict[str, str]:
         "findings.md": findings(catalog),
         "withheld.md": withheld(catalog),
     }
+
+
+@catalog_app.command("site", epilog="Example: qiongxin catalog site --to site")
+def catalog_site(
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the site; the site there is replaced.")] = SITE,
+    period: PeriodOption = None,
+    home: AnyHomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the catalogue as pages for departments, in Chinese and English.
+
+    Open index.html of the folder: no server and no network is needed. A folder that holds anything else is refused.
+    """
+    from pipelines import sampling
+    from pipelines.commands.folder import publish_folder
+    from schemas.load import load
+    from schemas.site import MARK, site
+
+    catalog, on = load(), period or date.today()
+    samples = sampling.examples(list(catalog.items), rows=5, seed=1, as_of=on)
+    made = site(catalog, on, samples)
+    publish_folder(to, made, MARK)
+    size = sum(map(len, made.values()))
+    if as_json:
+        screen.as_json({"folder": str(to), "files": len(made), "bytes": size, "revision": catalog.revision})
+    else:
+        print(f"wrote {len(made):,} files, {size / 1e6:.1f} MB, revision {catalog.revision}: open {to / 'index.html'}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -106,6 +106,25 @@ def generate(
         out.write("\n]}\n")
     os.replace(truth.with_name("truth.json.part"), truth)
     return truth
+
+
+def examples(items: Sequence[str], *, rows: int, seed: int, as_of: date) -> dict[str, list[dict[str, str]]]:
+    """A few rows of each item by field, without a defect, as a careful department writes them: names of codes, plain
+    dates. An empty cell is an empty text. Same arguments and catalogue, same rows."""
+    known = read_catalogue(CATALOG)
+    names: dict[str, dict[str, tuple[str, ...]]] = {
+        name: {code: (writings[1:2] or writings) * 2 for code, writings in codes.items()}
+        for name, codes in known.codes.items()
+    }
+    plain = replace(known, codes=names)
+    persons, serials = Persons(seed), np.arange(rows, dtype=np.int64)
+    found = {}
+    for code in items:
+        made = Rows(plain.items[code], plain, persons, seed, as_of)
+        columns = made.columns(serials, np.zeros_like(serials), max(100, rows), DAY_FORMS[0], serials)
+        cells = {name: [text or "" for text in column.to_pylist()] for name, column in columns.items()}
+        found[code] = [{name: texts[n] for name, texts in cells.items()} for n in range(rows)]
+    return found
 
 
 def shares(items: Sequence[str], rows: int) -> dict[str, int]:
@@ -242,4 +261,4 @@ def write(
     sidecar.write_text(json.dumps(manifest, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-__all__ = ["CATALOG", "generate"]
+__all__ = ["CATALOG", "examples", "generate"]

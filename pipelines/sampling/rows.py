@@ -294,8 +294,12 @@ class Rows:
         pattern = self.rule(name, "matches")
         if pattern is not None:
             return matching(pattern["pattern"], serials if name == self.unique else below(serials, mark, 2**53))
+        if self.says(name, "basis", "依据"):
+            return self._cut(pick(BASES, below(serials, mark, len(BASES))), length)
         if spec.get("is_free_text"):
             return self._cut(self._story(serials, versions, mark), length)
+        if self.says(name, "组织机构代码"):
+            return pick((ORGAN_CODE[8:17],), np.zeros(len(serials), dtype=np.int64))
         if self.says(name, "统一社会信用代码", "uscc", "organ_code"):
             return pick((ORGAN_CODE,), np.zeros(len(serials), dtype=np.int64))
         if self.says(name, "plate", "号牌号码", "车牌"):
@@ -309,8 +313,6 @@ class Rows:
             place = pick(PLACES, below(serials, mark, len(PLACES)))
             door = pick([f"{n + 1}号" for n in range(400)], spot)
             return self._cut(pc.binary_join_element_wise(place, door, ""), length)
-        if self.says(name, "basis", "依据"):
-            return self._cut(pick(BASES, below(serials, mark, len(BASES))), length)
         if self.says(name, "organ", "authority", "court", "unit", "机关", "法院", "单位", "部门", "机构", "source"):
             return self._cut(pick(ORGANS, below(serials, mark, len(ORGANS))), length)
         if self.says(name, "content", "fact", "behaviour", "reason", "事实", "内容", "行为", "事由", "情形"):

@@ -170,3 +170,11 @@ def test_what_rests_on_general_knowledge_says_so(catalog: Catalog) -> None:
 
 def test_the_header_files_are_those_of_items(catalog: Catalog) -> None:
     assert {p.stem for p in Path(CATALOG / "headers").glob("*.csv")} <= set(catalog.items)
+
+
+@pytest.mark.parametrize(
+    "name", ["catalogue_category", "domain", "professional_group", "real_name_domain", "supervision_target"]
+)
+def test_every_code_that_places_an_item_is_named_in_english(catalog: Catalog, name: str) -> None:
+    nameless = [c.code for c in catalog.code_sets[name].codes if not (c.label_en or "").isascii() or not c.label_en]
+    assert nameless == [], f"catalog/codes/{name}.csv: give label_en"
