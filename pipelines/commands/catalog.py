@@ -120,6 +120,8 @@ def catalog_export(
 
     if form not in FORMATS:
         raise UsageFault(f"--format {form}: no such format. Known: {', '.join(FORMATS)}.")
+    if county is not None and form in ("odcs", "sql"):
+        raise UsageFault(f"--county {county}: {form} is about the table, which all departments share. Leave it out.")
     catalog = load()
     made = FORMATS[form].make(_item(item, catalog, county, period), catalog)
     if to is None and FORMATS[form].is_text and not as_json:
