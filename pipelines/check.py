@@ -40,7 +40,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
         faults += _about_the_file(item, decoded, row["department"], night.catalog, night.as_of)
         result = validate.validate(
             night.home, delivery_id, item, night.catalog, night.compiled(item), night.as_of, night.keys, faults,
-            row["file"], row["mode"] == "full", row["period"],
+            row["file"], row["mode"] == "full", row["period"], row["department"],
         )  # fmt: skip
     except DeliveryError as e:
         night.ledger.update(

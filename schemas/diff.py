@@ -292,8 +292,11 @@ def _code_set(name: str, old: CodeSet | None, new: CodeSet | None) -> Iterator[C
                 yield Change("editorial", where, key[0], _said(a.label, b.label))
             if a.source != b.source:
                 yield Change("editorial", where, key[0], _said(a.source, b.source))
-    for value in {**old.variants, **new.variants}:
-        is_old, is_new = old.variants.get(value), new.variants.get(value)
+    was, now = (
+        s.variants | {f"{v.value} ({v.department} {v.valid_from or ''})": v.code for v in s.own} for s in (old, new)
+    )
+    for value in {**was, **now}:
+        is_old, is_new = was.get(value), now.get(value)
         if is_old != is_new:
             kind = "widening" if is_old is None else "tightening"
             yield Change(kind, where, f"variants.{value}", _said(is_old, is_new))

@@ -16,7 +16,7 @@ from schemas.model import Catalog, CatalogError, Code, CodeSet, Department
 def check(catalog: Catalog) -> None:
     """Everything that one file alone cannot tell. Raises `CatalogError`."""
     for code_set in catalog.code_sets.values():
-        _code_set(code_set)
+        _code_set(code_set, catalog)
     _policy(catalog)
     for item in catalog.items.values():
         lint_items.check(overlay.own(item), catalog)
@@ -34,13 +34,7 @@ def _refuse(file: str, key: str, what: str, cure: str) -> NoReturn:
     raise CatalogError(f"catalog/{file} [{key}]: {what}. {cure}")
 
 
-def _overlap(a: Code, b: Code) -> bool:
-    return (a.valid_from or date.min) <= (b.valid_to or date.max) and (b.valid_from or date.min) <= (
-        a.valid_to or date.max
-    )
-
-
-def _code_set(code_set: CodeSet) -> None:
+def _code_set(code_set: CodeSet, catalog: Catalog) -> None:
     file = f"codes/{code_set.name}.csv"
     rows: dict[str, list[Code]] = {}
     labels: dict[str, str] = {}
@@ -48,12 +42,19 @@ def _code_set(code_set: CodeSet) -> None:
         if code.valid_from and code.valid_to and code.valid_from > code.valid_to:
             _refuse(file, code.code, f"valid_to {code.valid_to} is before valid_from", "Correct one of the two dates.")
         for other in rows.get(code.code, ()):
-            if _overlap(code, other):
+            if code.meets(other):
                 _refuse(file, code.code, "two rows of this code are valid on one day", "End the older row first.")
         rows.setdefault(code.code, []).append(code)
         if code.valid_to is None and labels.setdefault(code.label, code.code) != code.code:
             what = f"label '{code.label}' is that of {labels[code.label]} as well"
             _refuse(file, code.code, what, "Tell the labels apart, or end one of the codes.")
+    for own in code_set.own:
+        file = f"codes/{code_set.name}.variants.csv"
+        if own.department not in ("*", *catalog.departments):
+            cure = near(own.department, catalog.departments)
+            _refuse(file, own.value, f"no department '{own.department}'", cure)
+        if own.code not in rows:
+            _refuse(file, own.value, f"there is no code '{own.code}'", near(own.code, rows))
     for value, means in code_set.variants.items():
         file = f"codes/{code_set.name}.variants.csv"
         if means not in rows:

@@ -38,7 +38,7 @@ def check(catalog: Catalog) -> None:
     # One search for all words spares nearly every text the search for each; every task of a night pays for this.
     words = re.compile("|".join(re.escape(w) for k in catalog.withheld for w in (*_dense(k.zh), *k.en, *_joined(k.en))))
     for item in catalog.items.values():
-        kinds = [k for k in catalog.withheld if _overlap(k, item)]
+        kinds = [k for k in catalog.withheld if k.meets(item)]
         for file, key, field, text in _texts(item, catalog):
             if not words.search("\n".join(_forms(text))):
                 continue
@@ -135,10 +135,6 @@ def _of_field(file: str, key: str, f: FieldSpec) -> Iterator[tuple[str, str, str
         yield file, f"{key}.aliases", f.name, alias
     if f.code_set is not None:
         yield file, f"{key}.code_set", f.name, f.code_set
-
-
-def _overlap(kind: Withheld, item: Item) -> bool:
-    return kind.valid_from <= (item.valid_to or date.max) and item.valid_from <= (kind.valid_to or date.max)
 
 
 def _unallowed(catalog: Catalog, item: Item, field: str, kind: Withheld) -> str:

@@ -226,12 +226,18 @@ def _code_sets(folder: Path) -> Iterator[CodeSet]:
                 raise CatalogError(f"{_name(path)} [file name]: there is no codes/{base}.csv. Add it or rename this.")
             continue
         variants: dict[str, str] = {}
+        own: list[Variant] = []
         other = path.with_name(f"{path.stem}.variants.csv")
         for row in _rows(Variant, other):
-            if row.value in variants:
+            is_common = row.department == "*" and row.valid_from is None and row.valid_to is None
+            same = [v for v in own if (v.value, v.department) == (row.value, row.department)]
+            if (is_common and row.value in variants) or any(row.meets(v) for v in same):
                 raise CatalogError(f"{_name(other)} [{row.value}]: the value stands twice. Keep one meaning.")
-            variants[row.value] = row.code
-        yield CodeSet(name=path.stem, codes=tuple(_rows(Code, path)), variants=variants)
+            if is_common:
+                variants[row.value] = row.code
+            else:
+                own.append(row)
+        yield CodeSet(name=path.stem, codes=tuple(_rows(Code, path)), variants=variants, own=tuple(own))
 
 
 def to_json(catalog: Catalog) -> str:

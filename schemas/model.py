@@ -43,6 +43,11 @@ class Dated(Model):
     def holds(self, on: date) -> bool:
         return (self.valid_from or date.min) <= on <= (self.valid_to or date.max)
 
+    def meets(self, other: Dated) -> bool:
+        """Whether both hold on some day."""
+        first = max(self.valid_from or date.min, other.valid_from or date.min)
+        return first <= min(self.valid_to or date.max, other.valid_to or date.max)
+
 
 class Rule(Dated):
     """One rule as declared; `kind` names a module of `schemas.kinds`, `options` are that kind's own words."""
@@ -286,12 +291,14 @@ class Code(Dated):
     source: str
 
 
-class Variant(Model):
-    """What departments write for a code."""
+class Variant(Dated):
+    """What departments write for a code: everybody (`*`), or one, whose word then goes before everybody's, since the
+    same digit means one thing here and another there."""
 
     value: str
     code: str
     source: str
+    department: str = "*"
 
 
 class HeaderRow(Model):
@@ -332,11 +339,13 @@ class Allowed(Model):
 
 
 class CodeSet(Model):
-    """`codes` by code, and `variants`: what departments write for a code."""
+    """`codes`, and what is written for them: `variants` by everybody at all times, `own` by one department or for a
+    period."""
 
     name: Name
     codes: tuple[Code, ...]
     variants: dict[str, str] = {}
+    own: tuple[Variant, ...] = ()
 
 
 class FindingCode(Model):

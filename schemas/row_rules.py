@@ -45,9 +45,10 @@ class Policy:
     adult_age: int
 
 
-def code_values(code_set: CodeSet, on: date = date.max) -> dict[str, str]:
+def code_values(code_set: CodeSet, on: date = date.max, department: str | None = None) -> dict[str, str]:
     """Everything a cell of a delivery of the period `on` may say -> code: the codes, what departments write, and the
-    labels. Codes that came later are not known yet; those that ended are, since facts of their time go on being sent.
+    labels; what `department` itself writes goes before all of them. Codes that came later are not known yet; those that
+    ended are, since facts of their time go on being sent.
 
     A label that several codes bore means the one in force, or else the one that was in force last (定安县 is 469021).
     """
@@ -56,6 +57,8 @@ def code_values(code_set: CodeSet, on: date = date.max) -> dict[str, str]:
     known |= {value: code for value, code in code_set.variants.items() if code in known}
     for code in sorted(codes, key=lambda c: c.valid_to or date.max, reverse=True):
         known.setdefault(code.label, code.code)
+    for whose in ("*", department):
+        known |= {v.value: v.code for v in code_set.own if v.department == whose and v.holds(on)}
     return known
 
 

@@ -15,6 +15,7 @@ from pipelines.query import query
 from pipelines.stores.ledger import Ledger
 from schemas import editions, row_rules
 from schemas.load import load
+from schemas.model import Variant
 from tests.mortal_night import Mortals
 from tests.test_privacy import number
 
@@ -123,3 +124,14 @@ def test_a_code_that_came_later_is_not_known_in_an_earlier_period() -> None:
     assert born
     assert set(born).isdisjoint(row_rules.code_values(kinds, date(2020, 1, 1)).values())
     assert set(born) <= set(row_rules.code_values(kinds, date(2026, 1, 1)).values())
+
+
+def test_a_departments_own_word_goes_before_everybodys() -> None:
+    types = load().code_sets["subject_type"]
+    assert row_rules.code_values(types, department="high_court")["580"] == "natural_person"
+    assert "580" not in row_rules.code_values(types, department="tax_service")
+    opposite = Variant(value="自然人", code="organisation", source="x", department="haikou", valid_to=date(2020, 1, 1))
+    altered = types.model_copy(update={"own": (opposite,)})
+    assert row_rules.code_values(altered, date(2019, 1, 1), "haikou")["自然人"] == "organisation"
+    assert row_rules.code_values(altered, date(2021, 1, 1), "haikou")["自然人"] == "natural_person"
+    assert row_rules.code_values(altered, date(2019, 1, 1), "sanya")["自然人"] == "natural_person"

@@ -89,7 +89,7 @@ ODD_FILES = {
     "odd.csv": honour(102, "", document_name=f"关于表彰{name(102)}同志的决定")
     + honour(103, "", honour_name=f"示例荣誉{number(103)}")
     + honour(104, f"护照{PASSPORT}", sent=PASSPORT).replace("身份证", "外国护照")
-    + honour(105, "旧证469099650101001，现已换证")
+    + honour(105, "旧证469099650202002，现已换证")
     + honour(106, f"{' '.join(name(106))}本人签字")
     + honour(107, "电话130-0000-9107，备用+8613000009107"),
 }
@@ -98,7 +98,7 @@ ODD_SECRETS = {
     "document name": [(name(102), "name")],
     "number in a title": [(number(103), "credit_number")],
     "own passport in free text": [(PASSPORT, "text")],
-    "old number in free text": [("469099650101001", "text")],
+    "old number in free text": [("469099650202002", "text")],
     "spaced own name in free text": [(" ".join(name(106)), "name")],
     "phone with hyphens": [("130-0000-9107", "text"), ("13000009107", "text")],
 }

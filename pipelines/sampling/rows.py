@@ -79,7 +79,8 @@ def _writings(path: Path) -> dict[str, tuple[str, ...]]:
     if variants.exists():
         with variants.open(encoding="utf-8-sig", newline="") as f:
             for r in csv.DictReader(f):
-                if r["code"] in found and '"' not in r["value"] and "\n" not in r["value"]:
+                is_common = r.get("department", "*") == "*"
+                if is_common and r["code"] in found and '"' not in r["value"] and "\n" not in r["value"]:
                     found[r["code"]].append(r["value"])
     return {code: tuple(dict.fromkeys(names)) for code, names in found.items()}
 

@@ -54,10 +54,11 @@ def validate(
     file: str = "",
     is_full: bool = False,
     period: date | None = None,
+    department: str | None = None,
 ) -> Validated:
     """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all.
-    `item` is the item by which the delivery is judged (schemas.overlay), `compiled` what it compiles to, `period` the
-    delivery's, as_of by default.
+    `item` is the item by which the delivery is judged (schemas.overlay), `compiled` what it compiles to; `period`
+    (as_of by default) and `department` are the delivery's and decide what its codes mean.
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, identity (JSON of the identifying fields), action, source_time, redacted, then the
@@ -72,7 +73,7 @@ def validate(
         cells = ", ".join(f.name if f.name in present else f"CAST(NULL AS VARCHAR) AS {f.name}" for f in item.fields)
         whole = f"SELECT place, line, sheet, DATE '{as_of.isoformat()}' AS as_of, {cells} FROM sent"
         engine.execute(f"CREATE VIEW staged AS {whole}")
-        _code_tables(engine, item, catalog, period or as_of)
+        _code_tables(engine, item, catalog, period or as_of, department)
         _keyed_functions(engine, keys)
         engine.execute(f"CREATE VIEW texts AS {compiled.texts}")
         engine.execute(f"CREATE VIEW located AS {compiled.located}")
@@ -129,10 +130,12 @@ def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
     publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} ({PASSING_ON})"))
 
 
-def _code_tables(engine: duckdb.DuckDBPyConnection, item: Item, catalog: Catalog, period: date) -> None:
+def _code_tables(
+    engine: duckdb.DuckDBPyConnection, item: Item, catalog: Catalog, period: date, department: str | None
+) -> None:
     for name in {f.code_set for f in item.fields if f.code_set} | {"region"}:
         code_set = catalog.code_sets.get(name) or CodeSet(name=name, codes=())
-        known, ended = row_rules.code_values(code_set, period), row_rules.ended(code_set)
+        known, ended = row_rules.code_values(code_set, period, department), row_rules.ended(code_set)
         table = pa.table(
             {
                 "value": pa.array(known.keys(), pa.string()),

@@ -146,7 +146,7 @@ def test_codes_that_stand_in_living_peoples_numbers_are_known(catalog: Catalog, 
     ],
 )
 def test_five_vocabularies_of_certificates_read_as_one(catalog: Catalog, code: str, writings: str) -> None:
-    values = row_rules.code_values(catalog.code_sets["certificate_type"])
+    values = row_rules.code_values(catalog.code_sets["certificate_type"], department="tax_service")  # 201 is theirs
     assert {values.get(w) for w in writings.split()} == {code}
 
 

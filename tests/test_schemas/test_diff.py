@@ -113,7 +113,7 @@ CHANGES: dict[str, tuple[Plant, str, str, str]] = {
     "county lets go": (
         gone("counties/yangpu.toml"), "breaking", "administrative_penalty", "fields.zone_part"),
     "department removed": (
-        gone("departments/service_centres.toml"), "breaking", "departments.service_centres", "department"),
+        gone("departments/culture_sports.toml"), "breaking", "departments.culture_sports", "department"),
     "department ended": (
         add("departments/service_centres.toml", "valid_to = 2027-01-01\n"),
         "tightening", "departments.service_centres", "valid_to"),

@@ -229,6 +229,16 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "two codes of one label": (add(SEX, "3,男,,,y\n"), SEX, "3", "Tell the labels apart"),
     "variant of no code": (add(SAYS_SEX, "汉子,7,y\n"), SAYS_SEX, "汉子", "Add it or correct"),
     "variant with two meanings": (add(SAYS_SEX, "男性,2,y\n"), SAYS_SEX, "男性", "Keep one meaning"),
+    "variant of no department": (
+        swap("codes/subject_type.variants.csv", "580,natural_person,court partytypename,high_court",
+             "580,natural_person,court partytypename,hihg_court"),
+        "codes/subject_type.variants.csv", "580", "Did you mean 'high_court'?"),
+    "department's variant without a code": (
+        swap("codes/subject_type.variants.csv", "580,natural_person,court", "580,person,court"),
+        "codes/subject_type.variants.csv", "580", "Did you mean"),
+    "department's variant twice": (
+        add("codes/subject_type.variants.csv", "580,organisation,x,high_court\n"),
+        "codes/subject_type.variants.csv", "580", "Keep one meaning"),
     "variant that is a code": (add(SAYS_SEX, "2,1,y\n"), SAYS_SEX, "2", "Remove the variant"),
     "variant that is another's label": (add(SAYS_SEX, "女,1,y\n"), SAYS_SEX, "女", "Remove the variant"),
     "variants of no code set": (
