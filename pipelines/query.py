@@ -9,11 +9,11 @@ import duckdb
 
 from pipelines.errors import QueryFault, StoreError
 from pipelines.model import Home
+from pipelines.night import kept_catalogue
 from pipelines.stores import postgres
 from pipelines.stores.engine import quoted
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
-from schemas import load as catalogue
 from schemas.arrow import former_names, record_schema, statement_schema
 from schemas.tables import subjects
 
@@ -33,7 +33,7 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         engine.execute("CREATE SCHEMA records; CREATE SCHEMA history")
         snapshots = ledger.snapshots(release["release_id"])
         allowed: list[str] = []
-        items = catalogue.load().items
+        items = kept_catalogue(place).items
         for item in items.values():
             pair = snapshots.get(item.code, (None, None))
             shapes = (record_schema(item), statement_schema(item))
