@@ -28,12 +28,14 @@ from schemas.tables import subjects, warehouse
 @dataclass(frozen=True)
 class Plan:
     """What applying a catalogue means for a home. `before`: the revision the stores follow now, None for a new home;
-    `waived` are breaking changes of items of which the home holds nothing: their empty tables are made anew."""
+    `waived` are breaking changes of items of which the home holds nothing: their empty tables are made anew. A catalogue
+    that an older version of this program wrote may not be comparable: then no change is known."""
 
     before: str | None
     after: str
     changes: tuple[Change, ...]
     waived: tuple[Change, ...]
+    is_comparable: bool = True
 
     @property
     def stopping(self) -> tuple[Change, ...]:
@@ -49,7 +51,8 @@ def plan(ledger: Ledger, catalog: Catalog) -> Plan:
     delivered = ledger.items_delivered() if breaking else set()
     senders = ledger.departments_delivering() if breaking else set()
     waived = tuple(c for c in breaking if old is not None and _holds_nothing(c, old, delivered, senders))
-    return Plan(before, catalog.revision, changes, waived)
+    is_comparable = old is not None or before in (None, catalog.revision)
+    return Plan(before, catalog.revision, changes, waived, is_comparable)
 
 
 def followed(ledger: Ledger, revision: str) -> Catalog | None:
@@ -115,6 +118,8 @@ def summary(planned: Plan) -> str:
         return f"catalogue {planned.after}: first of this home"
     if planned.before == planned.after:
         return f"catalogue {planned.after}: the stores follow it already"
+    if not planned.is_comparable:
+        return f"catalogue {planned.before} -> {planned.after}: written by another version, cannot be compared"
     counts = Counter(c.kind for c in planned.changes)
     said = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind]) or "no change that is told"
     return f"catalogue {planned.before} -> {planned.after}: {said}"

@@ -185,6 +185,28 @@ def test_a_breaking_change_stops_with_its_cure_and_touches_nothing(name: str, pl
     assert place.night(1) != release
 
 
+def test_what_a_kill_left_undone_is_done_by_the_next_night(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.night(0, seed=1)
+    evolve(place)
+    with monkeypatch.context() as broken:
+        broken.setattr(Lake, "evolve", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):  # PostgreSQL has the new columns by now, Iceberg has not
+            place.night(1, seed=2)
+    place.night(1)
+    assert "Iceberg records.honour: award_place added" in place.told
+    assert "records.honour: award_place added" not in place.told
+    assert any(p for (p,) in place.asked("SELECT award_place FROM records.honour"))
+
+
+def test_a_catalogue_of_another_version_is_said_not_to_be_comparable(place: Place) -> None:
+    place.night(0, seed=1)
+    with psycopg.connect(place.url.replace("+psycopg", "")) as connection:
+        connection.execute("UPDATE ledger.catalogue SET content = '{}'")
+    evolve(place)
+    place.night(1, seed=2)
+    assert place.told[0].endswith("written by another version, cannot be compared")
+
+
 def test_what_nothing_was_ever_received_of_may_change_as_it_likes(place: Place) -> None:
     place.night(0, seed=1)
     key = 'business_key = ["decision_no"'
