@@ -27,9 +27,11 @@ from schemas.tables import subjects, warehouse
 
 @dataclass(frozen=True)
 class Plan:
-    """What applying a catalogue means for a home. `before`: the revision the stores follow now, None for a new home;
-    `waived` are breaking changes of items of which the home holds nothing: their empty tables are made anew. A catalogue
-    that an older version of this program wrote may not be comparable: then no change is known."""
+    """What applying a catalogue means for a home. `before`: the revision the stores follow now, None for a new home.
+
+    `waived` are breaking changes of items of which the home holds nothing: their empty tables are made anew. What an
+    older version of this program wrote may not be comparable: then no change is known.
+    """
 
     before: str | None
     after: str
