@@ -94,7 +94,7 @@ class Home:
 
     def compiled(self, key: str) -> Path:
         """What was compiled of the catalogue, by what it is made of."""
-        return self.root / "work" / "compiled" / f"{key}.json"
+        return self.root / "compiled" / f"{key}.json"
 
 
 # Files from one stage to the next. Small row groups stay in the processor's cache while they are written.
