@@ -268,9 +268,9 @@ def _mentions(item: Item, rule: Rule, catalog: Catalog) -> None:
 
 def _finding_codes(item: Item, catalog: Catalog) -> None:
     """Whatever the compiled item may say has a sentence in catalog/findings.csv."""
-    for found in row_rules.checks(item, catalog, row_rules.Policy(minimum_birth_year=1900, adult_age=18)):
-        if found.code not in catalog.findings:
+    for code, field in row_rules.finding_codes(item, catalog).items():
+        if code not in catalog.findings:
             raise CatalogError(
-                f"catalog/findings.csv [{found.code}]: the code is missing, but {item.code}.{found.field} uses it."
+                f"catalog/findings.csv [{code}]: the code is missing, but {item.code}.{field} uses it."
                 " Add a row, or use a code that stands there."
             )

@@ -8,10 +8,10 @@ All trees are SQLGlot; nothing is evaluated here. A check's expression is TRUE w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
 
 from sqlglot import exp, parse_one
 
@@ -70,9 +70,29 @@ def ended(code_set: CodeSet) -> dict[str, date]:
     return {code: day for code, day in last.items() if day < date.max}
 
 
+# A check as declared: field, code, severity, and its expression as SQL or made by a kind when it is needed.
+Declared = tuple[str, str, str, str | Callable[[], exp.Expr]]
+
+
 def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
     """All checks of an item in the order of its fields; the tag is severity letter (L = refused) + position."""
-    found: list[tuple[str, str, str, exp.Expr]] = []
+    return [
+        Check(
+            f"{'L' if code in REFUSING else LETTERS[severity]}{n}", field, code, severity,
+            _sql(violated) if isinstance(violated, str) else violated(),
+        )
+        for n, (field, code, severity, violated) in enumerate(_declared(item, catalog, policy))
+    ]  # fmt: skip
+
+
+def finding_codes(item: Item, catalog: Catalog) -> dict[str, str]:
+    """The codes that the checks of an item may give -> a field that gives it."""
+    policy = Policy(minimum_birth_year=1900, adult_age=18)
+    return {code: field for field, code, _, _ in _declared(item, catalog, policy)}
+
+
+def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
+    found: list[Declared] = []
     for field in item.live_fields:
         value = exp.column(field.name)
         if field.role == "credit_number":
@@ -81,29 +101,27 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
             found += _person(item, field.name, policy)
             continue
         if field.required:
-            found.append((field.name, "V001", "error", _sql(f"t_{field.name} IS NULL")))
+            found.append((field.name, "V001", "error", f"t_{field.name} IS NULL"))
         if field.type in types.CODES:
-            unreadable = _sql(f"t_{field.name} IS NOT NULL AND {field.name} IS NULL")
+            unreadable = f"t_{field.name} IS NOT NULL AND {field.name} IS NULL"
             found.append((field.name, types.CODES[field.type], "error", unreadable))
         if field.code_set in catalog.code_sets and ended(catalog.code_sets[field.code_set]):
             day = item.event_date or "as_of"
-            found.append((field.name, "V013", "warning", _sql(f"until_{field.name} < {day}")))
+            found.append((field.name, "V013", "warning", f"until_{field.name} < {day}"))
         if field.length is not None and field.type == "text":
-            found.append((field.name, "V005", "error", _sql(f"LENGTH(t_{field.name}) > {field.length}")))
+            found.append((field.name, "V005", "error", f"LENGTH(t_{field.name}) > {field.length}"))
         if field.role == "name" or field.is_free_text:
-            lost = _sql(f"strpos(t_{field.name}, '\ufffd') > 0 OR strpos(t_{field.name}, '锟斤拷') > 0")
+            lost = f"strpos(t_{field.name}, '\ufffd') > 0 OR strpos(t_{field.name}, '锟斤拷') > 0"
             found.append((field.name, "F015", "hold", lost))
         for rule in field.rules:
             kind = FIELD_KINDS[rule.kind]
-            found.append((field.name, rule.code or kind.CODE, rule.severity, kind.violated(value, rule.options)))
+            violated = partial(kind.violated, value, rule.options)
+            found.append((field.name, rule.code or kind.CODE, rule.severity, violated))
     for rule in item.rules:
         kind = ITEM_KINDS[rule.kind]
-        violated = kind.violated(rule.options)
+        violated = partial(kind.violated, rule.options)
         found.append((rule.options["field"], rule.code or kind.CODE, rule.severity, violated))
-    return [
-        Check(f"{'L' if code in REFUSING else LETTERS[severity]}{n}", field, code, severity, violated)
-        for n, (field, code, severity, violated) in enumerate(found)
-    ]
+    return found
 
 
 def texts(item: Item) -> exp.Select:
@@ -188,18 +206,18 @@ def _sql(text: str) -> exp.Expr:
     return parse_one(text, dialect="duckdb")
 
 
-def _credit(field: str, code: str, column: str, catalog: Catalog) -> tuple[str, str, str, exp.Expr]:
+def _credit(field: str, code: str, column: str, catalog: Catalog) -> Declared:
     known = catalog.findings.get(code)
     severity = known.severity if known else ("error" if column == "cn_error" else "info")
-    return field, code, severity, _sql(f"{column} = '{code}'")
+    return field, code, severity, f"{column} = '{code}'"
 
 
-def _person(item: Item, field: str, policy: Policy) -> list[tuple[str, str, str, exp.Expr]]:
+def _person(item: Item, field: str, policy: Policy) -> list[Declared]:
     """What the law and the policy ask of the person behind the number."""
     event = item.event_date or "as_of"
     # Who is not born yet on the as-of date has a wrong number; only those born are minors, whom the law keeps out.
     minor = f"cn_birth <= as_of AND cn_birth + INTERVAL {policy.adult_age} YEAR > {event}"
-    found: list[tuple[str, str, str, Any]] = [
+    found: list[Declared] = [
         (field, "I007", "warning", "STARTS_WITH(cn_region, '46') AND known_region IS NULL"),
         (field, "I011", "error", f"EXTRACT(YEAR FROM cn_birth) < {policy.minimum_birth_year}"),
         (field, "I012", "error", "cn_birth > as_of"),
@@ -207,4 +225,4 @@ def _person(item: Item, field: str, policy: Policy) -> list[tuple[str, str, str,
     ]
     if set(item.subject_types) == {"natural_person"}:
         found.append((field, "I010", "error", "cn_kind = 'uscc'"))
-    return [(f, code, severity, _sql(text)) for f, code, severity, text in found]
+    return found

@@ -24,6 +24,7 @@ from pipelines.errors import UsageFault
 from pipelines.model import Home
 from pipelines.stages.validate import Fault, validate
 from pipelines.stores.keys import open_keys
+from schemas.compiled import compile_item
 from schemas.load import load
 from schemas.model import Department, Item
 from schemas.overlay import effective
@@ -38,7 +39,10 @@ DAY = date(2026, 11, 22)
 ITEMS = sorted(HERE.items)
 SAMPLES = sampling.examples(ITEMS, rows=5, seed=1, as_of=DAY)
 # Identifiers of formats, which nothing fetches.
-IDENTIFIERS = ("https://json-schema.org/draft/2020-12/schema",)
+IDENTIFIERS = (
+    "https://json-schema.org/draft/2020-12/schema",
+    "https://datapackage.org/profiles/2.0/datapackage.json",
+)
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +323,8 @@ def test_a_sample_is_what_it_teaches(item: str, made: dict[str, bytes], sample_h
     faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
     for year, accepted in ((1850, 5), (1900, 0))[: 2 if item == "honour" else 1]:  # a real home returns the sample
         policy = Policy(minimum_birth_year=year, adult_age=18)
-        result = validate(home, item, judged, HERE, policy, DAY, open_keys(home.root), faults, "sample.csv")
+        compiled = compile_item(judged, HERE, policy)
+        result = validate(home, item, judged, HERE, compiled, DAY, open_keys(home.root), faults, "sample.csv")
         told = pq.read_table(home.findings(item)).to_pylist()
         stopped = [(f["field"], f["code"], f["value"]) for f in told if f["severity"] in ("error", "hold")]
         assert result.accepted == accepted, stopped

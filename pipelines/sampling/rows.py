@@ -295,7 +295,7 @@ class Rows:
         pattern = self.rule(name, "matches")
         if pattern is not None:
             return matching(pattern["pattern"], serials if name == self.unique else below(serials, mark, 2**53))
-        if self.says(name, "basis", "依据"):
+        if self.says(name, "basis", "依据") and self.rule(name, "document_number") is None:
             return self._cut(pick(BASES, below(serials, mark, len(BASES))), length)
         if spec.get("is_free_text"):
             return self._cut(self._story(serials, versions, mark), length)

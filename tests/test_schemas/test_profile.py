@@ -42,16 +42,17 @@ def test_figures_of_the_records_that_would_show(engine: duckdb.DuckDBPyConnectio
     tables(
         engine,
         "volunteer_service",
-        """SELECT 'a'::BLOB AS record_key, 's'::BLOB AS subject_id, 'F' AS sex, DATE '1900-01-01' AS registration_date
+        """SELECT 'a'::BLOB AS record_key, 's'::BLOB AS subject_id, 'F' AS star_rating,
+            DATE '1900-01-01' AS registration_date
         UNION ALL SELECT 'b'::BLOB, NULL, NULL, DATE '2098-06-02'
         UNION ALL SELECT 'c'::BLOB, 's'::BLOB, '2', DATE '2098-06-01'""",
     )
     found = figures(engine, "volunteer_service")
-    told = {k: found[k] for k in ("rows", "subjects_missing", "nulls_sex", "outside_sex", "nulls_region_code",
-                                  "events_early", "events_late", "event_min", "event_max", "rows_arrived",
-                                  "rows_judged")}  # fmt: skip
+    told = {k: found[k] for k in ("rows", "subjects_missing", "nulls_star_rating", "outside_star_rating",
+                                  "nulls_region_code", "events_early", "events_late", "event_min", "event_max",
+                                  "rows_arrived", "rows_judged")}  # fmt: skip
     assert told == {
-        "rows": 3, "subjects_missing": 1, "nulls_sex": 1, "outside_sex": 1, "nulls_region_code": 3,
+        "rows": 3, "subjects_missing": 1, "nulls_star_rating": 1, "outside_star_rating": 1, "nulls_region_code": 3,
         "events_early": 1, "events_late": 1, "event_min": "1900-01-01", "event_max": "2098-06-02",
         "rows_arrived": 3, "rows_judged": 3,
     }  # fmt: skip
