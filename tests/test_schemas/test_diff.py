@@ -10,6 +10,7 @@ from schemas.diff import KINDS, changelog, diff, gravest
 from schemas.load import CATALOG, load
 from tests.test_schemas.test_planted_faults import add, drop_line, swap
 
+BASE = load()
 Plant = Callable[[Path], None]
 HONOUR, TRAFFIC, PENALTY = "items/honour.toml", "items/traffic_penalty.toml", "items/administrative_penalty.toml"
 REVERSED = '["civilization_office", "publicity_department"]'
@@ -134,14 +135,15 @@ def test_a_change_is_called_what_it_means(name: str, tmp_path: Path) -> None:
     root = tmp_path / "catalog"
     shutil.copytree(CATALOG, root)
     plant(root)
-    changes = diff(load(), load(root))
+    altered = load(root)
+    changes = diff(BASE, altered)
     assert (kind, where, key) in {c[:3] for c in changes}, changes
     assert gravest(changes) == kind
     assert all(bool(c.cure) == (c.kind == "breaking") for c in changes)
     text = changelog(changes)
     assert f"### {where}" in text and f"`{key}`" in text
     # The other way round nothing is silent either.
-    assert diff(load(root), load())
+    assert diff(altered, BASE)
 
 
 def test_editions_that_move_are_told(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_editions_that_move_are_told(tmp_path: Path) -> None:
     shutil.copytree(CATALOG, root)
     swap(PENALTY, "valid_to = 2024-12-31", "valid_to = 2025-01-31")(root)
     swap(PENALTY, 'code = "2025", valid_from = 2025-01-01', 'code = "2025", valid_from = 2025-02-01')(root)
-    assert ("tightening", "administrative_penalty", "editions") in {c[:3] for c in diff(load(), load(root))}
+    assert ("tightening", "administrative_penalty", "editions") in {c[:3] for c in diff(BASE, load(root))}
 
 
 def test_a_catalogue_does_not_differ_from_itself() -> None:

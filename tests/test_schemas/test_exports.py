@@ -26,9 +26,11 @@ from schemas.exports import FORMATS
 from schemas.load import load
 from schemas.model import Item, Rule
 from schemas.row_rules import code_values
+from tests.conftest import SHAPES, SOAK
 
 HERE = load()
 ITEMS = sorted(HERE.items)
+SOME = ITEMS if SOAK else SHAPES  # of what takes long
 DAY = date(2026, 11, 22)
 
 
@@ -58,7 +60,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("item", ITEMS)
+@pytest.mark.parametrize("item", SOME)
 def test_the_same_catalogue_gives_the_same_bytes(item: str, form: str) -> None:
     assert made(item, form) == made(item, form) != b""
 
@@ -184,7 +186,7 @@ def test_sql_makes_the_tables_that_the_pipeline_fills(database: Callable[..., st
                 assert [c[0] for c in columns] == shape.names
 
 
-@pytest.mark.parametrize("item", ITEMS)
+@pytest.mark.parametrize("item", SOME)
 def test_a_filled_template_is_read_as_it_was_filled(
     item: str, clean: dict[str, list[dict[str, str]]], tmp_path: Path
 ) -> None:
@@ -211,7 +213,7 @@ def test_a_filled_template_is_read_as_it_was_filled(
         assert {k: v for k, v in row.items() if v is not None} == clean[item][0]
 
 
-@pytest.mark.parametrize("item", ITEMS)
+@pytest.mark.parametrize("item", SOME)
 def test_every_list_of_a_template_offers_the_codes_in_force(item: str) -> None:
     declared = HERE.items[item]
     book = openpyxl.load_workbook(io.BytesIO(made(item, "xlsx")))
