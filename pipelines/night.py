@@ -7,50 +7,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from pipelines.apply import apply, summary
 from pipelines.errors import StoreError
+from pipelines.judge import Desk
 from pipelines.model import Home, publish
 from pipelines.stores import postgres
-from pipelines.stores.keys import Keys, open_keys
+from pipelines.stores.keys import open_keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import load as catalogue
-from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
-from schemas.model import Catalog, Item
-from schemas.row_rules import Policy
+from schemas.compiled import sources
+from schemas.model import Catalog
 
 
 @dataclass(frozen=True)
-class Night:
-    """Everything a stage is handed: the home, the catalogue, the stores, the as-of date. `applied` tells what opening
-    it changed in the stores, where the catalogue is another one than the last night's."""
+class Night(Desk):
+    """What every step of a night is handed: a desk and the stores. `applied` tells what opening it changed in the
+    stores, where the catalogue is another one than the last night's."""
 
-    home: Home
-    catalog: Catalog
     ledger: Ledger
     lake: Lake
-    keys: Keys
-    as_of: date
     applied: tuple[str, ...] = ()
-
-    @property
-    def policy(self) -> Policy:
-        year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
-        return Policy(minimum_birth_year=year, adult_age=self.limit("adult_age"))
-
-    def compiled(self, item: Item) -> Compiled:
-        """What an item compiles to, kept under the home from task to task and night to night."""
-        path = self.home.compiled(key(item, self.catalog, self.policy))
-        if not path.exists():
-            made = to_json(compile_item(item, self.catalog, self.policy))
-            publish(path, lambda part: part.write_text(made, encoding="utf-8"))
-        return from_json(path.read_text(encoding="utf-8"))
-
-    def limit(self, name: str) -> Any:
-        """The value of a dated policy in force on the as-of date."""
-        return catalogue.effective(self.catalog, name, self.as_of)
 
 
 @contextmanager
@@ -71,7 +49,7 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
             planned, done = apply(place, ledger, lake, catalog, as_of)
             _forget_compiled(place, catalog)
             applied = (summary(planned), *done)
-        yield Night(place, catalog, ledger, lake, open_keys(place.root), as_of, applied)
+        yield Night(place, catalog, open_keys(place.root), as_of, ledger, lake, applied)
 
 
 def kept_catalogue(home: Home) -> Catalog:

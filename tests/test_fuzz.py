@@ -13,7 +13,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import check, run, sampling
+from pipelines import judge, run, sampling
 from pipelines.errors import DeliveryError
 from pipelines.model import ACCOUNT, Home
 from pipelines.query import query
@@ -127,7 +127,7 @@ def test_whatever_stands_in_a_cell_every_row_is_taken_or_told(clean: list[Path],
     for _ in range(ROUNDS):
         path = rng.choice(clean)
         item, department = CATALOG.items[path.parts[-2]], path.parts[-3]
-        check.read(path, home.staged("sent"), CATALOG, item, department, home.work)
+        judge.read(path, home.staged("sent"), CATALOG, item, department, home.work)
         table = pq.read_table(home.staged("sent")).drop_columns(
             [c for c in ("line", "sheet") if c in pq.read_schema(home.staged("sent")).names]
         )
@@ -142,7 +142,7 @@ def test_whatever_stands_in_a_cell_every_row_is_taken_or_told(clean: list[Path],
         source = tmp_path / "odd.csv"
         source.write_text(text.getvalue(), encoding="utf-8")
         try:
-            decoded = check.read(source, home.staged("odd"), CATALOG, item, department, home.work)
+            decoded = judge.read(source, home.staged("odd"), CATALOG, item, department, home.work)
         except DeliveryError as e:
             pytest.fail(f"{item.code}: {e}")
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]

@@ -17,7 +17,7 @@ import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import check, sampling
+from pipelines import judge, sampling
 from pipelines.cli import main
 from pipelines.commands.folder import publish_folder
 from pipelines.errors import UsageFault
@@ -318,7 +318,7 @@ def test_a_sample_is_what_it_teaches(item: str, made: dict[str, bytes], sample_h
     (tmp_path / "sample.csv").write_bytes(content)
     declared, department = HERE.items[item], HERE.items[item].providers[0]
     judged = effective(HERE, item, department, DAY)
-    decoded = check.read(tmp_path / "sample.csv", home.staged(item), HERE, judged, department, home.work)
+    decoded = judge.read(tmp_path / "sample.csv", home.staged(item), HERE, judged, department, home.work)
     assert (decoded.read, decoded.unknown_headers, decoded.faults) == (5, (), ())
     faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
     for year, accepted in ((1850, 5), (1900, 0))[: 2 if item == "honour" else 1]:  # a real home returns the sample

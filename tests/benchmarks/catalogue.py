@@ -14,8 +14,10 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+from pipelines.judge import Desk
 from pipelines.model import Home
-from pipelines.night import Night, kept_catalogue
+from pipelines.night import kept_catalogue
+from pipelines.stores.keys import Keys
 from schemas import arrow, overlay, tables
 from schemas.compiled import compile_item
 from schemas.load import load
@@ -38,7 +40,7 @@ def main(times: int) -> None:
     items = [overlay.effective(catalog, i.code, i.providers[0], DAY) for i in catalog.items.values()]
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
-        night = Night(home, catalog, None, None, None, DAY)  # type: ignore[arg-type]
+        night = Desk(home, catalog, Keys(bytes(32)), DAY)
         first = {i.code: median(times, lambda i=i: compile_item(i, catalog, night.policy)) for i in items}
         rows = [
             ("read and check the whole catalogue", median(times, load), median(times, lambda: kept_catalogue(home))),

@@ -18,7 +18,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import check, run, sampling
+from pipelines import judge, run, sampling
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import record_schema, statement_schema
 from schemas.editions import headers
@@ -50,7 +50,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
         department, code = path.parts[-3:-1]
         item = HERE.items[code]
         target = home / "staged" / f"{department}.{code}.parquet"
-        check.read(path, target, HERE, item, department, home)
+        judge.read(path, target, HERE, item, department, home)
         for row in pq.read_table(target).to_pylist()[:8]:
             given = {k: v.strip() for k, v in row.items() if v is not None and k not in ("line", "sheet")}
             plain = {"date": "2026-01-05", "timestamp": "2026-01-05 09:30:00"}
@@ -206,7 +206,7 @@ def test_a_filled_template_is_read_as_it_was_filled(
     path, target = tmp_path / "filled.xlsx", tmp_path / "staged.parquet"
     book.save(path)
     for department in declared.providers:  # whatever their own words for headers are
-        decoded = check.read(path, target, HERE, declared, department, tmp_path)
+        decoded = judge.read(path, target, HERE, declared, department, tmp_path)
         assert (decoded.rows, decoded.unknown_headers, decoded.faults) == (1, (), ())
         (row,) = pq.read_table(target).to_pylist()
         assert (row.pop("line"), row.pop("sheet")) == (2, "填报")

@@ -1,0 +1,209 @@
+"""What becomes of one delivery under its item: read, judged row by row, and weighed as a whole; no database.
+
+`check` asks it for the night, `qiongxin check` for a department's own dry run: the same engine, the same answers.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import DeliveryError
+from pipelines.model import Delivery, Home, publish
+from pipelines.readers import Decoded, decode, empty, normalise_header
+from pipelines.stages import gate, validate
+from pipelines.stages.validate import Fault
+from pipelines.stores.keys import Keys
+from schemas import editions, lint_law, overlay
+from schemas import load as catalogue
+from schemas.compiled import Compiled, compile_item, from_json, key, to_json
+from schemas.model import Catalog, Item
+from schemas.row_rules import Policy
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What judging a delivery takes: the home, the catalogue, the keys, the as-of date."""
+
+    home: Home
+    catalog: Catalog
+    keys: Keys
+    as_of: date
+
+    @property
+    def policy(self) -> Policy:
+        year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
+        return Policy(minimum_birth_year=year, adult_age=self.limit("adult_age"))
+
+    def compiled(self, item: Item) -> Compiled:
+        """What an item compiles to, kept under the home from task to task and night to night."""
+        path = self.home.compiled(key(item, self.catalog, self.policy))
+        if not path.exists():
+            made = to_json(compile_item(item, self.catalog, self.policy))
+            publish(path, lambda part: part.write_text(made, encoding="utf-8"))
+        return from_json(path.read_text(encoding="utf-8"))
+
+    def limit(self, name: str) -> Any:
+        """The value of a dated policy in force on the as-of date."""
+        return catalogue.effective(self.catalog, name, self.as_of)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a delivery: rows by verdict (`account` has rejected, refused, held and accepted; they add up to
+    `read`), and `reasons` to hold it as a whole. `file` is its name without the names of people."""
+
+    item: Item
+    read: int
+    account: dict[str, int]
+    reasons: list[gate.Reason]
+    file: str
+    is_complete: bool
+
+
+def judge(desk: Desk, delivery: Delivery, source: Path) -> Judged:
+    """decode, validate and identify the bytes at `source`. Writes `staged/`, `accepted/`, `rejected/` and `findings/`
+    of the home. Raises `DeliveryError` where the whole file goes back."""
+    if delivery.declared_rows == -1:
+        raise DeliveryError(
+            "F014",
+            "文件内容与清单中的 SHA-256 不一致，可能没有传完。请重新上传文件和清单。",
+            "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
+        )
+    item = judging(desk.catalog, delivery.item, delivery.department, delivery.period)
+    decoded = _decode(desk, delivery, item, source)
+    faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
+    faults += _about_the_file(item, decoded, delivery.department, desk.catalog, desk.as_of)
+    result = validate.validate(
+        desk.home, delivery.delivery_id, item, desk.catalog, desk.compiled(item), desk.as_of, desk.keys, faults,
+        delivery.file, delivery.mode == "full", delivery.period, delivery.department,
+    )  # fmt: skip
+    account = {name: getattr(result, name) for name in ("rejected", "refused", "held", "accepted")}
+    reasons = gate.delivery_reasons(decoded.read, account, limits(desk))
+    if delivery.declared_rows is not None and delivery.declared_rows != decoded.read:
+        told = delivery.declared_rows
+        reasons.append(
+            (
+                "F011",
+                f"清单写明 {told} 行，文件有 {decoded.read} 行，整批暂缓。请核对后重新报送。",
+                f"The manifest says {told} rows, the file has {decoded.read}; held. Check it and send it again.",
+            )
+        )
+    # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
+    return Judged(item, decoded.read, account, reasons, result.file, decoded.read == result.accepted)
+
+
+def limits(desk: Desk) -> gate.DeliveryLimits:
+    return gate.DeliveryLimits(**{name: desk.limit(name) for name in gate.DeliveryLimits.__dataclass_fields__})
+
+
+def judging(catalog: Catalog, code: str, department: str, period: date) -> Item:
+    """The item by which a delivery of a department is judged: the edition of its period, as its county has it. Raises
+    `DeliveryError` where the department or the item was not there in that period."""
+    sender, item = catalog.departments[department], catalog.items[code]
+    if not sender.holds(period):
+        until = f"，{sender.valid_to} 起撤销" if sender.valid_to and sender.valid_to < period else ""
+        heir = catalog.departments.get(sender.successor or "")
+        to_zh = f"请由{heir.name_zh}报送" if heir else "请在清单中写明正确的所属期"
+        to_en = f"Let {heir.name_en} send it" if heir else "State the right period in the manifest"
+        raise DeliveryError(
+            "F017",
+            f"{sender.name_zh}在所属期 {period} 不存在{until}，整个文件退回。{to_zh}。",
+            f"{sender.name_en} did not exist in the period {period}; the whole file is returned. {to_en}.",
+        )
+    if not item.holds(period):
+        raise DeliveryError(
+            "F016",
+            f"目录中没有适用于所属期 {period} 的“{item.name_zh}”，整个文件退回。请在清单中写明正确的所属期。",
+            f"The catalogue has no edition of '{item.name_en}' for the period {period}; the whole file is returned."
+            " State the right period in the manifest.",
+        )
+    return overlay.effective(catalog, code, department, period)
+
+
+def _about_the_file(
+    item: Item, decoded: Decoded, department: str, catalog: Catalog, as_of: date
+) -> list[Fault]:
+    """What is to be said of the file as a whole. Raises `DeliveryError` F012 where a required column is missing."""
+    if decoded.read == 0:
+        return [Fault("F003", None)]
+    missing = [f.label_zh for f in item.fields if f.required and f.name not in decoded.columns]
+    if missing:
+        named = "、".join(missing)
+        zh, en = _other_edition(item, decoded, department, catalog)
+        raise DeliveryError(
+            "F012",
+            f"文件缺少必填的列：{named}。请补上后重新报送整个文件。{zh}",
+            f"Required columns are missing: {named}. Add them and send the whole file again.{en}",
+        )
+    if not decoded.unknown_headers:
+        return []
+    known, whole = editions.headers(catalog, item, department), catalog.items[item.code]
+    elsewhere = _fields(catalog, whole, department) if whole.editions else {}
+    return [
+        Fault("L003", None, value=header)
+        if lint_law.is_withheld(catalog, header, as_of)
+        else Fault("F005", None, value=_with_edition(header, elsewhere, whole) or _with_nearest(header, known))
+        for header in decoded.unknown_headers
+    ]
+
+
+def _with_edition(header: str, elsewhere: Mapping[str, str], item: Item) -> str | None:
+    """A header that only other editions of the item know, with their names; None where none knows it."""
+    if (name := elsewhere.get(normalise_header(header))) is None:
+        return None
+    field = item.field(name)
+    named = [e.code for e in item.editions if field.holds(e.valid_from) and field.holds(e.valid_to or e.valid_from)]
+    return f"{header} ({', '.join(named)})"
+
+
+def _other_edition(item: Item, decoded: Decoded, department: str, catalog: Catalog) -> tuple[str, str]:
+    """What to say where the file has the columns that another edition of the item asks for."""
+    whole = catalog.items[item.code]
+    for other in whole.editions:
+        then = editions.as_of(whole, other.valid_from)
+        known = _fields(catalog, then, department)
+        there = {*decoded.columns} | {known.get(normalise_header(h)) for h in decoded.unknown_headers}
+        if other not in item.editions and all(f.name in there for f in then.live_fields if f.required):
+            until = other.valid_to or "今 now"
+            return (
+                f"文件的列符合 {other.code} 版格式（{other.valid_from} 至 {until}）："
+                "属该时期的数据，请在清单中写明所属期。",
+                f" The columns are those of edition {other.code} ({other.valid_from} to {until}): if the data are of"
+                " that time, state their period in the manifest.",
+            )
+    return "", ""
+
+
+def _with_nearest(header: str, known: Iterable[str]) -> str:
+    """An unknown header and, where one is near, the known one that may have been meant."""
+    close = difflib.get_close_matches(normalise_header(header), [normalise_header(k) for k in known], n=1, cutoff=0.7)
+    return f"{header} ≈ {next(k for k in known if normalise_header(k) == close[0])}" if close else header
+
+
+def _decode(desk: Desk, delivery: Delivery, item: Item, source: Path) -> Decoded:
+    target = desk.home.staged(delivery.delivery_id)
+    if delivery.is_nil and delivery.size == 0:  # a declared nil return need not even have a header
+        return empty(target)
+    return read(source, target, desk.catalog, item, delivery.department, desk.home.work)
+
+
+def read(source: Path, target: Path, catalog: Catalog, item: Item, department: str, work: Path) -> Decoded:
+    """decode a file by its department's own words for headers. Where two of its columns would then stand for one field,
+    the file follows the template, and the words are the catalogue's. Raises `DeliveryError`."""
+    own, common = (_fields(catalog, item, whose) for whose in (department, None))
+    try:
+        return decode(source, target, own, work)
+    except DeliveryError as e:
+        if e.code != "F006" or own == common:
+            raise
+        return decode(source, target, common, work)
+
+
+def _fields(catalog: Catalog, item: Item, department: str | None) -> dict[str, str]:
+    known = editions.headers(catalog, item, department)
+    return {normalise_header(header): field for header, field in known.items()}
