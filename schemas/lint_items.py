@@ -38,10 +38,10 @@ def check(item: Item, catalog: Catalog) -> None:
     _finding_codes(item, catalog)
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """The cure for a word that is not known."""
+def near(word: str, known: Iterable[str], otherwise: str = "Add it or correct the name.") -> str:
+    """The cure for a word that is not known: the nearest known one, or what to do where none is near."""
     close = difflib.get_close_matches(word, list(known), n=1)
-    return f"Did you mean '{close[0]}'?" if close else "Add it or correct the name."
+    return f"Did you mean '{close[0]}'?" if close else otherwise
 
 
 def comparable(header: str) -> str:
@@ -58,8 +58,7 @@ def _references(item: Item, catalog: Catalog) -> None:
         if item.providers.count(name) > 1:
             _refuse(item, "providers", f"'{name}' stands twice", "Keep it once: the order is the precedence.")
         if name not in catalog.departments:
-            close = difflib.get_close_matches(name, list(catalog.departments), n=1)
-            cure = f"Did you mean '{close[0]}'?" if close else f"Add catalog/departments/{name}.toml."
+            cure = near(name, catalog.departments, f"Add catalog/departments/{name}.toml.")
             _refuse(item, "providers", f"no department '{name}'", cure)
     for key, (name, values) in {
         "category": ("catalogue_category", (item.category,)),
@@ -138,8 +137,7 @@ def _field(item: Item, field: FieldSpec, catalog: Catalog) -> None:
     key = f"fields.{field.name}"
     if field.code_set is not None and field.code_set not in catalog.code_sets:
         what = f"there is no catalog/codes/{field.code_set}.csv"
-        close = difflib.get_close_matches(field.code_set, list(catalog.code_sets), n=1)
-        _refuse(item, f"{key}.code_set", what, f"Did you mean '{close[0]}'?" if close else "Add the file.")
+        _refuse(item, f"{key}.code_set", what, near(field.code_set, catalog.code_sets, "Add the file."))
     if (expected := ROLE_SETS.get(field.role)) and field.code_set != expected:
         what = f"role = '{field.role}' is read by the code set '{expected}'"
         _refuse(item, f"{key}.code_set", what, f"Say code_set = '{expected}'.")
@@ -207,8 +205,7 @@ def _headers(item: Item, catalog: Catalog) -> None:
     for row in catalog.headers.get(item.code, ()):
         where = f"{file} [{row.department},{row.header}]"
         if row.field not in {f.name for f in catalog.items[item.code].fields}:
-            close = difflib.get_close_matches(row.field, [f.name for f in item.fields], n=1)
-            cure = f"Did you mean '{close[0]}'?" if close else "Name a field of the item."
+            cure = near(row.field, (f.name for f in item.fields), "Name a field of the item.")
             raise CatalogError(f"{where}: '{row.field}' is no field of the item. {cure}")
         if row.department != "*" and row.department not in item.providers:
             raise CatalogError(f"{where}: '{row.department}' does not deliver the item. Write * for everybody.")
@@ -225,13 +222,11 @@ def _headers(item: Item, catalog: Catalog) -> None:
 
 def _rule(item: Item, key: str, rule: Rule, kinds: dict[str, Any]) -> None:
     if rule.kind not in kinds:
-        close = difflib.get_close_matches(rule.kind, list(kinds), n=1)
-        cure = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(sorted(kinds))}."
+        cure = near(rule.kind, kinds, f"Known: {', '.join(sorted(kinds))}.")
         _refuse(item, key, f"no rule kind '{rule.kind}'", cure)
     kind, key = kinds[rule.kind], f"{key}.{rule.kind}"
     if unknown := sorted(set(rule.options) - set(kind.OPTIONS)):
-        close = difflib.get_close_matches(unknown[0], list(kind.OPTIONS), n=1)
-        _refuse(item, key, f"unknown option '{unknown[0]}'", f"Did you mean '{close[0]}'?" if close else "Remove it.")
+        _refuse(item, key, f"unknown option '{unknown[0]}'", near(unknown[0], kind.OPTIONS, "Remove it."))
     if missing := sorted(set(kind.REQUIRED) - set(rule.options)):
         _refuse(item, key, f"option '{missing[0]}' is missing", "Add it.")
     told = kind.fault(rule.options) if hasattr(kind, "fault") else None
@@ -252,8 +247,7 @@ def _mentions(item: Item, rule: Rule, catalog: Catalog) -> None:
             continue
         key = f"rules.{rule.kind}.{option}"
         if name not in names:
-            close = difflib.get_close_matches(str(name), names, n=1)
-            cure = f"Did you mean '{close[0]}'?" if close else "Name a field of the item."
+            cure = near(str(name), names, "Name a field of the item.")
             _refuse(item, key, f"'{name}' is no field of the item", cure)
         if allowed := getattr(ITEM_KINDS[rule.kind], "TYPES", {}).get(option):
             _of_type(item, key, item.field(name), allowed)

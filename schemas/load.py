@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import io
 import os
@@ -192,8 +191,7 @@ def _told(error: ErrorDetails, at: list[str], model: type[BaseModel]) -> str:
         return str(fault)
     if error["type"] == "extra_forbidden":
         known = [*model.model_fields, *(FieldSpec.model_fields if at[0] == "fields" else ())]
-        close = difflib.get_close_matches(at[-1], known, n=1)
-        return f"unknown key. Did you mean '{close[0]}'?" if close else "unknown key. Remove it."
+        return f"unknown key. {near(at[-1], known, 'Remove it.')}"
     if error["type"] == "missing":
         return "it is missing. Add it."
     said = error["msg"].removeprefix("Value error, ")

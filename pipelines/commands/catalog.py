@@ -137,16 +137,14 @@ def catalog_export(
 
 def _item(code: str, catalog: Any, county: str | None, period: date | None) -> Any:
     """The item as of a period, as a county has it."""
-    import difflib
-
+    from schemas.lint_items import near
     from schemas.overlay import effective
 
     counties = sorted(d.code for d in catalog.departments.values() if d.kind == "county")
     if county is not None and county not in counties:
         raise UsageFault(f"--county {county}: no such county. Known: {', '.join(counties)}.")
     if code not in catalog.items:
-        close = difflib.get_close_matches(code, list(catalog.items), n=1)
-        cure = f"Did you mean '{close[0]}'?" if close else "See 'qiongxin catalog list'."
+        cure = near(code, catalog.items, "See 'qiongxin catalog list'.")
         raise UsageFault(f"{code}: no such item. {cure}")
     on = period or date.today()
     if not catalog.items[code].holds(on):
