@@ -4,7 +4,10 @@ real browser, at the width of a desk and of a phone."""
 import csv
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from datetime import date
@@ -360,6 +363,16 @@ def test_a_site_is_replaced_as_a_whole(tmp_path: Path) -> None:
     publish_folder(folder, {MARK: b"2", "items/new.html": b"new"}, MARK)
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == ["new.html", MARK]
     assert [p.name for p in tmp_path.iterdir()] == ["site"]
+
+
+def test_what_a_killed_build_left_is_swept_up_and_one_under_way_is_not(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    dead, alive = tmp_path / f".site.{child.pid}.part", tmp_path / f".site.{os.getppid()}.part"
+    for part in (dead, alive):
+        (part / "items").mkdir(parents=True)
+    publish_folder(tmp_path / "site", {MARK: b"1"}, MARK)
+    assert (dead.exists(), alive.exists()) == (False, True)
 
 
 def test_a_build_that_fails_leaves_the_old_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ def publish_folder(folder: Path, files: Mapping[str, bytes], mark: str) -> None:
     if folder.exists() and not (folder.is_dir() and ((folder / mark).is_file() or not any(folder.iterdir()))):
         what = f"it holds something else and is no site of ours ({mark} is missing)"
         raise UsageFault(f"{folder.name}: {what}. Name another folder, or empty it.")
+    _sweep(folder)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -30,6 +31,13 @@ def publish_folder(folder: Path, files: Mapping[str, bytes], mark: str) -> None:
         _take_place(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)  # after the exchange, what was there before
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed run left beside the folder; what a run still going writes stays."""
+    for left in folder.parent.glob(f".{folder.name}.*.part"):
+        if not Path(f"/proc/{left.suffixes[-2].strip('.')}").exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _take_place(part: Path, folder: Path) -> None:
