@@ -122,6 +122,8 @@ class StagedWriter:
                 self._flush()
             self._writer.close()
             if kind is None:
+                # What an earlier version of the program may have read another way.
+                skipped_path(self.target).unlink(missing_ok=True)
                 os.replace(self._part, self.target)
         finally:
             self._part.unlink(missing_ok=True)

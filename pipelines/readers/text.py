@@ -20,7 +20,7 @@ from pipelines.errors import DeliveryError
 from pipelines.model import PASSING_ON
 from pipelines.readers.encoding import CHUNK, Lines, Text, normalise
 from pipelines.readers.headers import match
-from pipelines.readers.staging import Decoded, Fault, StagedWriter, literal, skipped_path, write_skipped
+from pipelines.readers.staging import Decoded, Fault, StagedWriter, literal, write_skipped
 
 DELIMITERS = (",", "\t", ";", "|")
 HEADER_LINES = 20
@@ -184,7 +184,6 @@ def _exact(
         text.path.open(encoding="utf-8-sig", newline="\n") as lines,
         StagedWriter(target, [n for n in names if n]) as writer,
     ):
-        skipped_path(target).unlink(missing_ok=True)
         for _ in range(at):
             next(lines, None)
         for line, _, record in _parse(lines, delimiter, at):

@@ -52,6 +52,12 @@ def test_quoted_newlines_blank_lines_and_title_rows_keep_lines_exact(tmp_path: P
     assert decoded.blank == 1
 
 
+def test_what_was_read_another_way_before_keeps_no_line_of_then(tmp_path: Path) -> None:
+    run(tmp_path, "标题\n姓名,证件号码,说明\n甲,1,x\n".encode())
+    _, rows = run(tmp_path, '{"姓名": "甲", "证件号码": "1"}\n{"姓名": "乙", "证件号码": "2"}\n'.encode())
+    assert lines(rows) == [1, 2]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
 def test_ragged_rows_are_faults_with_their_lines_on_the_fast_way(tmp_path: Path, end: str, encoding: str) -> None:
