@@ -74,7 +74,7 @@ def _elements(source: Path, depth: int) -> Iterator[tuple[tuple[str, ...], int, 
         )  # fmt: skip
         for event, element in events:
             if event == "start":
-                path.append(etree.QName(element).localname)
+                path.append(_name(element))
                 continue
             if len(path) > 1 and (len(element) or element.attrib):
                 yield tuple(path), element.sourceline or 0, _leaves(element)
@@ -92,8 +92,13 @@ def _leaves(element: etree._Element) -> Cells | None:
     children = [c for c in element if isinstance(c.tag, str)]
     if not children:
         return {str(k): str(v) for k, v in element.attrib.items()}
-    cells = {etree.QName(c).localname: _text(c) for c in children}
+    cells = {_name(c): _text(c) for c in children}
     return cells if len(cells) == len(children) else None
+
+
+def _name(element: etree._Element) -> str:
+    """The tag without its namespace, or without a prefix that nothing declares (the parser says so only later)."""
+    return str(element.tag).rpartition("}")[2].rpartition(":")[2]
 
 
 def _text(element: etree._Element) -> str | None:

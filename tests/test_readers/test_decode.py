@@ -52,6 +52,11 @@ def test_quoted_newlines_blank_lines_and_title_rows_keep_lines_exact(tmp_path: P
     assert decoded.blank == 1
 
 
+def test_a_prefix_that_nothing_declares_is_a_fault_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DeliveryError, match="F013: XML is incomplete or malformed near line 2"):
+        run(tmp_path, "<rows>\n<r:row><姓名>甲</姓名>".encode())
+
+
 def test_what_was_read_another_way_before_keeps_no_line_of_then(tmp_path: Path) -> None:
     run(tmp_path, "标题\n姓名,证件号码,说明\n甲,1,x\n".encode())
     _, rows = run(tmp_path, '{"姓名": "甲", "证件号码": "1"}\n{"姓名": "乙", "证件号码": "2"}\n'.encode())
