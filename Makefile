@@ -19,11 +19,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 tools: $(TOOLS)/.ready
 
-# --no-deps, as the lock leaves out the S3 client (boto3 and what it needs), which no lint loads.
 $(TOOLS)/.ready: tests/tools.lock | $(VENV)/.ready
 	rm -rf $(TOOLS)
 	$(PYTHON) -m venv $(TOOLS)
-	PYTHONDONTWRITEBYTECODE= $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/tools.lock
+	PYTHONDONTWRITEBYTECODE= $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/tools.lock
 	touch $@
 
 DAY ?= $(shell date -d yesterday +%F)

@@ -1,5 +1,6 @@
 """The night: one mapped task per delivery for receive → identify, one per item for dedupe → curate,
-one for the gate of all items, then the release.
+one for the gate of all items, then the release. A place of a department that fails stops nobody else's delivery: the
+last task, which sends the receipts out, fails with it.
 
 When, how often, how many retries; nothing else. Storage faults are retried, bad data never. The business date is the
 run's partition, or the parameter `business_date` of a run started by hand. `QIONGXIN_NIGHTLY_CRON` (Asia/Shanghai)
@@ -90,9 +91,15 @@ def nightly() -> None:
 
         return step(run.receipts)
 
+    @task(trigger_rule="all_done")
+    def deliver() -> int:
+        from pipelines import run
+
+        return step(run.deliver_all)
+
     pending = items()
     check.expand(delivery_id=receive()) >> pending
-    integrate.expand(item=pending) >> gate() >> load() >> receipts()
+    integrate.expand(item=pending) >> gate() >> load() >> receipts() >> deliver()
 
 
 nightly()

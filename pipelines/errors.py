@@ -28,6 +28,10 @@ class StoreError(QiongxinError):
     exit_code = 4
 
 
+class PlaceError(StoreError):
+    """A department's own inbox or outbox failed; everybody else's delivery goes on."""
+
+
 class GateHeld(QiongxinError):
     """A delivery or an item is held; the rest is published."""
 

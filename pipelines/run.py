@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,20 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.check import check_delivery, tell_department, told
+from pipelines.errors import QiongxinError, StoreError
+from pipelines.exchange import deliver, take
 from pipelines.night import Night, open_night
-from pipelines.stages import curate, gate, load, receive, report
+from pipelines.stages import curate, gate, load, report
 from pipelines.stages.dedupe import Full, Incoming
 from schemas import profile, suite
 
-ORDER = ("receive", "check", "integrate", "gate", "load", "receipts")
+ORDER = ("receive", "check", "integrate", "gate", "load", "receipts", "deliver")
 Progress = Callable[[str], None]
-
-
-def take(night: Night) -> receive.Received:
-    """Look at the inboxes and take what is finished."""
-    known = {code: night.catalog.delivers(code) for code in night.catalog.departments}
-    pause = float(os.environ.get("QIONGXIN_LOOK_SECONDS", "5"))
-    return receive.receive(night.home, night.ledger, known, night.as_of, pause)
 
 
 def unchecked(night: Night) -> list[str]:
@@ -146,10 +140,13 @@ def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: Non
             release = publish_release(night)
         tell(f"load: release {release or 'none'}")
         tell(f"receipts: {write_receipts(night, seconds)}")
+        tell(f"deliver: receipts of {deliver(night)} deliveries sent")
+        failed = night.ledger.unreachable()
         return {
             "release": release,
-            "exit_code": 3 if held else 0,
+            "exit_code": 4 if failed else 3 if held else 0,
             "held": held,
+            "failed": failed,
             "waiting": list(taken.waiting),
             "strangers": list(taken.strangers),
             "report": str(night.home.report(night.as_of.isoformat())),
@@ -200,3 +197,17 @@ def load_release(home: str, day: str) -> str | None:
 def receipts(home: str, day: str) -> int:
     with open_night(home, day) as night:
         return write_receipts(night)
+
+
+def deliver_all(home: str, day: str) -> int:
+    """Raises `StoreError` where an outbox failed, which is worth another try, and `QiongxinError` where an inbox did,
+    which the next night tries."""
+    with open_night(home, day) as night:
+        sent = deliver(night)
+        failed = night.ledger.unreachable()
+        told = " ".join(f"{f['direction']} of {f['department']}: {f['message']}" for f in failed)
+        if any(f["direction"] == "outbox" for f in failed):
+            raise StoreError(told)
+        if failed:
+            raise QiongxinError(told)
+        return sent

@@ -25,6 +25,7 @@ def check(catalog: Catalog) -> None:
     lint_law.check(catalog)
     for department in catalog.departments.values():
         _department(department, catalog)
+    _places(catalog)
     for name in catalog.headers:
         if name not in catalog.items:
             _refuse(f"headers/{name}.csv", "file name", f"no item '{name}'", near(name, catalog.items))
@@ -83,6 +84,21 @@ def _department(department: Department, catalog: Catalog) -> None:
     if regions and department.region_code not in {c.code for c in regions.codes if c.valid_to is None}:
         what = f"'{department.region_code}' is no region in force"
         _refuse(file, "region_code", what, "Use a code of catalog/codes/region.csv.")
+
+
+def _places(catalog: Catalog) -> None:
+    """No department sees another's files, and no answer is fetched as a delivery: no place lies in another one."""
+    places = [
+        (f"departments/{d.code}.toml", key, place.url.rstrip("/") + "/", place.endpoint)
+        for d in catalog.departments.values()
+        for key, place in (("inbox", d.inbox), ("outbox", d.outbox))
+        if place is not None
+    ]
+    for n, (file, key, url, endpoint) in enumerate(places):
+        for other, its, outer, service in places[:n]:
+            if endpoint == service and (url.startswith(outer) or outer.startswith(url)):
+                what = f"it and the {its} of catalog/{other} lie in one another"
+                _refuse(file, f"{key}.url", what, "Give each a folder of its own.")
 
 
 def _policy(catalog: Catalog) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -216,8 +217,52 @@ class Predecessor(Model):
     until: date
 
 
+class Place(Model):
+    """Where files of a department lie outside the home: `file:///folder`, `sftp://user@host:port/folder` or
+    `s3://bucket/folder`; `endpoint` and `region` are those of an S3 service. `credentials` names what only the
+    environment knows (see README.md); no secret stands in the catalogue."""
+
+    url: str
+    credentials: Name | None = None
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^/@]+/?$")
+    region: str | None = None
+
+    @model_validator(mode="after")
+    def is_a_place(self) -> Place:
+        try:
+            url = urlsplit(self.url)
+            port = url.port
+        except ValueError:
+            raise Fault("url", "it cannot be read. Write it like sftp://user@host:22/folder.") from None
+        if url.password is not None or url.query or url.fragment:
+            raise Fault("url", "it has more than a place. Leave secrets out of the catalogue and name 'credentials'.")
+        if url.scheme not in ("file", "sftp", "s3"):
+            raise Fault("url", f"no place of kind '{url.scheme}'. Use file://, sftp:// or s3://.")
+        if any(part in (".", "..") for part in url.path.split("/")) or "//" in url.path:
+            raise Fault("url", "its path goes through '.', '..' or '//'. Write it straight.")
+        if url.scheme == "file" and (url.netloc or not url.path.strip("/")):
+            raise Fault("url", "it names no folder of this machine. Write it like file:///srv/exchange/tax.")
+        if url.scheme == "sftp" and not (url.username and url.hostname and url.path.startswith("/")):
+            raise Fault("url", "user, host or folder is missing. Write it like sftp://user@host:22/folder.")
+        if url.scheme == "sftp" and self.credentials is None:
+            raise Fault("credentials", "SFTP needs a password or a key. Name the credentials that hold it.")
+        if url.scheme == "s3" and (not url.hostname or url.username or port):
+            raise Fault("url", "it names no bucket. Write it like s3://bucket/folder, and the service as 'endpoint'.")
+        if url.scheme != "s3" and (self.endpoint or self.region):
+            raise Fault("endpoint", "only an S3 service has endpoint and region. Remove them.")
+        return self
+
+
+class Inbox(Place):
+    """Where a department's deliveries are fetched: one folder per item, named by its code. Once archived, an original
+    moves to `.taken/` beside it, or is left where it lies."""
+
+    after_archiving: Literal["move", "leave"] = "move"
+
+
 class Department(Dated):
-    """A unit that delivers. Counties are departments of kind `county`; `aliases` are its names in plans and files."""
+    """A unit that delivers. Counties are departments of kind `county`; `aliases` are its names in plans and files.
+    `inbox` is fetched besides the home's; what lies in the home's outbox is sent to `outbox`, too."""
 
     code: Name
     name_zh: str
@@ -229,6 +274,8 @@ class Department(Dated):
     predecessors: tuple[Predecessor, ...] = ()
     successor: Name | None = None
     contact: str
+    inbox: Inbox | None = None
+    outbox: Place | None = None
     to_confirm: tuple[str, ...] = ()
 
 

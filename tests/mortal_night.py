@@ -142,7 +142,7 @@ class Watch:
         word = "remove" if verb in ("unlink", "remove") else "rename"
 
         def watched(*given: Any, **named: Any) -> Any:
-            place = self.place(given[target])
+            place = self.place(_inside(named.get("dst_dir_fd", named.get("dir_fd")), given[target]))
             # Scratch files come and go; a removal is a boundary only where others rely on it, and if it happens.
             if place is None or (word == "remove" and (place != NOTES or not os.path.lexists(given[0]))):
                 return real(*given, **named)
@@ -172,6 +172,11 @@ class Watch:
         self.on_method(Lake, "commit", lambda *given, **named: f"lake commit {_space(given, named)}")
         self.on_method(adbc.Connection, "commit", lambda *given, **named: "bulk commit")
         self.on_method(psycopg.Connection, "commit", lambda *given, **named: "commit")
+
+
+def _inside(folder: int | None, path: Any) -> Any:
+    """A path that is told relative to an open folder."""
+    return path if folder is None else os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))
 
 
 def _space(given: tuple[Any, ...], named: dict[str, Any]) -> str:

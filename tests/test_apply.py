@@ -255,8 +255,8 @@ def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[...,
             ledger.prepare()
     # The tables as they were before the first migration.
     with psycopg.connect(old.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("ALTER TABLE ledger.delivery DROP COLUMN edition")
-        connection.execute("DROP TABLE ledger.catalogue, ledger.migration")
+        connection.execute("ALTER TABLE ledger.delivery DROP COLUMN edition, DROP COLUMN delivered")
+        connection.execute("DROP TABLE ledger.catalogue, ledger.migration, ledger.look, ledger.unreachable")
     for _ in range(2):
         with Ledger(old) as ledger:
             ledger.prepare()

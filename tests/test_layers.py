@@ -8,7 +8,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("schemas", "pipelines", "dags")
-ABOVE = tuple(f"pipelines.{m}" for m in ("apply", "judge", "night", "check", "run", "query", "cli", "commands"))
+ABOVE = tuple(
+    f"pipelines.{m}" for m in ("apply", "judge", "night", "check", "exchange", "run", "query", "cli", "commands")
+)
 FORBIDDEN = {
     "schemas": ("pipelines", "dags", "airflow"),
     "pipelines": ("dags", "airflow"),

@@ -111,7 +111,9 @@ def nightly(
     for name in result["waiting"]:
         print(f"waiting: {name} is still being written; the next run takes it")
     for name in result["strangers"]:
-        print(f"left alone: {name}: no such department and item in the catalogue")
+        print(f"left alone: {name}: no folder of a department and item of the catalogue, or no plain file")
+    for place in result["failed"]:
+        print(f"failed: {place['direction']} of {place['department']}, since {place['since']}: {place['message']}")
     show_places(home, day)
     raise typer.Exit(result["exit_code"])
 

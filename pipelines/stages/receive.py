@@ -1,4 +1,4 @@
-"""`receive`: finished files of an inbox become archived bytes and deliveries in the ledger."""
+"""`receive`: finished files of the inboxes become archived bytes and deliveries in the ledger."""
 
 from __future__ import annotations
 
@@ -8,126 +8,291 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import date
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import StoreError
-from pipelines.model import Delivery, Home, delivery_id, publish, publish_json, sweep_parts
-from pipelines.stores.ledger import Ledger
+import pyarrow as pa
+
+from pipelines.errors import PlaceError, StoreError
+from pipelines.model import Delivery, Home, delivery_id, publish, sweep_parts
+from pipelines.stores.keys import Keys
+from pipelines.stores.ledger import Ledger, Look
+from pipelines.stores.places import BLOCK, Entry, Folder, Place, Source
 
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
-BLOCK = 1 << 20  # small enough to stay in the processor's cache between those who read it
 # People put identity numbers into file names; the ledger and all that is printed of it do without.
 NUMBER = re.compile(r"[1-9]\d{5}(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx]")
-MANIFEST, DONE, TAKEN = ".manifest.json", ".done", ".taken"
+MANIFEST, DONE = ".manifest.json", ".done"
+MANIFEST_BYTES = 1 << 20
+AT_ONCE = 8  # places that are looked at side by side: most of the time is spent waiting for them
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """A place from which deliveries of a department are taken; `items` are those it delivers. An original is moved
+    away once it is archived, or left."""
+
+    department: str
+    place: Place
+    items: tuple[str, ...]
+    is_left: bool = False
+
+    def named(self, entry: Entry) -> str:
+        """A file for people to read."""
+        return "/".join(part for part in (self.place.shown, readable(entry.folder), readable(entry.name)) if part)
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file in an inbox and what its sidecar says."""
+    """A file in an inbox with its sidecars, what its manifest says, and the keyed hash of its name."""
 
-    path: Path
-    department: str
-    item: str
-    manifest: dict[str, Any] | None
-    is_declared_finished: bool
-    look: tuple[int, int]
+    inbox: Inbox
+    entry: Entry
+    sidecars: tuple[Entry, ...]
+    name: bytes
+    before: Look | None
+    manifest: dict[str, Any] | None = None
+    is_declared_finished: bool = False
+
+    @property
+    def stamp(self) -> str:
+        return " ".join(f"{e.size}/{e.time}" for e in (self.entry, *self.sidecars))
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether this very file was taken before; then it waits for nothing but to be moved away, if it is."""
+        return self.before is not None and self.before.taken == self.stamp
+
+    def is_finished(self, pause: float) -> bool:
+        """Whether its sender says so, or it has not changed for so many seconds."""
+        is_same = self.before is not None and self.before.stamp == self.stamp and self.before.age >= pause
+        return self.is_declared_finished or is_same
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What lies in an inbox: arrivals, uploads under way, what stands in no folder of an item or is no file."""
+
+    inbox: Inbox
+    arrivals: tuple[Arrival, ...]
+    waiting: tuple[str, ...]
+    strangers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Received:
-    """What one look at the inboxes gave: new deliveries, files known before, files still being written."""
+    """What one look at the inboxes gave: new deliveries, files known before, files still being written, strangers, and
+    the inboxes that failed, as (department, place, message)."""
 
     deliveries: tuple[Delivery, ...]
     again: tuple[str, ...]
     waiting: tuple[str, ...]
     strangers: tuple[str, ...]
+    failed: tuple[tuple[str, str, str], ...] = ()
 
 
-def receive(home: Home, ledger: Ledger, known: Mapping[str, Iterable[str]], as_of: date, pause: float) -> Received:
-    """Take every finished file. Reads the inboxes; writes `raw/`, the ledger, and moves originals to `.taken/`.
+def receive(
+    home: Home,
+    ledger: Ledger,
+    known: Mapping[str, Iterable[str]],
+    as_of: date,
+    pause: float,
+    keys: Keys,
+    elsewhere: Sequence[Inbox] = (),
+) -> Received:
+    """Take every finished file. Reads the inboxes of the home and those `elsewhere`; writes `raw/`, the ledger, and
+    moves originals to `.taken/` beside them.
 
-    `known` maps department -> its items. A file is finished when it has a manifest or `.done`, or looks the same
-    (size, time) after `pause` seconds. Nothing leaves the inbox before its archived copy is verified, so a kill
-    between any two steps only means that the next run does the step again. Raises `StoreError`.
+    `known` maps department -> its items. A file is finished when it has a manifest or `.done`, or looks the same (size,
+    time) as `pause` seconds before; looks are kept in the ledger. Nothing leaves an inbox before its archived copy is
+    verified, so a kill between any two steps only means that the next run does the step again. An inbox that fails is
+    told in the answer and stops no other one; a fault of the archive raises `StoreError`.
     """
     sweep_parts(home)
-    _finish_moves(home)
-    arrivals, strangers, waiting = _look(home.inbox, known)
-    if any(not a.is_declared_finished for a in arrivals):
+    inboxes = [*_at_home(home, known), *elsewhere]
+    taking = Taking(home, ledger, keys, as_of)
+    taking.strangers += _loose(home)
+    looked = taking.look(taking.finish_moves(inboxes))
+    if unsure := [at.inbox for at in looked if not all(a.is_taken or a.is_finished(pause) for a in at.arrivals)]:
         time.sleep(pause)
-    new: list[Delivery] = []
-    again: list[str] = []
-    for a in arrivals:
-        name = a.path.relative_to(home.root).as_posix()
-        if not a.is_declared_finished and _stamp(a.path) != a.look:
-            waiting.append(name)
-            continue
-        delivery = _archive(home, a, as_of)
-        if ledger.register(delivery, as_of):
-            new.append(delivery)
-        else:
-            again.append(name)
-        _move_away(home, a.path)
-    return Received(tuple(new), tuple(again), tuple(waiting), tuple(strangers))
+        looked = [at for at in looked if at.inbox not in unsure] + taking.look(unsure)
+    for at in sorted(looked, key=lambda at: inboxes.index(at.inbox)):
+        with taking.telling(at.inbox):
+            taking.take(at)
+    return taking.received()
 
 
-def _look(inbox: Path, known: Mapping[str, Iterable[str]]) -> tuple[list[Arrival], list[str], list[str]]:
-    """What lies in the inboxes: arrivals, files in folders of no department or item, uploads under way."""
-    arrivals: list[Arrival] = []
-    strangers: list[str] = []
-    waiting: list[str] = []
-    for path in sorted(inbox.glob("*/*/*")):
-        if not path.is_file() or path.name.startswith("."):
-            continue
-        if path.name.endswith(UNFINISHED):
-            waiting.append("/".join(path.parts[-4:]))
-            continue
-        if path.name.endswith((MANIFEST, DONE)):
-            continue
-        department, item = path.parts[-3], path.parts[-2]
-        if item not in known.get(department, ()):
-            strangers.append("/".join(path.parts[-4:]))
-            continue
-        manifest = _manifest(path.with_name(path.name + MANIFEST))
-        done = manifest is not None or path.with_name(path.name + DONE).exists()
-        arrivals.append(Arrival(path, department, item, manifest, done, _stamp(path)))
-    return arrivals, strangers, waiting
+@dataclass
+class Taking:
+    """The work of one `receive`, as far as it has come."""
 
+    home: Home
+    ledger: Ledger
+    keys: Keys
+    as_of: date
+    new: list[Delivery] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
 
-def _manifest(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    @contextmanager
+    def telling(self, inbox: Inbox) -> Iterator[None]:
+        """An inbox that fails is told, and everybody else's is looked at all the same."""
+        try:
+            yield
+        except PlaceError as e:
+            self.failed.append((inbox.department, inbox.place.shown, str(e)))
+
+    def finish_moves(self, inboxes: Sequence[Inbox]) -> list[Inbox]:
+        """Move what a killed or failed run had begun to move; the inboxes where nothing is half moved."""
+        ready: list[Inbox] = []
+        notes = [n for n in self.home.work.glob("moves.*.json") if _is_over(int(n.name.split(".")[1]))]
+        for inbox in inboxes:
+            with self.telling(inbox):
+                for note in (n for n in notes if _plan(n)["place"] == inbox.place.shown):
+                    _move(inbox.place, note)
+                ready.append(inbox)
+        for note in notes:
+            if note.exists() and _plan(note)["place"] not in {i.place.shown for i in inboxes}:
+                note.unlink()  # no longer a place of ours
+        return ready
+
+    def look(self, inboxes: Sequence[Inbox]) -> list[Looked]:
+        """What lies in the inboxes that answer."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return [at for at in pool.map(self._look, inboxes) if at is not None]
+
+    def _look(self, inbox: Inbox) -> Looked | None:
+        with self.telling(inbox):
+            return _look(self.ledger, self.keys, inbox)
         return None
-    except (ValueError, OSError):
-        return {}  # a manifest that cannot be read still says that the sender has finished
-    return value if isinstance(value, dict) else {}
+
+    def take(self, at: Looked) -> None:
+        """Archive and register what is finished, then move it away. Raises `PlaceError`, `StoreError`."""
+        self.waiting += at.waiting
+        self.strangers += at.strangers
+        moved = []
+        for a in at.arrivals:
+            if a.is_taken:
+                self.again.append(at.inbox.named(a.entry))
+            elif not a.is_finished(0) or (delivery := _archive(self.home, a, self.as_of)) is None:
+                self.waiting.append(at.inbox.named(a.entry))
+                continue
+            elif self.ledger.register(delivery, self.as_of, at.inbox.place.shown, a.name, a.stamp):
+                self.new.append(delivery)
+            else:
+                self.again.append(at.inbox.named(a.entry))
+            if not at.inbox.is_left:
+                _move_away(self.home, a)
+                moved.append(a.name)
+        self.ledger.note_looks(at.inbox.place.shown, {}, moved)  # the same name may come again, and be another file
+
+    def received(self) -> Received:
+        return Received(
+            tuple(self.new), tuple(self.again), tuple(self.waiting), tuple(self.strangers), tuple(self.failed)
+        )
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+def _at_home(home: Home, known: Mapping[str, Iterable[str]]) -> list[Inbox]:
+    """The inboxes of the home, those of no department among them."""
+    folders = sorted(home.inbox.iterdir()) if home.inbox.is_dir() else []
+    return [
+        Inbox(p.name, Folder(f"inbox/{p.name}", p), tuple(known.get(p.name, ())))
+        for p in folders
+        if p.is_dir() and not p.name.startswith(".")
+    ]
 
 
-def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery:
-    """Copy into `raw/` under the content hash, then read the copy back before trusting it."""
+def _loose(home: Home) -> list[str]:
+    """Files that lie in nobody's inbox."""
+    files = sorted(home.inbox.iterdir()) if home.inbox.is_dir() else []
+    return [f"inbox/{readable(p.name)}" for p in files if not p.is_dir() and not p.name.startswith(".")]
+
+
+def _look(ledger: Ledger, keys: Keys, inbox: Inbox) -> Looked:
+    """What lies in an inbox now and what is remembered of it; remembers how it looks. Raises `PlaceError`."""
+    place = inbox.place
+    files = {(e.folder, e.name): e for e in place.files()}
+    mine = [e for e in files.values() if e.folder in inbox.items and e.is_file and not e.name.endswith(UNFINISHED)]
+    mine = [e for e in mine if not e.name.endswith((MANIFEST, DONE))]
+    others = [e for e in files.values() if e.folder not in inbox.items or not e.is_file]
+    others = [e for e in others if not e.name.endswith((*UNFINISHED, MANIFEST, DONE))]
+    names = _hashed(keys, place, mine)
+    before = ledger.looks(place.shown)
+    arrivals = []
+    for entry, name in zip(mine, names, strict=True):
+        sides = tuple(e for s in (MANIFEST, DONE) if (e := files.get((entry.folder, entry.name + s))) and e.is_file)
+        a = Arrival(inbox, entry, sides, name, before.get(name))
+        if not a.is_taken:
+            texts = [_manifest(place, e) for e in sides if e.name.endswith(MANIFEST)]
+            manifest = texts[0] if texts else None
+            is_done = manifest is not None or any(e.name.endswith(DONE) for e in sides)
+            a = replace(a, manifest=manifest, is_declared_finished=is_done)
+        arrivals.append(a)
+    changed = {a.name: a.stamp for a in arrivals if a.before is None or a.before.stamp != a.stamp}
+    ledger.note_looks(place.shown, changed, before.keys() - set(names))
+    unfinished = [e for e in files.values() if e.is_file and e.name.endswith(UNFINISHED)]
+    waiting, strangers = ([inbox.named(e) for e in es] for es in (unfinished, others))
+    return Looked(inbox, tuple(arrivals), tuple(waiting), tuple(strangers))
+
+
+def _hashed(keys: Keys, place: Place, entries: Iterable[Entry]) -> list[bytes]:
+    """What the ledger knows files of a place by."""
+    named = ["\0".join((place.shown, e.folder, e.name)).encode("utf-8", "surrogateescape") for e in entries]
+    return [bytes(h) for h in keys.content_hashes(pa.array(named, pa.binary())).to_pylist()]
+
+
+def _manifest(place: Place, entry: Entry) -> dict[str, Any] | None:
+    """What a manifest says; None where it cannot be read, which may be because it is still being written."""
+    block = memoryview(bytearray(min(entry.size + 1, MANIFEST_BYTES)))
+    try:
+        value = json.loads(bytes(block[: place.fetch(entry, lambda source: _fill(source, block))]))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def readable(name: str) -> str:
+    """A file name as its sender reads it, in whatever encoding it came, without identity numbers."""
+    raw = name.encode("utf-8", "surrogateescape")
+    for encoding in ("utf-8", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            name = raw.decode(encoding)
+            break
+    else:
+        name = raw.decode("utf-8", "replace")
+    return NUMBER.sub("[证件号]", "".join(c if c.isprintable() else "�" for c in name))
+
+
+def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery | None:
+    """Copy into `raw/` under the content hash, and read the copy back before trusting it; None where the file became
+    another one meanwhile. Raises `PlaceError`, `StoreError`."""
+    place, entry = arrival.inbox.place, arrival.entry
     (home.root / "work").mkdir(parents=True, exist_ok=True)
     part = home.root / "work" / f"receive.{os.getpid()}.part"
     try:
-        sha256 = _copied(arrival.path, part)
+        sha256 = place.fetch(entry, lambda source: _copied(source, part))
+        if place.find(entry.folder, entry.name) != entry:
+            return None
+        if part.stat().st_size != entry.size:
+            raise PlaceError(f"{place.shown}: a file came short. Nothing was taken of it: the next run tries again.")
         target = home.raw(sha256)
         if not target.exists():
             publish(target, lambda place: shutil.move(part, place))
     finally:
         part.unlink(missing_ok=True)
     manifest = arrival.manifest or {}
-    period = _period(manifest.get("period"), as_of)
+    # What is left where it lies comes by again every night: the same content says nothing of another period.
+    before = arrival.before if arrival.inbox.is_left else None
+    period = before.period if before and before.sha256 == sha256 else None
+    period = _period(manifest.get("period"), period or as_of)
     sequence = manifest.get("sequence", 1)
     sequence = sequence if isinstance(sequence, int) and 0 < sequence < 1 << 31 else 1
     mode = manifest.get("mode", "incremental")
@@ -138,33 +303,32 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery:
     rows = 0 if is_nil else rows
     declared = -1 if claimed and str(claimed).lower() != sha256 else rows if isinstance(rows, int) else None
     return Delivery(
-        delivery_id=delivery_id(arrival.department, arrival.item, period, sequence, mode, sha256),
-        department=arrival.department,
-        item=arrival.item,
-        file=NUMBER.sub("[证件号]", arrival.path.name),
+        delivery_id=delivery_id(arrival.inbox.department, entry.folder, period, sequence, mode, sha256),
+        department=arrival.inbox.department,
+        item=entry.folder,
+        file=readable(entry.name),
         period=period,
         sequence=sequence,
         mode=mode,
         sha256=sha256,
-        size=arrival.look[0],
+        size=entry.size,
         declared_rows=declared,
         is_nil=is_nil,
     )
 
 
-def _copied(source: Path, copy: Path) -> str:
+def _copied(source: Source, copy: Path) -> str:
     """The SHA-256 of what was copied, proved by hashing both sides, which costs hardly any time of its own: while a
     block is written, one thread hashes it and another the block before, as it lies in the copy. Raises `StoreError`."""
     sent, archived = hashlib.sha256(), hashlib.sha256()
     block, again = memoryview(bytearray(BLOCK)), memoryview(bytearray(BLOCK))
     with (
         ThreadPoolExecutor(2) as pool,
-        source.open("rb", buffering=0) as read,
         copy.open("wb", buffering=0) as written,
         copy.open("rb", buffering=0) as back,
     ):
         proving: Future[None] | None = None
-        while size := read.readinto(block):
+        while size := source.readinto(block):
             hashing = pool.submit(sent.update, block[:size])
             _write(written, block[:size])
             if proving:
@@ -185,10 +349,15 @@ def _write(target: FileIO, block: memoryview) -> None:
 
 
 def _hash_back(source: FileIO, block: memoryview, digest: hashlib._Hash) -> None:
+    digest.update(block[: _fill(source, block)])
+
+
+def _fill(source: Source, block: memoryview) -> int:
+    """How many bytes there were for the block, which is less than its length only at the end."""
     size = 0
     while size < len(block) and (got := source.readinto(block[size:])):
         size += got
-    digest.update(block[:size])
+    return size
 
 
 def _period(text: object, as_of: date) -> date:
@@ -198,28 +367,29 @@ def _period(text: object, as_of: date) -> date:
         return as_of
 
 
-def _move_away(home: Home, path: Path) -> None:
+def _move_away(home: Home, arrival: Arrival) -> None:
     """Move a file and its sidecars to `.taken/`. They are several renames, and a file without its manifest would be
     another delivery; so what is going to move is noted first, and the next run finishes what a kill cut short."""
-    names = [n for n in (path.name + MANIFEST, path.name + DONE, path.name) if (path.parent / n).exists()]
-    folder = path.parent.relative_to(home.root).as_posix()
-    note = home.work / f"moves.{os.getpid()}.json"
-    publish_json(note, {"folder": folder, "files": {n: _stamp(path.parent / n) for n in names}})
-    _move(home, note)
+    place = arrival.inbox.place
+    files = {e.name: (e.size, e.time) for e in (*arrival.sidecars, arrival.entry)}
+    plan = json.dumps({"place": place.shown, "folder": arrival.entry.folder, "files": files})
+    name = hashlib.sha256(place.shown.encode()).hexdigest()[:12]
+    note = home.work / f"moves.{os.getpid()}.{name}.json"
+    publish(note, lambda part: part.write_text(plan, encoding="utf-8"))
+    _move(place, note)
 
 
-def _finish_moves(home: Home) -> None:
-    for note in home.work.glob("moves.*.json"):
-        if not Path(f"/proc/{note.name.split('.')[1]}").exists():
-            _move(home, note)
+def _plan(note: Path) -> dict[str, Any]:
+    return dict(json.loads(note.read_text(encoding="utf-8")))
 
 
-def _move(home: Home, note: Path) -> None:
+def _move(place: Place, note: Path) -> None:
     """Move what the note names, unless the sender has put something else in its place since."""
-    plan = json.loads(note.read_text(encoding="utf-8"))
-    folder = home.root / plan["folder"]
-    (folder / TAKEN).mkdir(exist_ok=True)
-    for name, stamp in plan["files"].items():
-        if (folder / name).exists() and list(_stamp(folder / name)) == list(stamp):
-            os.replace(folder / name, folder / TAKEN / name)
+    plan = _plan(note)
+    for name, (size, changed) in plan["files"].items():
+        place.take(Entry(plan["folder"], name, size, changed))
     note.unlink()
+
+
+def _is_over(process: int) -> bool:
+    return process == os.getpid() or not Path(f"/proc/{process}").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from typing import Any
@@ -39,6 +40,7 @@ delivery = sa.Table(
     sa.Column("declared_rows", sa.BigInteger),
     sa.Column("is_nil", sa.Boolean, nullable=False, server_default="false", comment="declared: nothing to report"),
     sa.Column("receipted", sa.Text, nullable=False, server_default="", comment="what the written receipt says"),
+    sa.Column("delivered", sa.Text, nullable=False, server_default="", comment="what the receipt sent out says"),
     sa.Column("received_on", sa.Date, nullable=False),
     sa.Column("state", sa.Text, nullable=False, comment="received, checked, returned, held, released"),
     sa.Column("is_complete", sa.Boolean, nullable=False, server_default="false", comment="every row was accepted"),
@@ -82,6 +84,27 @@ gate_result = sa.Table(
     sa.Column("detail", sa.JSON, nullable=False),
     schema="ledger",
 )
+look = sa.Table(
+    "look",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("name", sa.LargeBinary, primary_key=True, comment="keyed hash: people write numbers into file names"),
+    sa.Column("stamp", sa.Text, nullable=False, comment="size and time of the file and of its sidecars"),
+    sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.Column("taken", sa.Text, comment="the stamp it had when it was taken"),
+    sa.Column("delivery_id", sa.Text, comment="what it was taken as"),
+    schema="ledger",
+)
+unreachable = sa.Table(
+    "unreachable",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("direction", sa.Text, primary_key=True, comment="inbox, outbox"),
+    sa.Column("department", sa.Text, nullable=False),
+    sa.Column("since", sa.Date, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    schema="ledger",
+)
 catalogue = sa.Table(
     "catalogue",
     metadata,
@@ -116,6 +139,18 @@ statement_identity = sa.Table(
     sa.Column("identity", sa.Text, nullable=False, comment="JSON of the identifying fields of the statement"),
     schema="vault",
 )
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a file was when it was last looked at, so many seconds ago; how it was when it was taken, and the content
+    and period of the delivery that it was taken as."""
+
+    stamp: str
+    age: float
+    taken: str | None
+    sha256: str | None
+    period: date | None
 
 
 class Ledger:
@@ -245,8 +280,57 @@ class Ledger:
         with self.engine.connect() as connection:
             return set(connection.execute(sa.select(delivery.c.department).distinct()).scalars())
 
-    def register(self, new: Delivery, received_on: date) -> bool:
-        """Enter a delivery; False when it is known already (the same tuple is the same delivery)."""
+    def looks(self, place: str) -> dict[bytes, Look]:
+        """What is remembered of the files of a place: keyed hash of the name -> the last look."""
+        age = sa.func.extract("epoch", sa.func.clock_timestamp() - look.c.seen_at)
+        columns = (look.c.name, look.c.stamp, age, look.c.taken, delivery.c.sha256, delivery.c.period)
+        source = look.outerjoin(delivery, delivery.c.delivery_id == look.c.delivery_id)
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(*columns).select_from(source).where(look.c.place == place)).all()
+        return {bytes(name): Look(stamp, float(age), *told) for name, stamp, age, *told in rows}
+
+    def note_looks(self, place: str, stamps: Mapping[bytes, str], gone: Iterable[bytes]) -> None:
+        """Remember files that are new or have changed, and forget those that are no longer there."""
+        rows = [{"place": place, "name": name, "stamp": stamp} for name, stamp in stamps.items()]
+        with self.engine.begin() as connection:
+            if forgotten := list(gone):
+                connection.execute(sa.delete(look).where(look.c.place == place, look.c.name.in_(forgotten)))
+            if rows:
+                query = insert(look)
+                news = {"stamp": query.excluded.stamp, "seen_at": sa.func.clock_timestamp()}
+                connection.execute(query.on_conflict_do_update(index_elements=["place", "name"], set_=news), rows)
+
+    def note_unreachable(self, direction: str, failed: Iterable[tuple[str, str, str]], on: date) -> None:
+        """Remember the inboxes or outboxes (department, place, message) that failed, and since when; all others are
+        well."""
+        rows = [
+            {"direction": direction, "department": d, "place": p, "message": m, "since": on} for d, p, m in failed
+        ]
+        with self.engine.begin() as connection:
+            well = unreachable.c.place.not_in([r["place"] for r in rows])
+            connection.execute(sa.delete(unreachable).where(unreachable.c.direction == direction, well))
+            for row in rows:
+                query = insert(unreachable).values(row)
+                news = {"message": query.excluded.message}
+                connection.execute(query.on_conflict_do_update(index_elements=["place", "direction"], set_=news))
+
+    def unreachable(self) -> list[dict[str, Any]]:
+        """The places that failed when they were last asked: direction, department, place, since, message."""
+        columns = [unreachable.c[n] for n in ("direction", "department", "place", "since", "message")]
+        query = sa.select(*columns).order_by(unreachable.c.direction, unreachable.c.department, unreachable.c.place)
+        with self.engine.connect() as connection:
+            return [dict(r._mapping) for r in connection.execute(query)]
+
+    def undelivered(self, department: str) -> list[tuple[str, str]]:
+        """Deliveries whose receipt says more than the one sent to the department: (delivery id, what it says)."""
+        query = sa.select(delivery.c.delivery_id, delivery.c.receipted).order_by(delivery.c.delivery_id)
+        query = query.where(delivery.c.department == department, delivery.c.receipted != delivery.c.delivered)
+        with self.engine.connect() as connection:
+            return [(r.delivery_id, r.receipted) for r in connection.execute(query)]
+
+    def register(self, new: Delivery, received_on: date, place: str, name: bytes, stamp: str) -> bool:
+        """Enter a delivery, and that the file of this look was taken as it; False when it is known already (the same
+        tuple is the same delivery)."""
         row = {
             "delivery_id": new.delivery_id,
             "department": new.department,
@@ -264,7 +348,10 @@ class Ledger:
         }
         with self.engine.begin() as connection:
             query = insert(delivery).values(row).on_conflict_do_nothing().returning(delivery.c.delivery_id)
-            return connection.execute(query).first() is not None
+            is_new = connection.execute(query).first() is not None
+            taken = sa.update(look).where(look.c.place == place, look.c.name == name)
+            connection.execute(taken.values(taken=stamp, delivery_id=new.delivery_id))
+            return is_new
 
     def deliveries(self, *states: str, item: str | None = None, only: str | None = None) -> list[dict[str, Any]]:
         query = sa.select(delivery).order_by(delivery.c.department, delivery.c.item, delivery.c.delivery_id)

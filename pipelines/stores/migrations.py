@@ -17,4 +17,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " applied_on DATE NOT NULL, content TEXT NOT NULL)",
         "COMMENT ON COLUMN ledger.catalogue.content IS 'the catalogue as JSON'",
     ),
+    (
+        "ALTER TABLE ledger.delivery ADD COLUMN delivered TEXT NOT NULL DEFAULT ''",
+        "COMMENT ON COLUMN ledger.delivery.delivered IS 'what the receipt sent out says'",
+        "CREATE TABLE ledger.look (place TEXT, name BYTEA, stamp TEXT NOT NULL,"
+        " seen_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(), taken TEXT, delivery_id TEXT,"
+        " PRIMARY KEY (place, name))",
+        "COMMENT ON COLUMN ledger.look.name IS 'keyed hash: people write numbers into file names'",
+        "COMMENT ON COLUMN ledger.look.stamp IS 'size and time of the file and of its sidecars'",
+        "COMMENT ON COLUMN ledger.look.taken IS 'the stamp it had when it was taken'",
+        "COMMENT ON COLUMN ledger.look.delivery_id IS 'what it was taken as'",
+        "CREATE TABLE ledger.unreachable (place TEXT, direction TEXT, department TEXT NOT NULL, since DATE NOT NULL,"
+        " message TEXT NOT NULL, PRIMARY KEY (place, direction))",
+        "COMMENT ON COLUMN ledger.unreachable.direction IS 'inbox, outbox'",
+    ),
 )

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,18 +13,33 @@ from pipelines.errors import StoreError
 from pipelines.model import Delivery, Home
 from pipelines.stages import receive as stage
 from pipelines.stages.receive import receive
+from pipelines.stores.keys import Keys
+from pipelines.stores.ledger import Look
 
 KNOWN = {"tax": ("arrears",)}
 DAY = date(2026, 11, 22)
 
 
 class Book:
-    """The one question `receive` asks of the ledger, kept in memory."""
+    """What `receive` asks of the ledger, kept in memory."""
 
     def __init__(self) -> None:
         self.known: dict[str, Delivery] = {}
+        self.seen: dict[tuple[str, bytes], Look] = {}
 
-    def register(self, new: Delivery, received_on: date) -> bool:
+    def looks(self, place: str) -> dict[bytes, Look]:
+        return {name: look for (where, name), look in self.seen.items() if where == place}
+
+    def note_looks(self, place: str, stamps: Mapping[bytes, str], gone: Iterable[bytes]) -> None:
+        for name in gone:
+            self.seen.pop((place, name), None)
+        for name, stamp in stamps.items():
+            old = self.seen.get((place, name), Look("", 0.0, None, None, None))
+            self.seen[place, name] = replace(old, stamp=stamp)
+
+    def register(self, new: Delivery, received_on: date, place: str, name: bytes, stamp: str) -> bool:
+        old = self.seen[place, name]
+        self.seen[place, name] = replace(old, taken=stamp, sha256=new.sha256, period=new.period)
         return self.known.setdefault(new.delivery_id, new) is new
 
 
@@ -36,7 +53,7 @@ def put(home: Home, name: str, content: bytes, manifest: dict[str, object] | Non
 
 
 def take(home: Home, book: Book, pause: float = 0.0) -> stage.Received:
-    return receive(home, book, KNOWN, DAY, pause)  # type: ignore[arg-type]
+    return receive(home, book, KNOWN, DAY, pause, Keys(bytes(32)))  # type: ignore[arg-type]
 
 
 def test_bytes_are_archived_under_their_hash_and_the_original_moves_away(tmp_path: Path) -> None:
