@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -153,15 +154,17 @@ class Taking:
     def finish_moves(self, inboxes: Sequence[Inbox]) -> list[Inbox]:
         """Move what a killed or failed run had begun to move; the inboxes where nothing is half moved."""
         ready: list[Inbox] = []
-        notes = [n for n in self.home.work.glob("moves.*.json") if _is_over(int(n.name.split(".")[1]))]
+        begun: dict[str, list[Path]] = {}
+        for note in self.home.work.glob("moves.*.json"):
+            if _is_over(int(note.name.split(".")[1])):
+                begun.setdefault(_plan(note)["place"], []).append(note)
         for inbox in inboxes:
             with self.telling(inbox):
-                for note in (n for n in notes if _plan(n)["place"] == inbox.place.shown):
+                for note in begun.pop(inbox.place.shown, ()):
                     _move(inbox.place, note)
                 ready.append(inbox)
-        for note in notes:
-            if note.exists() and _plan(note)["place"] not in {i.place.shown for i in inboxes}:
-                note.unlink()  # no longer a place of ours
+        for note in chain.from_iterable(begun.values()):
+            note.unlink()  # no longer a place of ours
         return ready
 
     def look(self, inboxes: Sequence[Inbox]) -> list[Looked]:
@@ -380,7 +383,10 @@ def _move_away(home: Home, arrival: Arrival) -> None:
 
 
 def _plan(note: Path) -> dict[str, Any]:
-    return dict(json.loads(note.read_text(encoding="utf-8")))
+    """What a note says; an older one knew only folders of the home."""
+    plan = json.loads(note.read_text(encoding="utf-8"))
+    place, _, folder = plan["folder"].rpartition("/")
+    return plan if "place" in plan else {**plan, "place": place, "folder": folder}
 
 
 def _move(place: Place, note: Path) -> None:

@@ -50,7 +50,10 @@ class Bucket(Place):
     def files(self) -> list[Entry]:
         with self._telling():
             found = []
-            for top in self._listed(self.root):
+            tops = self._listed(self.root)
+            if not tops:  # which is what a missing bucket looks like
+                self._store.get_file_info(fs.FileSelector(self.root.partition("/")[0]))
+            for top in tops:
                 if top.type != fs.FileType.Directory:
                     found.append(_entry("", top))
                     continue

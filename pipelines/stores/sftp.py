@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import stat
 import threading
@@ -18,6 +19,7 @@ from asyncssh.constants import FILEXFER_TYPE_DIRECTORY, FILEXFER_TYPE_REGULAR
 from pipelines.errors import PlaceError
 from pipelines.stores.places import BLOCK, TAKEN, Entry, Place, Source, T, credential
 
+asyncssh.set_log_level(logging.WARNING)  # it tells the names of files otherwise
 PORT = 22
 CONNECT_SECONDS, STEP_SECONDS, ALIVE_SECONDS, CLOSE_SECONDS = 15, 60, 15, 5
 AGAIN = "Nothing was lost: the next run tries again."
@@ -50,7 +52,7 @@ class Sftp(Place):
         self._client: asyncssh.SFTPClient | None = None
 
     def files(self) -> list[Entry]:
-        return self._twice(lambda: self._step(self._listed))
+        return self._twice(lambda: self._step(self._listed, is_long=True))
 
     async def _listed(self, client: asyncssh.SFTPClient) -> list[Entry]:
         found = []
@@ -109,7 +111,7 @@ class Sftp(Place):
                 raise Broken("what arrived is shorter than what was sent")
             await _renamed(client, part, self._path("", name))
 
-        self._twice(lambda: self._step(written, seconds=None))
+        self._twice(lambda: self._step(written, is_long=True))
 
     def close(self) -> None:
         self._drop()
@@ -134,10 +136,8 @@ class Sftp(Place):
             self._drop()
             raise PlaceError(f"{self.shown}: {e}. Ask whoever runs the server. {AGAIN}") from e
 
-    def _step(
-        self, action: Callable[[asyncssh.SFTPClient], Awaitable[T]], seconds: float | None = STEP_SECONDS
-    ) -> T:
-        """One exchange with the server. Raises `Broken` or `PlaceError`."""
+    def _step(self, action: Callable[[asyncssh.SFTPClient], Awaitable[T]], is_long: bool = False) -> T:
+        """One exchange with the server, or a long one that minds the time itself. Raises `Broken`, `PlaceError`."""
 
         async def step() -> T:
             if self._client is None:
@@ -145,7 +145,7 @@ class Sftp(Place):
             return await action(self._client)
 
         try:
-            return self._run(step(), seconds)
+            return self._run(step(), None if is_long else STEP_SECONDS)
         except (Broken, PlaceError):
             raise
         except Exception as e:
@@ -159,7 +159,7 @@ class Sftp(Place):
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self._loop).result()
 
     async def _connected(self) -> asyncssh.SFTPClient:
-        secret = credential(self.shown, self.credentials, "PASSWORD", "KEY_FILE", "PASSPHRASE")
+        secret = credential(self.shown, self.credentials, "PASSWORD", "KEY_FILE")
         self._connection = await asyncssh.connect(
             self.host, self.port, username=self.user, password=secret.get("PASSWORD"), client_keys=self._key(secret),
             known_hosts=self._trusted(), config=None, agent_path=None, connect_timeout=CONNECT_SECONDS,
@@ -172,10 +172,10 @@ class Sftp(Place):
         if "KEY_FILE" not in secret:
             return None
         try:
-            return [asyncssh.read_private_key(secret["KEY_FILE"], secret.get("PASSPHRASE"))]
-        except (OSError, ValueError) as e:  # both kinds of KeyImportError are the latter
+            return [asyncssh.read_private_key(secret["KEY_FILE"])]
+        except (OSError, ValueError) as e:  # the latter is what asyncssh says of a file that is no key, or a locked one
             what = f"the private key of credentials '{self.credentials}' cannot be read"
-            raise PlaceError(f"{self.shown}: {what}. Name the right file, and its passphrase if it has one.") from e
+            raise PlaceError(f"{self.shown}: {what}. Name the file of a key without passphrase.") from e
 
     def _trusted(self) -> asyncssh.SSHKnownHosts:
         try:
