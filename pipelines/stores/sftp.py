@@ -52,20 +52,17 @@ class Sftp(Place):
         self._client: asyncssh.SFTPClient | None = None
 
     def files(self) -> list[Entry]:
-        return self._twice(lambda: self._step(self._listed, is_long=True))
-
-    async def _listed(self, client: asyncssh.SFTPClient) -> list[Entry]:
         found = []
-        for top in await self._names(client, self.root or "/"):
+        for top in self._names(self.root or "/"):
             if not _is_folder(top.attrs):
                 found.append(_entry("", top))
                 continue
             folder = str(top.filename)
-            found += [_entry(folder, n) for n in await self._names(client, f"{self.root}/{folder}")]
+            found += [_entry(folder, n) for n in self._names(self._path(folder))]
         return found
 
-    async def _names(self, client: asyncssh.SFTPClient, path: str) -> list[asyncssh.SFTPName]:
-        names = await asyncio.wait_for(client.readdir(path), STEP_SECONDS)
+    def _names(self, path: str) -> list[asyncssh.SFTPName]:
+        names = self._twice(lambda: self._step(lambda client: client.readdir(path)))
         return sorted((n for n in names if not str(n.filename).startswith(".")), key=lambda n: str(n.filename))
 
     def find(self, folder: str, name: str) -> Entry | None:
@@ -81,11 +78,9 @@ class Sftp(Place):
     def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T:
         def whole() -> T:
             file = self._step(lambda client: client.open(self._path(entry.folder, entry.name), "rb"))
-            try:
-                return into(Reading(self, file))
-            finally:
-                with suppress(Exception):
-                    self._run(file.close(), STEP_SECONDS)
+            made = into(Reading(self, file))
+            self._step(lambda client: file.close())
+            return made
 
         return self._twice(whole)
 
@@ -100,18 +95,20 @@ class Sftp(Place):
             self._twice(lambda: self._step(moved))
 
     def put(self, source: Path, name: str) -> None:
-        async def written(client: asyncssh.SFTPClient) -> None:
-            part = self._path("", f".{name}.part")
-            with source.open("rb") as read:
-                async with client.open(part, "wb") as file:
-                    while block := read.read(BLOCK):
-                        await asyncio.wait_for(file.write(block), STEP_SECONDS)
-                size = read.tell()
-            if (await client.lstat(part)).size != size:
-                raise Broken("what arrived is shorter than what was sent")
-            await _renamed(client, part, self._path("", name))
+        part = self._path(f".{name}.part")
 
-        self._twice(lambda: self._step(written, is_long=True))
+        def written() -> None:
+            file = self._step(lambda client: client.open(part, "wb"))
+            with source.open("rb") as read:
+                while block := read.read(BLOCK):
+                    self._step(lambda client, block=block: file.write(block))  # type: ignore[misc]
+                size = read.tell()
+            self._step(lambda client: file.close())
+            if self._step(lambda client: client.lstat(part)).size != size:
+                raise Broken("what arrived is not as long as what was sent")
+            self._step(lambda client: _renamed(client, part, self._path(name)))
+
+        self._twice(written)
 
     def close(self) -> None:
         self._drop()
@@ -136,8 +133,8 @@ class Sftp(Place):
             self._drop()
             raise PlaceError(f"{self.shown}: {e}. Ask whoever runs the server. {AGAIN}") from e
 
-    def _step(self, action: Callable[[asyncssh.SFTPClient], Awaitable[T]], is_long: bool = False) -> T:
-        """One exchange with the server, or a long one that minds the time itself. Raises `Broken`, `PlaceError`."""
+    def _step(self, action: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
+        """One exchange with the server. Raises `Broken`, `PlaceError`."""
 
         async def step() -> T:
             if self._client is None:
@@ -145,18 +142,20 @@ class Sftp(Place):
             return await action(self._client)
 
         try:
-            return self._run(step(), None if is_long else STEP_SECONDS)
+            return self._run(step(), STEP_SECONDS)
         except (Broken, PlaceError):
             raise
         except Exception as e:
             raise self._told(e) from e
 
-    def _run(self, work: Coroutine[Any, Any, T], seconds: float | None) -> T:
+    def _run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """What the work gives, if it does so in time. One that does not is left alone, since what it would tidy up may
+        wait for the same server; it ends when the connection is dropped."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="sftp", daemon=True)
             self._thread.start()
-        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
     async def _connected(self) -> asyncssh.SFTPClient:
         secret = credential(self.shown, self.credentials, "PASSWORD", "KEY_FILE")

@@ -93,7 +93,8 @@ def read(source: Source) -> bytes:
 
 
 def test_files_are_listed_with_their_folders_and_dotfiles_are_not(site: Site) -> None:
-    for name in ("arrears/b.csv", "arrears/.a.csv", "honour/欠税 1.csv", ".taken/c.csv", "loose.csv", "arrears/deep/d.csv"):
+    names = ("arrears/b.csv", "arrears/.a.csv", "honour/欠税 1.csv", ".taken/c.csv", "loose.csv", "arrears/deep/d.csv")
+    for name in names:
         site.write(name, name.encode())
     found = {(e.folder, e.name): e for e in site.place.files()}
     assert set(found) == {("arrears", "b.csv"), ("arrears", "deep"), ("honour", "欠税 1.csv"), ("", "loose.csv")}
