@@ -70,4 +70,4 @@ def open_place(place: model.Place) -> Place:
         from pipelines.stores.bucket import Bucket
 
         return Bucket(place.url, place.credentials, place.endpoint, place.region)
-    return Folder(place.url, Path(unquote(parts.path)))
+    return Folder(place.url.rstrip("/"), Path(unquote(parts.path)))

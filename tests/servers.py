@@ -29,14 +29,15 @@ PASSWORD = "open sesame"
 
 class SftpServer:
     """`root/<user>` is all that a user sees. `opened` lists what was opened; a connection is cut once after `cut` bytes
-    were read of a file; without `posix_rename` the server knows the standard's rename alone; `silent` never answers a
-    request for a listing."""
+    were read of a file, and a file ends early `ends_at`; without `posix_rename` the server knows the standard's rename
+    alone; `silent` never answers a request for a listing; `read_only` forbids to make, rename and write."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.opened, self.logins = root, list[str](), 0
         self.cut: int | None = None
+        self.ends_at: int | None = None
         self.posix_rename = True
-        self.silent = False
+        self.silent = self.read_only = False
         self.users: dict[str, asyncssh.SSHKey | str] = {}
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -121,7 +122,8 @@ class _Sftp(asyncssh.SFTPServer):
         if self.server.cut is not None and offset >= self.server.cut:
             self.server.cut = None
             self.connection.abort()
-        return super().read(file_obj, offset, size)
+        data = super().read(file_obj, offset, size)
+        return data if self.server.ends_at is None else data[: max(self.server.ends_at - offset, 0)]
 
     async def scandir(self, path: bytes) -> Any:  # type: ignore[override]
         if self.server.silent:
@@ -129,7 +131,16 @@ class _Sftp(asyncssh.SFTPServer):
         async for name in super().scandir(path):
             yield name
 
+    def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
+        self._may_write()
+        return super().mkdir(path, attrs)
+
+    def _may_write(self) -> None:
+        if self.server.read_only:
+            raise asyncssh.SFTPPermissionDenied("read only")
+
     def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        self._may_write()
         if not self.server.posix_rename:
             raise asyncssh.SFTPOpUnsupported("posix-rename@openssh.com")
         return super().posix_rename(oldpath, newpath)

@@ -198,9 +198,8 @@ class Taking:
         self.ledger.note_looks(at.inbox.place.shown, {}, moved)  # the same name may come again, and be another file
 
     def received(self) -> Received:
-        return Received(
-            tuple(self.new), tuple(self.again), tuple(self.waiting), tuple(self.strangers), tuple(self.failed)
-        )
+        seen = (tuple(self.again), tuple(self.waiting), tuple(self.strangers))
+        return Received(tuple(self.new), *seen, tuple(sorted(self.failed)))
 
 
 def _at_home(home: Home, known: Mapping[str, Iterable[str]]) -> list[Inbox]:
@@ -216,7 +215,8 @@ def _at_home(home: Home, known: Mapping[str, Iterable[str]]) -> list[Inbox]:
 def _loose(home: Home) -> list[str]:
     """Files that lie in nobody's inbox."""
     files = sorted(home.inbox.iterdir()) if home.inbox.is_dir() else []
-    return [f"inbox/{readable(p.name)}" for p in files if not p.is_dir() and not p.name.startswith(".")]
+    files = [p for p in files if not p.name.startswith(".") and not p.name.endswith((MANIFEST, DONE))]
+    return [f"inbox/{readable(p.name)}" for p in files if not p.is_dir()]
 
 
 def _look(ledger: Ledger, keys: Keys, inbox: Inbox) -> Looked:
@@ -263,14 +263,13 @@ def _manifest(place: Place, entry: Entry) -> dict[str, Any] | None:
 
 
 def readable(name: str) -> str:
-    """A file name as its sender reads it, in whatever encoding it came, without identity numbers."""
+    """A file name as its sender reads it, in UTF-8 or GB18030, without identity numbers."""
     raw = name.encode("utf-8", "surrogateescape")
-    for encoding in ("utf-8", "gb18030"):
+    name = raw.decode("utf-8", "replace")
+    # Two bytes of UTF-8 never make a Chinese character, but many Chinese words of GB18030 are such pairs.
+    if "�" in name or all(c < "\u0800" for c in name):
         with suppress(UnicodeDecodeError):
-            name = raw.decode(encoding)
-            break
-    else:
-        name = raw.decode("utf-8", "replace")
+            name = raw.decode("gb18030")
     return NUMBER.sub("[证件号]", "".join(c if c.isprintable() else "�" for c in name))
 
 

@@ -32,7 +32,7 @@ class Bucket(Place):
     without a name they are those of the machine."""
 
     def __init__(self, url: str, name: str | None, endpoint: str | None = None, region: str | None = None) -> None:
-        super().__init__(url)
+        super().__init__(url.rstrip("/"))
         parts = urlsplit(url)
         self.root = f"{parts.hostname}/{unquote(parts.path).strip('/')}".rstrip("/")
         self.credentials, self.endpoint, self.region = name, endpoint, region

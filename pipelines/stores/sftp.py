@@ -40,7 +40,7 @@ class Sftp(Place):
     credentials `name`, and with QIONGXIN_KNOWN_HOSTS the file of host keys, ~/.ssh/known_hosts by default."""
 
     def __init__(self, url: str, name: str | None) -> None:
-        super().__init__(url)
+        super().__init__(url.rstrip("/"))
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or PORT
         self.user, self.root = unquote(parts.username or ""), unquote(parts.path).rstrip("/")
