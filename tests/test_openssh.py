@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -162,14 +161,17 @@ def test_departments_send_and_fetch_with_sftp_and_one_that_is_down_stops_nobody(
         home = tmp_path / "home"
         home.mkdir()
         (home / "sample.json").write_text("{}")
-        result = command(home, "nightly", "--date", DAY.isoformat())
-        assert result["exit_code"] == 4
+        code, said = command(home, "nightly", "--date", DAY.isoformat(), "--json")
+        result = json.loads(said)
+        assert code == result["exit_code"] == 4
         assert [(f["direction"], f["department"], f["since"]) for f in result["failed"]] == [
             ("inbox", "civilization_office", DAY.isoformat())
         ]
         assert result["failed"][0]["message"].endswith(
             "the connection failed. Ask whoever runs the server. Nothing was lost: the next run tries again."
         )
+        code, said = command(home, "status")
+        assert (code, said.count("failed: inbox of civilization_office, since 2026-11-22: sftp://news@")) == (0, 1)
         with Ledger(url) as ledger:
             (row,) = ledger.deliveries()
         assert (row["department"], row["state"]) == ("publicity_department", "released")
@@ -192,15 +194,13 @@ def test_departments_send_and_fetch_with_sftp_and_one_that_is_down_stops_nobody(
     assert not list((host.root / "departments" / theirs / "outbox").iterdir())
 
 
-def command(home: Path, *arguments: str) -> Any:
-    """The machine output of a command, in this process: it is to see another catalogue."""
+def command(home: Path, *arguments: str) -> tuple[int, str]:
+    """The exit code of a command and what it prints, in this process: it is to see another catalogue."""
     from pipelines import cli
 
     with pytest.MonkeyPatch.context() as told, tempfile.TemporaryFile("w+") as out:
         told.setattr(sys, "stdout", out)
         with pytest.raises(SystemExit) as ended:
-            cli.main([*arguments, "--home", str(home), "--json"])
+            cli.main([*arguments, "--home", str(home)])
         out.seek(0)
-        result = json.load(out)
-    assert ended.value.code == result["exit_code"]
-    return result
+        return int(str(ended.value.code)), out.read()

@@ -85,6 +85,12 @@ def show_account(rows: list[dict[str, Any]]) -> None:
             print(f"{r['state']}: {r['delivery_id']} {r['file']} {r['message_code']}: {r['message_zh']}")
 
 
+def show_failed(places: list[dict[str, Any]]) -> None:
+    """Inboxes and outboxes that could not be asked, since when, and what to do."""
+    for place in places:
+        print(f"failed: {place['direction']} of {place['department']}, since {place['since']}: {place['message']}")
+
+
 def show_places(home: Path, day: date) -> None:
     """Where to look next: the departments' receipts, and the night's evidence where there is one."""
     print(f"receipts: {home}/outbox/<department>/")

@@ -17,6 +17,7 @@ from pipelines.commands.account import (
     one_delivery,
     open_ledger,
     show_account,
+    show_failed,
     show_places,
 )
 from pipelines.commands.options import (
@@ -112,8 +113,7 @@ def nightly(
         print(f"waiting: {name} is still being written; the next run takes it")
     for name in result["strangers"]:
         print(f"left alone: {name}: no folder of a department and item of the catalogue, or no plain file")
-    for place in result["failed"]:
-        print(f"failed: {place['direction']} of {place['department']}, since {place['since']}: {place['message']}")
+    show_failed(result["failed"])
     show_places(home, day)
     raise typer.Exit(result["exit_code"])
 
@@ -124,15 +124,21 @@ def status(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show deliveries with states and row accounts."""
+    """Show deliveries with states and row accounts.
+
+    Places of departments that failed in the last night come after them.
+    """
     rows: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     if has_ledger(home) or delivery:
         with open_ledger(home) as ledger:
             rows = [one_delivery(ledger, delivery)] if delivery else ledger.deliveries()
+            failed = [] if delivery else ledger.unreachable()
     if as_json:
         screen.as_json_list(as_status(row) for row in rows)
     else:
         show_account(rows)
+        show_failed(failed)
 
 
 @app.command(epilog="Example: qiongxin findings --delivery 3681ad5e")

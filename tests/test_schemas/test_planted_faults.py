@@ -197,6 +197,13 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "provider misspelt": (
         swap(TRAFFIC, '["public_security"]', '["public_securty"]'), TRAFFIC, "providers", "Did you mean"),
     "department in no region": (swap(TAX, '"460000"', '"469003"'), TAX, "region_code", "Use a code"),
+    "secret in a place": (
+        add(TAX, '[inbox]\nurl = "sftp://tax:secret@files.example/in"\ncredentials = "tax"\n'),
+        TAX, "inbox.url", "name 'credentials'"),
+    "place within another department's": (
+        [add("departments/high_court.toml", '[outbox]\nurl = "file:///srv/exchange"\n'),
+         add(TAX, '[inbox]\nurl = "file:///srv/exchange/tax"\n')],
+        TAX, "inbox.url", "Give each a folder of its own"),
     "successor that is not there": (add(TAX, 'successor = "tax_office"\n'), TAX, "successor", "'tax_service'?"),
     "two fields of one label": (
         swap(TRAFFIC, 'label_zh = "号牌种类"', 'label_zh = "违法地点"'),
