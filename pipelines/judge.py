@@ -76,7 +76,7 @@ def judge(desk: Desk, delivery: Delivery, source: Path) -> Judged:
         )
     item = judging(desk.catalog, delivery.item, delivery.department, delivery.period)
     decoded = _decode(desk, delivery, item, source)
-    faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
+    faults = [Fault(f.code, f.line, f.sheet, f.value) for f in decoded.faults]
     faults += _about_the_file(item, decoded, delivery.department, desk.catalog, desk.as_of)
     result = validate.validate(
         desk.home, delivery.delivery_id, item, desk.catalog, desk.compiled(item), desk.as_of, desk.keys, faults,
@@ -196,12 +196,13 @@ def read(source: Path, target: Path, catalog: Catalog, item: Item, department: s
     """decode a file by its department's own words for headers. Where two of its columns would then stand for one field,
     the file follows the template, and the words are the catalogue's. Raises `DeliveryError`."""
     own, common = (_fields(catalog, item, whose) for whose in (department, None))
+    declared = catalog.departments[department].format_of(item.code)
     try:
-        return decode(source, target, own, work)
+        return decode(source, target, own, work, declared)
     except DeliveryError as e:
         if e.code != "F006" or own == common:
             raise
-        return decode(source, target, common, work)
+        return decode(source, target, common, work, declared)
 
 
 def _fields(catalog: Catalog, item: Item, department: str | None) -> dict[str, str]:

@@ -260,9 +260,19 @@ class Inbox(Place):
     after_archiving: Literal["move", "leave"] = "move"
 
 
+class Format(Model):
+    """How a department writes delimited text, where a look at the file cannot tell: `delimiter` between the cells,
+    the `quote` around them ("none": a quotation mark is text like any other), the `encoding`."""
+
+    delimiter: Literal[",", "\t", ";", "|", "\x01", "&&", "，"] | None = None
+    quote: Literal['"', "“”", "none"] | None = None
+    encoding: Literal["utf-8", "gb18030", "utf-16-le", "utf-16-be"] | None = None
+
+
 class Department(Dated):
-    """A unit that delivers. Counties are departments of kind `county`; `aliases` are its names in plans and files.
-    `inbox` is fetched besides the home's; what lies in the home's outbox is sent to `outbox`, too."""
+    """A unit that delivers. Counties are departments of kind `county`; `aliases` are its names in plans and files;
+    `formats` is how it writes the texts of an item, or of all ("*"). `inbox` is fetched besides the home's; what lies
+    in the home's outbox is sent to `outbox`, too."""
 
     code: Name
     name_zh: str
@@ -276,7 +286,11 @@ class Department(Dated):
     contact: str
     inbox: Inbox | None = None
     outbox: Place | None = None
+    formats: dict[str, Format] = {}
     to_confirm: tuple[str, ...] = ()
+
+    def format_of(self, item: str) -> Format:
+        return self.formats.get(item) or self.formats.get("*") or Format()
 
 
 class Tightening(Model):

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 
 from sqlglot import exp, parse_one
 
-from schemas import types
+from schemas import characters, types
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS, credit_number
 from schemas.model import Catalog, CodeSet, Item
 
@@ -110,9 +110,14 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
             found.append((field.name, "V013", "warning", f"until_{field.name} < {day}"))
         if field.length is not None and field.type == "text":
             found.append((field.name, "V005", "error", f"LENGTH(t_{field.name}) > {field.length}"))
+        if field.type == "text":
+            found.append((field.name, "F015", "hold", characters.lost(field)))
         if field.role == "name" or field.is_free_text:
-            lost = f"strpos(t_{field.name}, '\ufffd') > 0 OR strpos(t_{field.name}, '锟斤拷') > 0"
-            found.append((field.name, "F015", "hold", lost))
+            found.append((field.name, "F034", "hold", characters.misread(field)))
+        if field.role == "name":
+            found.append((field.name, "F033", "warning", characters.placeholder(field)))
+        if characters.may_be_cut(field):
+            found.append((field.name, "F035", "warning", characters.cut(f"t_{field.name}")))
         for rule in field.rules:
             kind = FIELD_KINDS[rule.kind]
             violated = partial(kind.violated, value, rule.options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp, parse_one
 
+from schemas.characters import may_be_cut, without_cut
 from schemas.model import FieldSpec
 
 # Characters that people see as blank at either end of a cell (Q05, Q45, Q61).
@@ -61,4 +62,4 @@ def typed(field: FieldSpec, text: exp.Expr) -> exp.Expr:
         return parse_one(
             f"CASE WHEN {sql} IN {TRUE_WORDS} THEN TRUE WHEN {sql} IN {FALSE_WORDS} THEN FALSE END", dialect="duckdb"
         )
-    return text.copy()
+    return parse_one(without_cut(sql), dialect="duckdb") if may_be_cut(field) else text.copy()

@@ -44,13 +44,15 @@ class Sent(Strict):
     """One file and what becomes of it. A row that is not listed has to be accepted without a finding; `read` counts
     all. `codes` are those of the whole file: why it goes back or is held, and findings without a line.
 
-    `account` and `on` (the as-of date of its night) count where the case is held over nights.
+    `declared` is what the catalogue would say of how the department writes texts. `account` and `on` (the as-of date of
+    its night) count where the case is held over nights.
     """
 
     file: str
     item: str
     department: str
     manifest: dict[str, Any] = {}
+    declared: dict[str, str] = {}
     state: str = "checked"
     codes: tuple[str, ...] = ()
     read: int = 0

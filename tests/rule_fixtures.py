@@ -175,7 +175,13 @@ class Fixtures:
         if check.code == "V013":
             return self._ended(spec)
         if check.code == "F015":
-            return Ways([self._lost(spec, "\ufffd"), self._lost(spec, "锟斤拷")])
+            return Ways([self._lost(spec, "\ufffd末"), self._lost(spec, "锟斤拷")])
+        if check.code == "F034":
+            return Ways([[{spec.name: text}] for text in ("寮犱笁锛", "å¼\u00a0ä¸‰ï¼Œ")])
+        if check.code == "F033":
+            return Ways([self._lost(spec, "▀")])
+        if check.code == "F035":
+            return Ways([self._lost(spec, "\ufffd")])
         texts = list(UNREADABLE[spec.type])
         if spec.type == "decimal":
             texts.append(f"1.{'1' * ((spec.scale or 0) + 1)}")

@@ -19,6 +19,7 @@ from pipelines.query import query
 from pipelines.stores.keys import Keys
 from pipelines.stores.ledger import Ledger
 from schemas.load import load
+from schemas.model import Catalog, Format
 from tests import dirty_data
 from tests.dirty_data import Case, Row, Sent
 
@@ -53,7 +54,7 @@ def test_a_file_comes_out_as_its_case_says(number: str, which: int, home: Home) 
     case = CASES[number]
     sent = case.sent[which]
     path = case.folder / sent.file
-    desk = Desk(home, CATALOG, Keys(bytes(32)), case.as_of)
+    desk = Desk(home, declaring(sent), Keys(bytes(32)), case.as_of)
     delivery = delivery_of(sent, path.read_bytes(), case.as_of)
     try:
         judged = judge(desk, delivery, path)
@@ -66,6 +67,13 @@ def test_a_file_comes_out_as_its_case_says(number: str, which: int, home: Home) 
     assert ("held" if judged.reasons else "checked", judged.read) == (sent.state, sent.read), judged.reasons
     assert sorted(told + [r[0] for r in judged.reasons]) == sorted(sent.codes)
     assert rows == expected(sent, rows)
+
+
+def declaring(sent: Sent) -> Catalog:
+    """The catalogue, its department writing texts as the case declares."""
+    formats = {"*": Format.model_validate(sent.declared)} if sent.declared else {}
+    sender = CATALOG.departments[sent.department].model_copy(update={"formats": formats})
+    return CATALOG.model_copy(update={"departments": {**CATALOG.departments, sent.department: sender}})
 
 
 def expected(sent: Sent, found: dict[tuple[int, str], Row]) -> dict[tuple[int, str], Row]:

@@ -13,6 +13,7 @@ from pipelines.readers.headers import normalise_header
 from pipelines.readers.staging import Decoded, Fault, StagedWriter
 from pipelines.readers.text import read_text
 from pipelines.readers.workbook import locked, read_workbook
+from schemas.model import Format
 
 __all__ = ["Decoded", "Fault", "decode", "empty", "normalise_header"]
 
@@ -23,8 +24,11 @@ SPREADSHEET_2003 = b"urn:schemas-microsoft-com:office:spreadsheet"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
-def decode(source: Path, target: Path, fields: Mapping[str, str], work: Path) -> Decoded:
-    """Read `source` into staged Parquet at `target`. `fields`: normalised header -> field name.
+def decode(
+    source: Path, target: Path, fields: Mapping[str, str], work: Path, declared: Format | None = None
+) -> Decoded:
+    """Read `source` into staged Parquet at `target`. `fields`: normalised header -> field name; `declared`: how the
+    sender writes delimited text.
 
     Raises `DeliveryError` where the whole file goes back: F001 encoding, F002 empty, F004 layout, F006 two columns for
     one field, F009 password, F010 not a table, F013 broken JSON or XML, F014 damaged.
@@ -63,7 +67,7 @@ def decode(source: Path, target: Path, fields: Mapping[str, str], work: Path) ->
         return read_xml(source, target, fields, work)
     if text.startswith(b"{") or (text.startswith(b"[") and text[1:].lstrip()[:1] in (b"{", b"]", b"")):
         return read_json(source, target, fields, work)
-    return read_text(source, target, fields, work)
+    return read_text(source, target, fields, work, declared)
 
 
 def empty(target: Path) -> Decoded:

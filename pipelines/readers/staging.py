@@ -3,6 +3,9 @@
 Readers that see rows one by one write `line` and `sheet` as columns. A delimited text that the engine parsed in
 parallel has no line in its rows: beside it lie the physical lines that begin no row (header, blank, faulty, inside
 quotes), from which the place of a row in the file tells its line. `open_staged` hides the difference.
+
+Where a cell was repaired, or is to be told of though it can be read, that lies beside the rows too, with the value as
+sent: `repairs_path`, one line per cell and finding code.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -20,18 +24,21 @@ import pyarrow.parquet as pq
 from duckdb.func import PythonUDFType
 
 from pipelines.model import publish
+from pipelines.readers.characters import CONTROLS, PRIVATE, repaired
 
 BATCH = 50_000
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A record that could not be read as a row: finding code, physical line (or sheet row), what was seen."""
+    """A record that could not be read as a row: finding code, physical line (or sheet row), what was seen, and the
+    record as it was sent where it is text."""
 
     code: str
     line: int
     sheet: str | None
     detail_en: str
+    value: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,15 @@ def write_skipped(staged: Path, lines: np.ndarray[tuple[int], np.dtype[np.int64]
     publish(skipped_path(staged), lambda part: pq.write_table(table, part))
 
 
+REPAIRS = pa.schema(
+    [("line", pa.int64()), *((n, pa.string()) for n in ("sheet", "field", "code", "value"))]
+)  # fmt: skip
+
+
+def repairs_path(staged: Path) -> Path:
+    return staged.with_suffix(".repairs.parquet")
+
+
 def literal(path: Path) -> str:
     """A path as an SQL string literal."""
     return "'" + str(path).replace("'", "''") + "'"
@@ -92,14 +108,17 @@ def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path, view: str = "st
 
 
 class StagedWriter:
-    """Rows in, Parquet out; the target appears whole when the block ends well, else not at all."""
+    """Rows in, Parquet out; the target appears whole when the block ends well, else not at all. Control characters are
+    taken out of every cell, characters in private places replaced by the standard ones, and that is noted."""
 
     def __init__(self, target: Path, columns: Sequence[str]) -> None:
         self.target, self.schema, self.rows = target, schema(columns), 0
         self._part = target.with_name(f".{target.name}.{os.getpid()}.part")
         target.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(self._part, self.schema, compression="zstd")
-        self._columns: list[list[object]] = [[] for _ in self.schema]
+        self._columns: list[list[Any]] = [[] for _ in self.schema]
+        self._notes: list[tuple[int, str | None, str, str, str | None]] = []
+        self._noted = _Notes(target)
 
     def add(self, line: int, sheet: str | None, values: Sequence[str | None]) -> None:
         for column, value in zip(self._columns, (line, sheet, *values), strict=True):
@@ -108,10 +127,30 @@ class StagedWriter:
         if len(self._columns[0]) >= BATCH:
             self._flush()
 
+    def note(self, line: int, sheet: str | None, field: str, code: str, value: str | None) -> None:
+        """A finding about a cell of a row (or, with no field, about the row) that does not keep it from being read;
+        `value` as it was sent."""
+        self._notes.append((line, sheet, field, code, value))
+
     def _flush(self) -> None:
         arrays = [pa.array(c, f.type) for c, f in zip(self._columns, self.schema, strict=True)]
+        for n in range(2, len(arrays)):
+            if _is_odd(arrays[n]):
+                self._repair(n)
+                arrays[n] = pa.array(self._columns[n], pa.string())
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
         self._columns = [[] for _ in self.schema]
+        self._noted.add(self._notes)
+        self._notes = []
+
+    def _repair(self, n: int) -> None:
+        lines, sheets, cells = self._columns[0], self._columns[1], self._columns[n]
+        for row, cell in enumerate(cells):
+            if cell is not None:
+                text, codes = repaired(cell)
+                cells[row] = text or None
+                for code in codes:
+                    self.note(lines[row], sheets[row], self.schema.names[n], code, cell)
 
     def __enter__(self) -> StagedWriter:
         return self
@@ -121,9 +160,49 @@ class StagedWriter:
             if kind is None:
                 self._flush()
             self._writer.close()
+            self._noted.close(kind is None)
             if kind is None:
                 # What an earlier version of the program may have read another way.
                 skipped_path(self.target).unlink(missing_ok=True)
                 os.replace(self._part, self.target)
         finally:
             self._part.unlink(missing_ok=True)
+
+
+class _Notes:
+    """The repairs beside a staged file: written as they come, there only where there are any."""
+
+    def __init__(self, staged: Path) -> None:
+        self.path = repairs_path(staged)
+        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, notes: Sequence[tuple[int, str | None, str, str, str | None]]) -> None:
+        if not notes:
+            return
+        self._writer = self._writer or pq.ParquetWriter(self._part, REPAIRS, compression="zstd")
+        columns = [pa.array(c, f.type) for c, f in zip(zip(*notes, strict=True), REPAIRS, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=REPAIRS))
+
+    def close(self, is_good: bool) -> None:
+        """Published before the rows are, or forgotten with them."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._writer is not None and is_good:
+            os.replace(self._part, self.path)
+        else:
+            self._part.unlink(missing_ok=True)
+            if is_good:
+                self.path.unlink(missing_ok=True)
+
+
+def _is_odd(cells: pa.Array) -> bool:
+    """Whether a column of texts holds what `repaired` mends; a look at its bytes, which costs next to nothing."""
+    content = cells.buffers()[2]
+    if content is None:
+        return False
+    data = np.frombuffer(content, np.uint8)
+    low = data[data < 32]
+    if len(low) and not CONTROLS.isdisjoint(np.unique(low).tolist()):
+        return True
+    return any(bool((data == lead).any()) for lead in PRIVATE)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from duckdb.func import PythonUDFType
 
 from pipelines.model import PASSING_ON, Home, publish
-from pipelines.readers.staging import open_staged
+from pipelines.readers.staging import REPAIRS, open_staged, repairs_path
 from pipelines.stores.engine import connect, quoted
 from pipelines.stores.keys import Keys
 from schemas import row_rules
@@ -97,6 +97,7 @@ def validate(
         if is_full and (faults or _count(engine, "rejected")):
             faults = [*faults, Fault("H002", None)]
         _structural(engine, catalog, faults)
+        _repairs(engine, catalog, repairs_path(home.staged(delivery_id)))
         _findings(engine, home.findings(delivery_id), item, compiled.checks)
         counts = dict(engine.execute("SELECT verdict, count(*) FROM rejected GROUP BY verdict").fetchall())
         counts["accepted"] = _count(engine, "accepted")
@@ -167,6 +168,16 @@ def _structural(engine: duckdb.DuckDBPyConnection, catalog: Catalog, faults: lis
     engine.register("structural", table)
 
 
+def _repairs(engine: duckdb.DuckDBPyConnection, catalog: Catalog, repairs: Path) -> None:
+    """What the reader mended or was struck by in rows that it read: line, sheet, field, code, value, severity."""
+    if repairs.exists():
+        engine.execute(f"CREATE VIEW noted_cells AS SELECT * FROM read_parquet({quoted(repairs)})")
+    else:
+        engine.register("noted_cells", REPAIRS.empty_table())
+    severity = " ".join(f"WHEN '{code}' THEN '{f.severity}'" for code, f in catalog.findings.items())
+    engine.execute(f"CREATE VIEW repairs AS SELECT *, CASE code {severity} END AS severity FROM noted_cells")
+
+
 def _findings(
     engine: duckdb.DuckDBPyConnection,
     target: Path,
@@ -199,6 +210,8 @@ def _findings(
         SELECT line, sheet, field, label, code, severity, CASE field {value} END AS value,
             {item.business_key[0]} AS own_key FROM tagged JOIN checks USING (tag)
         UNION ALL SELECT DISTINCT line, sheet, '', '', code, severity, value, NULL FROM structural
+        UNION ALL SELECT line, sheet, coalesce(field, ''), coalesce(CASE field {labels} END, ''), code, severity, value,
+            NULL FROM repairs
         UNION ALL SELECT line, sheet, field, CASE field {labels} END, 'L002', 'info', NULL, NULL
             FROM (SELECT line, sheet, unnest(string_split(redacted, ',')) AS field FROM accepted WHERE redacted <> '')
         """,

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import DeliveryError
 from pipelines.readers import encoding
 
 TEXT = st.lists(st.sampled_from(['"', ",", "\n", "\n", "\r\n", " ", "\t", "a", "姓", "𠮷", "\u3000"]), max_size=60)
@@ -54,13 +53,24 @@ def test_lines_are_counted_alike_whatever_the_blocks(parts: list[str], bom: bool
 
 @pytest.mark.parametrize("chunk", [1, 3, 8, 1000])
 @pytest.mark.parametrize(
-    "content", ["姓名,号\n张,1\n".encode("gb18030"), b"a\n\xff\n", b"a\rb\rc", "吉\n".encode()[:2]]
+    "content", ["姓名,号\n张,1\n".encode("gb18030"), b"a\n\xff\n", b"a\rb\rc", b"a\nb\rc\n", "吉\n".encode()[:2]]
 )
 def test_what_is_not_utf8_or_ends_lines_with_returns_alone_is_left_to_others(content: bytes, chunk: int) -> None:
     assert scanned(content, chunk) is None
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 8, 1000])
-def test_a_nul_is_binary(chunk: int) -> None:
-    with pytest.raises(DeliveryError):
-        scanned(b"a,b\n1,\0\n", chunk)
+ODD = st.lists(
+    st.sampled_from([*map(chr, range(32)), "\r\n", "\n", "a", "姓", "，", "\ue863", "\U000f0000"]), max_size=40
+)  # fmt: skip
+
+
+@given(ODD, st.integers(1, 40))
+def test_what_may_have_to_be_mended_is_seen_whatever_the_blocks(parts: list[str], chunk: int) -> None:
+    text = "".join(parts)
+    found = scanned(text.encode(), chunk)
+    if "\r" in text.replace("\r\n", ""):
+        assert found is None
+    else:
+        assert found is not None
+        assert found.controls == {ord(c) for c in text if c < " "} - {9, 10, 13}
+        assert found.has_private == ("\ue863" in text or "\U000f0000" in text)
