@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from pipelines.answer import answering
 from pipelines.errors import DeliveryError
 from pipelines.judge import judge, limits
 from pipelines.model import ACCOUNT, Delivery
@@ -57,7 +56,6 @@ def check_delivery(night: Night, delivery_id: str) -> str:
 def tell_department(night: Night, delivery_id: str, stage: str) -> None:
     """Write the receipt of a delivery as it stands now; `stage` is checked or final."""
     row = night.ledger.deliveries(only=delivery_id)[0]
-    path = night.home.findings(delivery_id)
     item = night.catalog.items[row["item"]]
     receipt = Receipt(
         delivery_id=delivery_id,
@@ -77,8 +75,8 @@ def tell_department(night: Night, delivery_id: str, stage: str) -> None:
         message_zh=row["message_zh"],
         message_en=row["message_en"],
     )
-    batches = pq.ParquetFile(path).iter_batches() if path.exists() else iter(())
-    write_receipt(night.home.outbox, receipt, batches, night.catalog.findings)
+    with answering(night, row) as answer:
+        write_receipt(night.home.outbox, receipt, answer)
     night.ledger.update(delivery_id, receipted=told(row, stage))
 
 

@@ -12,7 +12,7 @@ import typer
 
 from pipelines.commands import screen
 from pipelines.commands.changes import catalog_app
-from pipelines.commands.journey import app
+from pipelines.commands.check import app
 from pipelines.commands.services import db_app, stack_app
 
 app.add_typer(catalog_app, name="catalog")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,15 +14,17 @@ from typing import Any
 
 from pipelines.errors import DeliveryError
 from pipelines.model import Delivery, Home, publish
-from pipelines.readers import Decoded, decode, empty, normalise_header
+from pipelines.readers import Decoded, Headers, decode, empty, normalise_header
 from pipelines.stages import gate, validate
 from pipelines.stages.validate import Fault
 from pipelines.stores.keys import Keys
 from schemas import editions, lint_law, overlay
 from schemas import load as catalogue
-from schemas.compiled import Compiled, compile_item, from_json, key, to_json
+from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
 from schemas.model import Catalog, Item
 from schemas.row_rules import Policy
+
+Tell = Callable[[int, int], None]  # how many are done, of how many
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,20 @@ class Desk:
         return catalogue.effective(self.catalog, name, self.as_of)
 
 
+def kept_catalogue(home: Home) -> Catalog:
+    """The catalogue of today, read and checked once and then kept under the home, since every task of a night asks for
+    it. Raises `CatalogError`."""
+    path = kept_path(home, catalogue.revision())
+    if not path.exists():
+        made = catalogue.to_json(catalogue.load())
+        publish(path, lambda part: part.write_text(made, encoding="utf-8"))
+    return catalogue.from_json(path.read_text(encoding="utf-8"))
+
+
+def kept_path(home: Home, revision: str) -> Path:
+    return home.compiled(f"catalogue-{revision}-{sources()}")
+
+
 @dataclass(frozen=True)
 class Judged:
     """What became of a delivery: rows by verdict (`account` has rejected, refused, held and accepted; they add up to
@@ -65,9 +81,10 @@ class Judged:
     is_complete: bool
 
 
-def judge(desk: Desk, delivery: Delivery, source: Path) -> Judged:
+def judge(desk: Desk, delivery: Delivery, source: Path, tell: Tell | None = None) -> Judged:
     """decode, validate and identify the bytes at `source`. Writes `staged/`, `accepted/`, `rejected/` and `findings/`
-    of the home. Raises `DeliveryError` where the whole file goes back."""
+    of the home. `tell` hears from time to time how many of the rows are judged. Raises `DeliveryError` where the whole
+    file goes back."""
     if delivery.declared_rows == -1:
         raise DeliveryError(
             "F014",
@@ -81,6 +98,7 @@ def judge(desk: Desk, delivery: Delivery, source: Path) -> Judged:
     result = validate.validate(
         desk.home, delivery.delivery_id, item, desk.catalog, desk.compiled(item), desk.as_of, desk.keys, faults,
         delivery.file, delivery.mode == "full", delivery.period, delivery.department,
+        (lambda share: tell(int(share * decoded.rows), decoded.rows)) if tell else None,
     )  # fmt: skip
     account = {name: getattr(result, name) for name in ("rejected", "refused", "held", "accepted")}
     reasons = gate.delivery_reasons(decoded.read, account, limits(desk))
@@ -102,10 +120,11 @@ def limits(desk: Desk) -> gate.DeliveryLimits:
 
 
 def judging(catalog: Catalog, code: str, department: str, period: date) -> Item:
-    """The item by which a delivery of a department is judged: the edition of its period, as its county has it. Raises
-    `DeliveryError` where the department or the item was not there in that period."""
-    sender, item = catalog.departments[department], catalog.items[code]
-    if not sender.holds(period):
+    """The item by which a delivery of a department is judged: the edition of its period, as its county has it; of
+    nobody (''), as the catalogue has it. Raises `DeliveryError` where the department or the item was not there in that
+    period."""
+    sender, item = catalog.departments.get(department), catalog.items[code]
+    if sender is not None and not sender.holds(period):
         until = f"，{sender.valid_to} 起撤销" if sender.valid_to and sender.valid_to < period else ""
         heir = catalog.departments.get(sender.successor or "")
         to_zh = f"请由{heir.name_zh}报送" if heir else "请在清单中写明正确的所属期"
@@ -189,20 +208,36 @@ def _decode(desk: Desk, delivery: Delivery, item: Item, source: Path) -> Decoded
     target = desk.home.staged(delivery.delivery_id)
     if delivery.is_nil and delivery.size == 0:  # a declared nil return need not even have a header
         return empty(target)
-    return read(source, target, desk.catalog, item, delivery.department, desk.home.work)
+    is_echo = echoes(desk.catalog, desk.as_of)
+    return read(source, target, desk.catalog, item, delivery.department, desk.home.work, is_echo)
 
 
-def read(source: Path, target: Path, catalog: Catalog, item: Item, department: str, work: Path) -> Decoded:
+def read(
+    source: Path, target: Path, catalog: Catalog, item: Item, department: str, work: Path,
+    is_echo: Callable[[str], bool] = lambda header: False,
+) -> Decoded:  # fmt: skip
     """decode a file by its department's own words for headers. Where two of its columns would then stand for one field,
     the file follows the template, and the words are the catalogue's. Raises `DeliveryError`."""
-    own, common = (_fields(catalog, item, whose) for whose in (department, None))
-    declared = catalog.departments[department].format_of(item.code)
+    own, common = (Headers(_fields(catalog, item, whose), is_echo) for whose in (department, None))
+    sender = catalog.departments.get(department)
+    declared = sender.format_of(item.code) if sender else None
     try:
         return decode(source, target, own, work, declared)
     except DeliveryError as e:
         if e.code != "F006" or own == common:
             raise
         return decode(source, target, common, work, declared)
+
+
+def echoes(catalog: Catalog, on: date) -> Callable[[str], bool]:
+    """Whether a header that no field has is that of an echo column: it has an agreed prefix, and names nothing that the
+    law keeps out."""
+    prefixes = tuple(normalise_header(prefix) for prefix in catalogue.effective(catalog, "echo_prefixes", on))
+
+    def is_echo(header: str) -> bool:
+        return normalise_header(header).startswith(prefixes) and not lint_law.is_withheld(catalog, header, on)
+
+    return is_echo
 
 
 def _fields(catalog: Catalog, item: Item, department: str | None) -> dict[str, str]:

@@ -15,6 +15,11 @@ from typing import Any
 ACCOUNT = ("new", "changed", "unchanged", "duplicate", "superseded", "withdrawn", "rejected", "refused", "held")
 
 
+# First cells of the tabs that answer a delivery. A workbook that comes back with its corrections holds them still, and
+# no reader takes them for data, whatever the values are that they tell of.
+SUMMARY_TAB, FINDINGS_TAB = "数据报送回执 Delivery receipt", "业务主键\nown key"
+ANSWER_TABS = (SUMMARY_TAB, FINDINGS_TAB)
+
 RESTRICTED = ("raw", "staged", "accepted", "rejected", "findings", "work")
 
 

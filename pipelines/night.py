@@ -10,14 +10,12 @@ from pathlib import Path
 
 from pipelines.apply import apply, summary
 from pipelines.errors import StoreError
-from pipelines.judge import Desk
-from pipelines.model import Home, publish
+from pipelines.judge import Desk, kept_catalogue, kept_path
+from pipelines.model import Home
 from pipelines.stores import postgres
 from pipelines.stores.keys import open_keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
-from schemas import load as catalogue
-from schemas.compiled import sources
 from schemas.model import Catalog
 
 
@@ -52,23 +50,9 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
         yield Night(place, catalog, open_keys(place.root), as_of, ledger, lake, applied)
 
 
-def kept_catalogue(home: Home) -> Catalog:
-    """The catalogue of today, read and checked once and then kept under the home, since every task of a night asks for
-    it. Raises `CatalogError`."""
-    path = _kept(home, catalogue.revision())
-    if not path.exists():
-        made = catalogue.to_json(catalogue.load())
-        publish(path, lambda part: part.write_text(made, encoding="utf-8"))
-    return catalogue.from_json(path.read_text(encoding="utf-8"))
-
-
-def _kept(home: Home, revision: str) -> Path:
-    return home.compiled(f"catalogue-{revision}-{sources()}")
-
-
 def _forget_compiled(home: Home, catalog: Catalog) -> None:
     """Drop what was compiled of other catalogues."""
-    keep = _kept(home, catalog.revision)
+    keep = kept_path(home, catalog.revision)
     for path in keep.parent.glob("*.json"):
         if path != keep:
             path.unlink(missing_ok=True)

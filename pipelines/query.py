@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 
 from pipelines.errors import QueryFault, StoreError
+from pipelines.judge import kept_catalogue
 from pipelines.model import Home
-from pipelines.night import kept_catalogue
 from pipelines.stores import postgres
 from pipelines.stores.engine import quoted
 from pipelines.stores.lake import Lake

@@ -46,6 +46,10 @@ WORDS: dict[str, dict[str, str]] = {
     "sensitivity": {"identifying": "可识别身份", "personal": "个人信息", "internal": "内部", "public": "可公开"},
 }
 
+UNITS = {
+    "CNY": "元", "10k CNY": "万元", "points": "分",
+    "year": "年", "years": "岁", "months": "个月", "days": "天", "hours": "小时",
+}  # fmt: skip
 NAMING = ("field", "other", "when")  # the options of a rule that name fields
 
 

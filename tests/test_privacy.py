@@ -79,6 +79,7 @@ PLANTED: dict[str, tuple[str, dict[str, Any], str]] = {
     "headless.csv": ("".join(honour(n, guises(n)) for n in (41, 42)), {}, "returned"),
     "broken.json": (json.dumps([{"姓名": name(51), "证件号码": number(51)}], ensure_ascii=False)[:-3], {}, "returned"),
     "broken.xml": (f"<rows><row><姓名>{name(52)}</姓名><证件号码>{number(52)}</row></rows>", {}, "returned"),
+    "echo.csv": (f"{HONOUR},回传_经办\n" + f'{honour(72, "").strip()},"{name(74)}{number(74)}"\n' * 2, {}, "released"),
     "quotes.csv": (HONOUR + "\n" + honour(61, guises(61)) * 9 + f'"{name(62)}"","{number(62)},x\n', {}, "released"),
 }  # fmt: skip
 

@@ -27,12 +27,13 @@ from pipelines.errors import UsageFault
 from pipelines.model import Home
 from pipelines.stages.validate import Fault, validate
 from pipelines.stores.keys import open_keys
+from schemas import patterns
 from schemas.compiled import compile_item
 from schemas.load import load
 from schemas.model import Department, Item
 from schemas.overlay import effective
 from schemas.row_rules import Policy
-from schemas.site import MARK, patterns, site, words
+from schemas.site import MARK, site, words
 from schemas.site.items import law_of
 from tests.chromium import DESKTOP, PHONE, PROGRAM, Browser
 from tests.conftest import SHAPES, SOAK

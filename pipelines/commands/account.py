@@ -97,3 +97,19 @@ def show_places(home: Path, day: date) -> None:
     evidence = home / "reports" / day.isoformat() / "index.html"
     if evidence.exists():
         print(f"evidence: {evidence}")
+
+
+def sentence(finding: dict[str, Any]) -> str:
+    """One line to a finding: where, code, severity, what is wrong and what to do."""
+    where = " ".join(part for part in (_where(finding), finding["field"]) if part)
+    cure = finding["fix"].partition(" / ")[0]
+    return f"{where} {finding['code']} {finding['severity']}: {finding['message_zh']}{cure}"
+
+
+def _where(finding: dict[str, Any]) -> str:
+    if finding["line"] is None:
+        return "whole file"
+    sheet = finding["sheet"]
+    if sheet and not sheet.startswith("#"):
+        return f"{sheet}!{finding['line']}"
+    return f"line {finding['line']}" + (f" {sheet}" if sheet else "")

@@ -16,6 +16,7 @@ from pipelines.commands.account import (
     named_server,
     one_delivery,
     open_ledger,
+    sentence,
     show_account,
     show_failed,
     show_places,
@@ -34,6 +35,7 @@ from pipelines.errors import UsageFault
 
 if TYPE_CHECKING:
     from pipelines.stores.ledger import Ledger
+    from schemas.model import Catalog
 
 FINDING = ("line", "sheet", "field", "code", "severity", "value", "message_zh", "message_en", "fix")
 
@@ -150,20 +152,24 @@ def findings(
 ) -> None:
     """Show every finding of a delivery: where, what, what to do.
 
-    What concerns the whole file has no line and comes first, then errors, holds, warnings and remarks by line.
+    What concerns the whole file has no line and comes first, then the rows in the order of the file.
     """
     from schemas.load import load
 
     with open_ledger(home) as ledger:
         row = one_delivery(ledger, delivery)
-    told = _findings(home, row, load().findings)
+    told = _findings(home, row, load())
     if as_json:
         screen.as_json_list(told)
     elif as_csv:
         screen.as_csv(FINDING, ([r[name] for name in FINDING] for r in told))
     else:
-        for sentence in _sentences(told):
-            print(sentence)
+        shown = 0
+        for finding in told:
+            print(sentence(finding))
+            shown += 1
+        if not shown:
+            print("no findings")
 
 
 @app.command(epilog='Example: qiongxin query "SELECT department, count(*) n FROM records.honour GROUP BY ALL"')
@@ -206,39 +212,18 @@ def _require_release(ledger: Ledger, as_of: str | None) -> None:
     raise UsageFault(f"--as-of {as_of}: no such release. Known, the latest first: {listed}.")
 
 
-def _findings(home: Path, row: dict[str, Any], codes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _findings(home: Path, row: dict[str, Any], catalog: Catalog) -> Iterator[dict[str, Any]]:
     """What was said of the whole file, which has no line, then the findings of its rows."""
-    import pyarrow.parquet as pq
-
     from pipelines.model import Home
-    from pipelines.stages.receipt import render_findings
+    from pipelines.stages.receipt import as_json
+    from pipelines.stages.sentences import rendered
+    from pipelines.stages.told import told
 
+    codes = catalog.findings
     if row["message_code"]:
         code = codes[row["message_code"]]
         fix = f"{code.fix_zh} / {code.fix_en}"
         said = (None, "", "", code.code, code.severity, None, row["message_zh"], row["message_en"], fix)
         yield dict(zip(FINDING, said, strict=True))
-    path = Home(home.resolve()).findings(row["delivery_id"])
-    if path.exists():
-        yield from render_findings(pq.ParquetFile(path).iter_batches(), codes)
-
-
-def _sentences(told: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """One line to a finding: where, code, severity, what is wrong and what to do."""
-    is_clean = True
-    for finding in told:
-        is_clean = False
-        where = " ".join(part for part in (_where(finding), finding["field"]) if part)
-        cure = finding["fix"].partition(" / ")[0]
-        yield f"{where} {finding['code']} {finding['severity']}: {finding['message_zh']}{cure}"
-    if is_clean:
-        yield "no findings"
-
-
-def _where(finding: dict[str, Any]) -> str:
-    if finding["line"] is None:
-        return "whole file"
-    sheet = finding["sheet"]
-    if sheet and not sheet.startswith("#"):
-        return f"{sheet}!{finding['line']}"
-    return f"line {finding['line']}" + (f" {sheet}" if sheet else "")
+    with told(Home(home.resolve()), row["delivery_id"], catalog.items[row["item"]], codes) as found:
+        yield from map(as_json, rendered(found.findings, codes, lambda field, code: ""))

@@ -9,6 +9,7 @@ from schemas.markdown import page, table
 
 EXIT_CODES = (
     (0, "done; rejected rows and returned files are normal"),
+    (1, "`check` found an error, a hold or an unreadable file; no other command says it"),
     (2, "the command cannot be carried out as written, or the catalogue has a fault"),
     (3, "something is held, the rest is published"),
     (4, "storage or database; the same command is safe to run again"),

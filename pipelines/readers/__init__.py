@@ -9,13 +9,13 @@ from pathlib import Path
 
 from pipelines.errors import DeliveryError
 from pipelines.readers.document import read_json, read_xml
-from pipelines.readers.headers import normalise_header
+from pipelines.readers.headers import ECHO, Headers, normalise_header
 from pipelines.readers.staging import Decoded, Fault, StagedWriter
 from pipelines.readers.text import read_text
 from pipelines.readers.workbook import locked, read_workbook
 from schemas.model import Format
 
-__all__ = ["Decoded", "Fault", "decode", "empty", "normalise_header"]
+__all__ = ["ECHO", "Decoded", "Fault", "Headers", "decode", "empty", "normalise_header"]
 
 NO_TABLES = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"GIF8", b"{\\rtf")
 # What systems write when they export "to Excel" without a library for it (domain Q09).

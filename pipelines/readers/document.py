@@ -13,7 +13,7 @@ from lxml import etree
 
 from pipelines.errors import DeliveryError
 from pipelines.readers.encoding import CHUNK, normalise
-from pipelines.readers.headers import normalise_header
+from pipelines.readers.headers import match, normalise_header
 from pipelines.readers.staging import Decoded, Fault, StagedWriter
 from pipelines.readers.text import check_layout
 
@@ -241,7 +241,7 @@ def _write(
         )
     if read:
         check_layout(headers, fields)
-    known = {h: fields[normalise_header(h)] for h in headers if normalise_header(h) in fields}
+    known = {h: name for h, name in zip(headers, match(headers, fields), strict=True) if name}
     columns = list(known.values())
     faults = []
     with StagedWriter(target, columns) as writer:

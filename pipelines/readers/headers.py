@@ -1,13 +1,29 @@
-"""Headers as people write them, made comparable (domain Q25, Q26), and rows that say there is nothing to report."""
+"""Headers as people write them, made comparable (domain Q25, Q26), and rows that say there is nothing to report.
+
+An echo column holds what a department wants to see again beside the findings about a row: the row's number in its own
+system. It is staged as it is, under a name of its own, and is no field of anything.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 _NOISE = re.compile(r"[\s\x00-\x1f\u200b\u200c\u200d\u2060\ufeff*()\[\]【】〔〕{}\"“”]+")
 _REMARK = re.compile(r"[(（](?:必填|选填|可选|非必填)[)）]")
+# The staged column of an echo column: this, then its header, which no field's name can be.
+ECHO = "echo "
+_UNNAMEABLE = re.compile(r'[\s\x00-\x1f"]+')
+
+
+class Headers(dict[str, str]):
+    """Normalised header -> field. `is_echo` tells of a header that is no field's, as written, whether its column is an
+    echo column."""
+
+    def __init__(self, fields: Mapping[str, str], is_echo: Callable[[str], bool]) -> None:
+        super().__init__(fields)
+        self.is_echo = is_echo
 
 
 def normalise_header(text: str) -> str:
@@ -16,8 +32,25 @@ def normalise_header(text: str) -> str:
 
 
 def match(cells: Sequence[str], fields: Mapping[str, str]) -> list[str | None]:
-    """The field of each header cell, or None where the catalogue knows none."""
-    return [fields.get(normalise_header(cell)) if cell else None for cell in cells]
+    """The staged column of each header cell: a field, an echo column, or None where it is neither."""
+    names = [fields.get(normalise_header(cell)) if cell else None for cell in cells]
+    if isinstance(fields, Headers):
+        taken: set[str] = set()
+        for n, cell in enumerate(cells):
+            if cell and names[n] is None and fields.is_echo(cell):
+                names[n] = _echo(cell, taken)
+    return names
+
+
+def _echo(header: str, taken: set[str]) -> str:
+    """A column for an echo header. Engines do not tell names apart by case alone, so a second one gets a number."""
+    name = free = ECHO + _UNNAMEABLE.sub(" ", header).strip()
+    count = 1
+    while free.casefold() in taken:
+        count += 1
+        free = f"{name} {count}"
+    taken.add(free.casefold())
+    return free
 
 
 _NOTHING = re.compile(

@@ -1,5 +1,7 @@
 """Workbooks through calamine: every sheet whose header the item knows, with sheet name and row number.
 
+A workbook of findings may come back with its tab of corrections filled in; what else it holds is our own answer.
+
 A float in the credit-number column is written in scientific notation, never as digits: the file has lost them already,
 and plausible wrong digits would be worse than none.
 """
@@ -13,6 +15,7 @@ from pathlib import Path
 from python_calamine import CalamineWorkbook
 
 from pipelines.errors import DeliveryError
+from pipelines.model import ANSWER_TABS
 from pipelines.readers.headers import match
 from pipelines.readers.staging import Decoded, StagedWriter
 from pipelines.readers.text import HEADER_LINES, check_layout
@@ -35,6 +38,8 @@ def read_workbook(source: Path, target: Path, fields: Mapping[str, str], work: P
         ) from e
     found = []
     for name, rows in sheets:
+        if rows and rows[0] and rows[0][0] in ANSWER_TABS:
+            continue
         best: tuple[int, int] = (0, 0)
         for number, row in enumerate(rows[:HEADER_LINES]):
             known = sum(n is not None for n in match([_cell(c, None) or "" for c in row], fields))

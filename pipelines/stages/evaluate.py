@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Self
 
-import pandas as pd
-import sqlalchemy as sa
-
 from schemas.suite import Asked, Figures
 
 PASSED, FAILED, UNEVALUATED, NOT_APPLICABLE = "passed", "failed", "could_not_evaluate", "not_applicable"
@@ -44,10 +41,12 @@ class Evaluator:
         os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
         started = time.perf_counter()
         import great_expectations as gx
+        import pandas as pd
+        import sqlalchemy as sa
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
         self.import_seconds = time.perf_counter() - started
-        self._gx = gx
+        self._gx, self._frame, self._url = gx, pd.DataFrame, sa.make_url
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
         source = self._context.data_sources.add_pandas("figures")
@@ -58,7 +57,7 @@ class Evaluator:
     def figures(self, figures: Figures, asked: Iterable[Asked]) -> list[Outcome]:
         """The suite over one row of figures. A missing figure cannot be evaluated: GX would pass a null."""
         known = {name: [value] for name, value in figures.items() if value is not None}
-        parameters = {"batch_parameters": {"dataframe": pd.DataFrame(known)}}
+        parameters = {"batch_parameters": {"dataframe": self._frame(known)}}
         return self._answer("profile", list(asked), lambda: self._frames, parameters, figures)
 
     def table(self, url: str, schema: str, table: str, asked: Iterable[Asked]) -> list[Outcome]:
@@ -69,7 +68,7 @@ class Evaluator:
         def batch() -> Any:
             if key not in self._sources:
                 # The schema comes with the connection; the table alone is looked up in it.
-                address = sa.make_url(url).update_query_dict({"options": f"-csearch_path={schema}"})
+                address = self._url(url).update_query_dict({"options": f"-csearch_path={schema}"})
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # GX prefers add_postgres, which refuses a server behind a socket
                     self._sources[key] = self._context.data_sources.add_sql(

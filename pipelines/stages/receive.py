@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from io import FileIO
@@ -21,15 +20,14 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.errors import PlaceError, StoreError
-from pipelines.model import Delivery, Home, delivery_id, publish, sweep_parts
+from pipelines.manifest import MANIFEST, described, parsed, readable
+from pipelines.model import Delivery, Home, publish, sweep_parts
 from pipelines.stores.keys import Keys
 from pipelines.stores.ledger import Ledger, Look
 from pipelines.stores.places import BLOCK, Entry, Folder, Place, Source
 
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
-# People put identity numbers into file names; the ledger and all that is printed of it do without.
-NUMBER = re.compile(r"[1-9]\d{5}(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx]")
-MANIFEST, DONE = ".manifest.json", ".done"
+DONE = ".done"
 MANIFEST_BYTES = 1 << 20
 AT_ONCE = 8  # places that are looked at side by side: most of the time is spent waiting for them
 
@@ -255,22 +253,7 @@ def _hashed(keys: Keys, place: Place, entries: Iterable[Entry]) -> list[bytes]:
 def _manifest(place: Place, entry: Entry) -> dict[str, Any] | None:
     """What a manifest says; None where it cannot be read, which may be because it is still being written."""
     block = memoryview(bytearray(min(entry.size + 1, MANIFEST_BYTES)))
-    try:
-        value = json.loads(bytes(block[: place.fetch(entry, lambda source: _fill(source, block))]))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def readable(name: str) -> str:
-    """A file name as its sender reads it, in UTF-8 or GB18030, without identity numbers."""
-    raw = name.encode("utf-8", "surrogateescape")
-    name = raw.decode("utf-8", "replace")
-    # Two bytes of UTF-8 never make a Chinese character, but many Chinese words of GB18030 are such pairs.
-    if "�" in name or all(c < "\u0800" for c in name):
-        with suppress(UnicodeDecodeError):
-            name = raw.decode("gb18030")
-    return NUMBER.sub("[证件号]", "".join(c if c.isprintable() else "�" for c in name))
+    return parsed(bytes(block[: place.fetch(entry, lambda source: _fill(source, block))]))
 
 
 def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery | None:
@@ -294,28 +277,8 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery | None:
     # What is left where it lies comes by again every night: the same content says nothing of another period.
     before = arrival.before if arrival.inbox.is_left else None
     period = before.period if before and before.sha256 == sha256 else None
-    period = _period(manifest.get("period"), period or as_of)
-    sequence = manifest.get("sequence", 1)
-    sequence = sequence if isinstance(sequence, int) and 0 < sequence < 1 << 31 else 1
-    mode = manifest.get("mode", "incremental")
-    mode = mode if mode in ("incremental", "full") else "incremental"
-    rows = manifest.get("rows")
-    claimed = manifest.get("sha256")
-    is_nil = manifest.get("nil") is True
-    rows = 0 if is_nil else rows
-    declared = -1 if claimed and str(claimed).lower() != sha256 else rows if isinstance(rows, int) else None
-    return Delivery(
-        delivery_id=delivery_id(arrival.inbox.department, entry.folder, period, sequence, mode, sha256),
-        department=arrival.inbox.department,
-        item=entry.folder,
-        file=readable(entry.name),
-        period=period,
-        sequence=sequence,
-        mode=mode,
-        sha256=sha256,
-        size=entry.size,
-        declared_rows=declared,
-        is_nil=is_nil,
+    return described(
+        arrival.inbox.department, entry.folder, entry.name, entry.size, sha256, manifest, period or as_of
     )
 
 
@@ -360,13 +323,6 @@ def _fill(source: Source, block: memoryview) -> int:
     while size < len(block) and (got := source.readinto(block[size:])):
         size += got
     return size
-
-
-def _period(text: object, as_of: date) -> date:
-    try:
-        return date.fromisoformat(str(text))
-    except ValueError:
-        return as_of
 
 
 def _move_away(home: Home, arrival: Arrival) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,8 +12,10 @@ import pyarrow as pa
 from duckdb.func import PythonUDFType
 
 from pipelines.model import PASSING_ON, Home, publish
+from pipelines.readers import ECHO
 from pipelines.readers.staging import REPAIRS, open_staged, repairs_path
-from pipelines.stores.engine import connect, quoted
+from pipelines.stages.told import IN_FILE_ORDER, echo_of, own_key
+from pipelines.stores.engine import connect, quoted, watched
 from pipelines.stores.keys import Keys
 from schemas import row_rules
 from schemas.compiled import Check, Compiled
@@ -55,10 +58,12 @@ def validate(
     is_full: bool = False,
     period: date | None = None,
     department: str | None = None,
+    tell: Callable[[float], None] | None = None,
 ) -> Validated:
-    """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all.
+    """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all; the
+    last two as `stages.told` reads them.
     `item` is the item by which the delivery is judged (schemas.overlay), `compiled` what it compiles to; `period`
-    (as_of by default) and `department` are the delivery's and decide what its codes mean.
+    (as_of by default) and `department` are the delivery's and decide what its codes mean. `tell` hears the share done.
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, identity (JSON of the identifying fields), action, source_time, redacted, then the
@@ -69,7 +74,7 @@ def validate(
     """
     accepted, rejected = home.accepted(delivery_id), home.rejected(delivery_id)
     with connect(home.work) as engine:
-        present = set(open_staged(engine, home.staged(delivery_id), "sent"))
+        present = open_staged(engine, home.staged(delivery_id), "sent")
         cells = ", ".join(f.name if f.name in present else f"CAST(NULL AS VARCHAR) AS {f.name}" for f in item.fields)
         whole = f"SELECT place, line, sheet, DATE '{as_of.isoformat()}' AS as_of, {cells} FROM sent"
         engine.execute(f"CREATE VIEW staged AS {whole}")
@@ -79,26 +84,34 @@ def validate(
         engine.execute(f"CREATE VIEW located AS {compiled.located}")
         engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
-        _copy(
-            engine,
-            f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
-                identity, action, source_time, redacted, {curated}
-                FROM ({compiled.record})""",
-            accepted,
-        )
+        with watched(engine, tell):
+            _copy(
+                engine,
+                f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
+                    identity, action, source_time, redacted, {curated}
+                    FROM ({compiled.record})""",
+                accepted,
+            )
         engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({quoted(accepted)})")
         engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
         engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
+        echoed = f"(SELECT place AS echoed, {echo_of(present)} AS echo FROM sent) ON echoed = place"
+        echoed = f"LEFT JOIN {echoed}" if any(c.startswith(ECHO) for c in present) else ""
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
-        judged = f"SELECT line, sheet, verdict, failed, {texts} FROM ({compiled.judged})"
-        _copy(engine, judged, rejected)
+        _copy(
+            engine,
+            f"""SELECT place, line, sheet, verdict, failed, {_stopping(compiled.checks)} AS wrong,
+                {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"}, {texts}
+                FROM ({compiled.judged}) {echoed} ORDER BY place""",
+            rejected,
+        )
         engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole}")
         engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({quoted(rejected)})")
         if is_full and (faults or _count(engine, "rejected")):
             faults = [*faults, Fault("H002", None)]
         _structural(engine, catalog, faults)
         _repairs(engine, catalog, repairs_path(home.staged(delivery_id)))
-        _findings(engine, home.findings(delivery_id), item, compiled.checks)
+        _findings(engine, home.findings(delivery_id), item, compiled.checks, echoed)
         counts = dict(engine.execute("SELECT verdict, count(*) FROM rejected GROUP BY verdict").fetchall())
         counts["accepted"] = _count(engine, "accepted")
         rows = _count(engine, "sent")
@@ -155,6 +168,13 @@ def _keyed_functions(engine: duckdb.DuckDBPyConnection, keys: Keys) -> None:
         engine.create_function(name, hashed, ["VARCHAR"], "BLOB", type=PythonUDFType.ARROW)
 
 
+def _stopping(checks: tuple[Check, ...]) -> str:
+    """SQL of the fields, comma-separated, at which the tags in `failed` stop a row."""
+    stops = ", ".join(f"'{c.tag}': '{c.field}'" for c in checks if c.tag[0] in row_rules.STOPPING)
+    fields = f"list_transform(string_split(failed, ','), lambda tag: element_at(MAP {{{stops}}}, tag)[1])"
+    return f"array_to_string(list_distinct({fields}), ',')"
+
+
 def _structural(engine: duckdb.DuckDBPyConnection, catalog: Catalog, faults: list[Fault]) -> None:
     table = pa.table(
         {
@@ -178,17 +198,29 @@ def _repairs(engine: duckdb.DuckDBPyConnection, catalog: Catalog, repairs: Path)
     engine.execute(f"CREATE VIEW repairs AS SELECT *, CASE code {severity} END AS severity FROM noted_cells")
 
 
+def _mended(engine: duckdb.DuckDBPyConnection, item: Item, labels: str) -> str:
+    """SQL of the findings that `repairs` are; the rows are looked up only where there are some."""
+    told = f"""line, sheet, coalesce(field, ''), coalesce(CASE field {labels} END, ''), code, severity, value"""
+    if not _count(engine, "repairs"):
+        return f"SELECT NULL, {told}, NULL, 0 FROM repairs"
+    rows = f"(SELECT place, line AS at, sheet AS tab, {own_key(item, 't_')} AS own_key FROM texts)"
+    return f"""SELECT place, {told}, own_key, 0
+        FROM repairs LEFT JOIN {rows} ON at = line AND tab IS NOT DISTINCT FROM sheet"""
+
+
 def _findings(
     engine: duckdb.DuckDBPyConnection,
     target: Path,
     item: Item,
     listed: tuple[Check, ...],
+    echoed: str,
 ) -> None:
-    """All findings, one row each: line, sheet, field, label, code, severity, value, own_key."""
+    """All findings, one row each, with the columns and in the order of `stages.told`."""
     label = {f.name: f.label_zh for f in item.fields}
     checks = pa.table(
         {
             "tag": pa.array([c.tag for c in listed], pa.string()),
+            "nth": pa.array(range(1, len(listed) + 1), pa.int32()),
             "field": pa.array([c.field for c in listed], pa.string()),
             "label": pa.array([label[c.field] for c in listed], pa.string()),
             "code": pa.array([c.code for c in listed], pa.string()),
@@ -204,16 +236,22 @@ def _findings(
         engine,
         f"""WITH noted AS (SELECT place, line, sheet, notes FROM accepted WHERE notes <> ''),
             said AS (
-                SELECT line, sheet, failed, {names} FROM rejected
-                UNION ALL SELECT noted.line, noted.sheet, noted.notes, {texts} FROM texts JOIN noted USING (place)),
-            tagged AS (SELECT *, unnest(string_split(failed, ',')) AS tag FROM said)
-        SELECT line, sheet, field, label, code, severity, CASE field {value} END AS value,
-            {item.business_key[0]} AS own_key FROM tagged JOIN checks USING (tag)
-        UNION ALL SELECT DISTINCT line, sheet, '', '', code, severity, value, NULL FROM structural
-        UNION ALL SELECT line, sheet, coalesce(field, ''), coalesce(CASE field {labels} END, ''), code, severity, value,
-            NULL FROM repairs
-        UNION ALL SELECT line, sheet, field, CASE field {labels} END, 'L002', 'info', NULL, NULL
-            FROM (SELECT line, sheet, unnest(string_split(redacted, ',')) AS field FROM accepted WHERE redacted <> '')
+                SELECT place, line, sheet, failed, {names} FROM rejected
+                UNION ALL SELECT place, noted.line, noted.sheet, notes, {texts} FROM texts JOIN noted USING (place)),
+            tagged AS (SELECT *, unnest(string_split(failed, ',')) AS tag FROM said),
+            hidden AS (SELECT place, line, sheet, unnest(string_split(redacted, ',')) AS field
+                FROM accepted WHERE redacted <> ''),
+            found AS (
+                SELECT place, line, sheet, field, label, code, severity, CASE field {value} END AS value,
+                    {own_key(item)} AS own_key, nth FROM tagged JOIN checks USING (tag)
+                UNION ALL SELECT DISTINCT NULL, line, sheet, '', '', code, severity, value, NULL, 0 FROM structural
+                UNION ALL {_mended(engine, item, labels)}
+                UNION ALL SELECT place, hidden.line, hidden.sheet, field, CASE field {labels} END, 'L002', 'info', NULL,
+                    {own_key(item, "t_")}, 0 FROM hidden JOIN texts USING (place)),
+            sheets AS (SELECT sheet, min(place) AS first FROM sent GROUP BY sheet)
+        SELECT place, line, sheet, field, label, code, severity, value, own_key,
+            {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"}
+        FROM found {echoed} LEFT JOIN sheets USING (sheet) {IN_FILE_ORDER}
         """,
         target,
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -21,6 +24,28 @@ def connect(work: Path) -> duckdb.DuckDBPyConnection:
             "preserve_insertion_order": "false",
         }
     )
+
+
+@contextmanager
+def watched(engine: duckdb.DuckDBPyConnection, tell: Callable[[float], None] | None) -> Iterator[None]:
+    """While the block runs a query, `tell` hears now and then the share of it that is done, from another thread."""
+    if tell is None:
+        yield
+        return
+    engine.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            tell(max(0.0, min(engine.query_progress() / 100, 1.0)))
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
 
 
 def quoted(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import xlsxwriter
 
-from schemas.dictionary import WORDS, rules
+from schemas.dictionary import UNITS, WORDS, rules
 from schemas.model import Catalog, FieldSpec, Item
 
 LAST_ROW = 20_000  # rows that the lists and formats are prepared for; more may be filled without them
@@ -24,10 +24,6 @@ EXAMPLES = {
     "decimal": "200.00",
     "boolean": "是",
 }
-UNITS = {
-    "CNY": "元", "10k CNY": "万元", "points": "分",
-    "year": "年", "years": "岁", "months": "个月", "days": "天", "hours": "小时",
-}  # fmt: skip
 ROLES = {"credit_number": "（18 位公民身份号码，文本格式）", "name": "（证件上的姓名）"}
 
 

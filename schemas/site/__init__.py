@@ -19,6 +19,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from schemas.findings import FAMILIES, SEVERITIES, filled
+from schemas.load import effective
 from schemas.model import Catalog, Department
 from schemas.site import words
 from schemas.site.items import ItemView, Rows, code_view
@@ -54,13 +55,13 @@ def site(catalog: Catalog, on: date, samples: Mapping[str, Rows]) -> dict[str, b
     made[MARK] = json.dumps({"revision": catalog.revision, "date": on.isoformat()}).encode() + b"\n"
     for language in LANGUAGES:
         write = _Writer(language, catalog, on)
-        for template, path, context in _pages(catalog, views, offered):
+        for template, path, context in _pages(catalog, on, views, offered):
             made[write.place(path)] = write(template, path, context)
     return made
 
 
 def _pages(
-    catalog: Catalog, views: list[ItemView], offered: Mapping[str, list[Download]]
+    catalog: Catalog, on: date, views: list[ItemView], offered: Mapping[str, list[Download]]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(template, path, what it shows) of every page."""
     by_code = {v.code: v for v in views}
@@ -96,7 +97,8 @@ def _pages(
         yield "code_set", f"codes/{s.set.name}.html", {"codes": s, "items": users[s.set.name]}
     laws = sorted({law for v in views for law in v.laws})
     yield "laws", "laws.html", {"laws": [(law, [v for v in views if law in v.laws]) for law in laws]}
-    yield "deliver", "deliver.html", {"actions": code_view(catalog.code_sets["row_action"])}
+    actions, prefixes = code_view(catalog.code_sets["row_action"]), effective(catalog, "echo_prefixes", on)
+    yield "deliver", "deliver.html", {"actions": actions, "echo_prefixes": prefixes}
 
 
 def _template(listed: list[Download], department: Department) -> Download:

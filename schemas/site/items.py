@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from schemas import overlay
+from schemas import overlay, patterns
 from schemas.dictionary import Stated, stated
 from schemas.model import Catalog, Code, CodeSet, Department, FieldSpec, Item
-from schemas.site import patterns, words
+from schemas.site import words
 from schemas.site.words import Said
 
 CODES_SHOWN = 60  # a longer list has a page of its own and would bury the rest of this one

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from pipelines.judge import Desk
+from pipelines.judge import Desk, kept_catalogue
 from pipelines.model import Home
-from pipelines.night import kept_catalogue
 from pipelines.stores.keys import Keys
 from schemas import arrow, overlay, tables
 from schemas.compiled import compile_item

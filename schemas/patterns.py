@@ -7,7 +7,7 @@ from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
-from schemas.site.words import Said
+Said = tuple[str, str]  # Chinese, English
 
 DIGITS, CAPITALS = set("0123456789"), set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 PARTS_AT_MOST = 5
