@@ -22,6 +22,8 @@ import pyarrow as pa
 
 from pipelines.errors import PlaceError, StoreError
 from pipelines.model import Delivery, Home, delivery_id, publish, sweep_parts
+from pipelines.stages import manifest
+from pipelines.stages.manifest import Manifest
 from pipelines.stores.keys import Keys
 from pipelines.stores.ledger import Ledger, Look
 from pipelines.stores.places import BLOCK, Entry, Folder, Place, Source
@@ -30,7 +32,6 @@ UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
 # People put identity numbers into file names; the ledger and all that is printed of it do without.
 NUMBER = re.compile(r"[1-9]\d{5}(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx]")
 MANIFEST, DONE = ".manifest.json", ".done"
-MANIFEST_BYTES = 1 << 20
 AT_ONCE = 8  # places that are looked at side by side: most of the time is spent waiting for them
 
 
@@ -58,7 +59,7 @@ class Arrival:
     sidecars: tuple[Entry, ...]
     name: bytes
     before: Look | None
-    manifest: dict[str, Any] | None = None
+    manifest: Manifest | None = None
     is_declared_finished: bool = False
 
     @property
@@ -235,9 +236,9 @@ def _look(ledger: Ledger, keys: Keys, inbox: Inbox) -> Looked:
         a = Arrival(inbox, entry, sides, name, before.get(name))
         if not a.is_taken:
             texts = [_manifest(place, e) for e in sides if e.name.endswith(MANIFEST)]
-            manifest = texts[0] if texts else None
-            is_done = manifest is not None or any(e.name.endswith(DONE) for e in sides)
-            a = replace(a, manifest=manifest, is_declared_finished=is_done)
+            said = texts[0] if texts else None
+            is_done = (said is not None and said.is_readable) or any(e.name.endswith(DONE) for e in sides)
+            a = replace(a, manifest=said, is_declared_finished=is_done)
         arrivals.append(a)
     changed = {a.name: a.stamp for a in arrivals if a.before is None or a.before.stamp != a.stamp}
     ledger.note_looks(place.shown, changed, before.keys() - set(names))
@@ -252,14 +253,10 @@ def _hashed(keys: Keys, place: Place, entries: Iterable[Entry]) -> list[bytes]:
     return [bytes(h) for h in keys.content_hashes(pa.array(named, pa.binary())).to_pylist()]
 
 
-def _manifest(place: Place, entry: Entry) -> dict[str, Any] | None:
-    """What a manifest says; None where it cannot be read, which may be because it is still being written."""
-    block = memoryview(bytearray(min(entry.size + 1, MANIFEST_BYTES)))
-    try:
-        value = json.loads(bytes(block[: place.fetch(entry, lambda source: _fill(source, block))]))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+def _manifest(place: Place, entry: Entry) -> Manifest:
+    """What a manifest says. One that cannot be read may still be being written: it declares nothing finished."""
+    block = memoryview(bytearray(min(entry.size, manifest.LARGEST) + 1))
+    return manifest.parse(bytes(block[: place.fetch(entry, lambda source: _fill(source, block))]))
 
 
 def readable(name: str) -> str:
@@ -290,32 +287,24 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery | None:
             publish(target, lambda place: shutil.move(part, place))
     finally:
         part.unlink(missing_ok=True)
-    manifest = arrival.manifest or {}
+    said = arrival.manifest or Manifest()
     # What is left where it lies comes by again every night: the same content says nothing of another period.
     before = arrival.before if arrival.inbox.is_left else None
-    period = before.period if before and before.sha256 == sha256 else None
-    period = _period(manifest.get("period"), period or as_of)
-    sequence = manifest.get("sequence", 1)
-    sequence = sequence if isinstance(sequence, int) and 0 < sequence < 1 << 31 else 1
-    mode = manifest.get("mode", "incremental")
-    mode = mode if mode in ("incremental", "full") else "incremental"
-    rows = manifest.get("rows")
-    claimed = manifest.get("sha256")
-    is_nil = manifest.get("nil") is True
-    rows = 0 if is_nil else rows
-    declared = -1 if claimed and str(claimed).lower() != sha256 else rows if isinstance(rows, int) else None
+    period = said.period or (before.period if before and before.sha256 == sha256 else None) or as_of
+    rows = 0 if said.is_nil else said.rows
     return Delivery(
-        delivery_id=delivery_id(arrival.inbox.department, entry.folder, period, sequence, mode, sha256),
+        delivery_id=delivery_id(arrival.inbox.department, entry.folder, period, said.sequence, said.mode, sha256),
         department=arrival.inbox.department,
         item=entry.folder,
         file=readable(entry.name),
         period=period,
-        sequence=sequence,
-        mode=mode,
+        sequence=said.sequence,
+        mode=said.mode,
         sha256=sha256,
         size=entry.size,
-        declared_rows=declared,
-        is_nil=is_nil,
+        declared_rows=-1 if said.sha256 not in (None, sha256) else rows,
+        is_nil=said.is_nil,
+        manifest=said.kept(),
     )
 
 
@@ -360,13 +349,6 @@ def _fill(source: Source, block: memoryview) -> int:
     while size < len(block) and (got := source.readinto(block[size:])):
         size += got
     return size
-
-
-def _period(text: object, as_of: date) -> date:
-    try:
-        return date.fromisoformat(str(text))
-    except ValueError:
-        return as_of
 
 
 def _move_away(home: Home, arrival: Arrival) -> None:

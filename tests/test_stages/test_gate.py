@@ -7,7 +7,7 @@ from pipelines.stages.evaluate import FAILED, NOT_APPLICABLE, PASSED, UNEVALUATE
 
 LIMITS = gate.DeliveryLimits(
     reject_rate_limit=0.5, volume_low_factor=0.2, volume_high_factor=5.0, volume_history_count=10,
-    volume_minimum_history=5, volume_minimum_rows=100,
+    volume_minimum_history=5, volume_minimum_rows=100, absent_share_limit=0.2, absent_minimum_rows=20,
 )  # fmt: skip
 USUAL = [900, 1000, 1000, 1100, 5000]
 
