@@ -83,7 +83,9 @@ def judge(
     faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
     faults += _about_the_file(item, decoded, delivery.department, desk.catalog, desk.as_of)
     reasons, told = _about_the_manifest(desk, delivery, item, decoded)
-    faults += [*told, *_about_the_period(desk, delivery, item, reasons), *remarks]
+    ahead, back = about_the_period(desk, delivery, item)
+    reasons += ahead
+    faults += [*told, *back, *remarks]
     late = None
     if item.reporting_limit is not None:
         days = desk.limit(item.reporting_limit)
@@ -208,23 +210,21 @@ def _total_differs(d: totals.Difference) -> gate.Reason:
     )
 
 
-def _about_the_period(desk: Desk, delivery: Delivery, item: Item, reasons: list[gate.Reason]) -> list[Fault]:
-    """A period that lies ahead holds the delivery: it would go before all that comes until then. One that ends with
-    the running period of the item's cycle does not lie ahead."""
+def about_the_period(desk: Desk, delivery: Delivery, item: Item) -> tuple[list[gate.Reason], list[Fault]]:
+    """Why its period holds the delivery, and what else is to be said of it. One that lies ahead would go before all
+    that comes until then; one that ends with the running period of the item's cycle does not lie ahead."""
     running = calendar_of(desk.catalog.calendar).period(item.update_cycle, desk.as_of)
     latest = max(desk.as_of, running.last) if running else desk.as_of
     if delivery.period > latest:
-        reasons.append(
-            (
-                "H010",
-                f"所属期 {delivery.period} 还没有到（最晚可报 {latest}），整批暂缓。请改正清单中的所属期后重新报送。",
-                f"The period {delivery.period} lies ahead (the latest is {latest}); the delivery is held. Correct the"
-                " period in the manifest and send it again.",
-            )
+        zh = f"所属期 {delivery.period} 还没有到（最晚可报 {latest}），整批暂缓。请改正清单中的所属期后重新报送。"
+        en = (
+            f"The period {delivery.period} lies ahead (the latest is {latest}); the delivery is held. Correct the"
+            " period in the manifest and send it again."
         )
+        return [("H010", zh, en)], []
     if (desk.as_of - delivery.period).days > desk.limit("old_period_days"):
-        return [Fault("H011", None, value=delivery.period.isoformat())]
-    return []
+        return [], [Fault("H011", None, value=delivery.period.isoformat())]
+    return [], []
 
 
 def _with_edition(header: str, elsewhere: Mapping[str, str], item: Item) -> str | None:
