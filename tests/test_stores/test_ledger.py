@@ -11,6 +11,7 @@ from pipelines.model import Delivery
 from pipelines.stores.ledger import Ledger
 
 DAY, NEXT = date(2026, 11, 22), date(2026, 11, 23)
+SEEN = ("inbox/a", b"name", "9/1")
 FIRST = Delivery("first", "a", "x", "f.csv", DAY, 1, "incremental", "s", 9, 5, manifest={"unclear": ["value:period"]})
 
 
@@ -25,7 +26,7 @@ def shared(database: Callable[..., str]) -> Iterator[Ledger]:
 def ledger(shared: Ledger) -> Ledger:
     with shared.engine.begin() as connection:
         connection.exec_driver_sql("TRUNCATE ledger.delivery")
-    assert shared.register(FIRST, DAY)
+    assert shared.register(FIRST, DAY, *SEEN)
     return shared
 
 
@@ -37,15 +38,15 @@ def only(ledger: Ledger, delivery_id: str = "first") -> dict[str, Any]:
 def test_a_delivery_is_entered_with_what_its_manifest_says(ledger: Ledger) -> None:
     row = only(ledger)
     assert (row["state"], row["manifest"], row["declared_rows"]) == ("received", FIRST.manifest, 5)
-    assert not ledger.register(FIRST, NEXT) and only(ledger) == row
+    assert not ledger.register(FIRST, NEXT, *SEEN) and only(ledger) == row
 
 
 @pytest.mark.parametrize("state", ["held", "returned"])
 @pytest.mark.parametrize("other", [{"manifest": {}}, {"declared_rows": 4}, {"declared_rows": None}, {"is_nil": True}])
 def test_a_corrected_manifest_takes_the_delivery_anew(ledger: Ledger, state: str, other: dict[str, Any]) -> None:
     ledger.update("first", state=state, message_code="F030", held=5)
-    assert not ledger.register(FIRST, NEXT)  # the same again is known
-    assert ledger.register(replace(FIRST, **other), NEXT)
+    assert not ledger.register(FIRST, NEXT, *SEEN)  # the same again is known
+    assert ledger.register(replace(FIRST, **other), NEXT, *SEEN)
     row = only(ledger)
     assert (row["state"], row["received_on"]) == ("received", NEXT)
     assert all(row[name] == value for name, value in other.items())
@@ -55,13 +56,13 @@ def test_a_corrected_manifest_takes_the_delivery_anew(ledger: Ledger, state: str
 def test_what_is_taken_is_not_taken_anew_whatever_its_manifest_says(ledger: Ledger, state: str) -> None:
     ledger.update("first", state=state)
     before = only(ledger)
-    assert not ledger.register(replace(FIRST, manifest={}, declared_rows=4), NEXT)
+    assert not ledger.register(replace(FIRST, manifest={}, declared_rows=4), NEXT, *SEEN)
     assert only(ledger) == before
 
 
 def test_a_delivery_held_for_its_manifest_is_void_once_the_same_file_came_with_another(ledger: Ledger) -> None:
     second = replace(FIRST, delivery_id="second", period=date(2026, 10, 31), manifest={})
-    assert ledger.register(second, NEXT)
+    assert ledger.register(second, NEXT, *SEEN)
     for code, is_void in (("G002", False), ("F030", True)):
         ledger.update("first", state="held", message_code=code, read=5, held=5)
         ledger.replace_unclear(only(ledger, "second"), "作废", "void")
@@ -74,5 +75,5 @@ def test_others_with_the_same_bytes_or_of_the_same_series_are_found(ledger: Ledg
     for name, other in {
         "same series": {"sha256": "t"}, "same bytes": {"department": "b"}, "neither": {"item": "y", "sha256": "t"},
     }.items():  # fmt: skip
-        ledger.register(replace(FIRST, delivery_id=name, **other), DAY)
+        ledger.register(replace(FIRST, delivery_id=name, **other), DAY, *SEEN)
     assert {r["delivery_id"] for r in ledger.beside(only(ledger))} == {"first", "same series", "same bytes"}
