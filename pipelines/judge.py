@@ -161,7 +161,7 @@ def _about_the_manifest(
     """Why the manifest holds the delivery, and what else is to be said of it."""
     said = delivery.manifest
     reasons: list[gate.Reason] = []
-    faults = [Fault("F031", None, value=name) for name in said.get("ignored", ())]
+    faults = [Fault("F041", None, value=name) for name in said.get("ignored", ())]
     known, stated = _fields(desk.catalog, item, delivery.department), {}
     unclear = list(said.get("unclear", ()))
     for column, figures in said.get("totals", {}).items():
@@ -175,7 +175,7 @@ def _about_the_manifest(
         zh, en = manifest.told(unclear)
         reasons.append(
             (
-                "F030",
+                "F040",
                 f"清单（manifest.json）中有无法采用的内容，整批暂缓：{zh}。请改正清单，与原文件一起重新报送。",
                 f"The manifest says what cannot be used, so the delivery is held: {en}. Correct the manifest and send"
                 " it again with the same file.",
@@ -193,7 +193,7 @@ def _about_the_manifest(
     if stated:
         compared = totals.compare(desk.home, delivery.delivery_id, item, stated, len(decoded.faults))
         reasons += [_total_differs(d) for d in compared.differences]
-        faults += [Fault("F033", None, value=label) for label in compared.unread]
+        faults += [Fault("F043", None, value=label) for label in compared.unread]
     return reasons, faults
 
 
@@ -203,7 +203,7 @@ FIGURES = {"sum": ("合计", "sum"), "min": ("最小值", "least value"), "max":
 def _total_differs(d: totals.Difference) -> gate.Reason:
     zh, en = FIGURES[d.figure]
     return (
-        "F032",
+        "F042",
         f"“{d.label}”的{zh}：清单写明 {d.stated}，文件为 {d.found or '空'}，整批暂缓。请核对后重新报送。",
         f"The {en} of {d.label} is {d.stated} in the manifest and {d.found or 'nothing'} in the file; held. Check both"
         " and send them again.",

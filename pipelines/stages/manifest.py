@@ -1,8 +1,8 @@
 """A delivery's manifest, `<file>.manifest.json`: what the sender states about the file, and what cannot be acted on.
 
 Nothing of it is guessed: a value of the wrong kind, a key that may be a slip of the pen, a number stated twice hold the
-delivery (F030), since its period, mode or control totals would not be those that the sender meant. A key that looks
-like none of ours is only told (F031).
+delivery (F040), since its period, mode or control totals would not be those that the sender meant. A key that looks
+like none of ours is only told (F041).
 """
 
 from __future__ import annotations

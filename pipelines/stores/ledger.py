@@ -393,10 +393,10 @@ class Ledger:
             return [dict(r._mapping) for r in found]
 
     def replace_unclear(self, by: Mapping[str, Any], zh: str, en: str) -> None:
-        """Void what was held for its manifest (F030), now that the same file has come with another one, as `by`."""
+        """Void what was held for its manifest (F040), now that the same file has come with another one, as `by`."""
         c, zero = delivery.c, dict.fromkeys(("read", *ACCOUNT), 0)
         query = sa.update(delivery).values(state="returned", message_zh=zh, message_en=en, **zero)
-        query = query.where(c.state == "held", c.message_code == "F030", c.delivery_id != by["delivery_id"])
+        query = query.where(c.state == "held", c.message_code == "F040", c.delivery_id != by["delivery_id"])
         same = (c.department == by["department"], c.item == by["item"], c.sha256 == by["sha256"])
         with self.engine.begin() as connection:
             connection.execute(query.where(*same))

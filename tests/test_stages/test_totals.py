@@ -78,7 +78,7 @@ def test_a_total_that_differs_holds_with_both_figures(judged: Callable[..., Answ
         CONFISCATED: {"sum": 5},
     }
     reasons, told = judged({"totals": differing}, *ROWS)
-    assert [code for code, _ in reasons] == ["F032"] * 4 and not told
+    assert [code for code, _ in reasons] == ["F042"] * 4 and not told
     for (_, message), figures in zip(
         reasons,
         [("sum", "1000.31", "1000.3"), ("least", "0", "0.05"), ("greatest", "2026-11-18", "2026-11-17"),
@@ -91,10 +91,10 @@ def test_a_total_that_differs_holds_with_both_figures(judged: Callable[..., Answ
 def test_a_cell_or_a_row_that_cannot_be_read_leaves_its_total_uncompared(judged: Callable[..., Answer]) -> None:
     said = {"totals": {FINES: {"sum": "0.10"}}}
     bad = penalty(2, **{FINES: "伍百元"})
-    assert judged(said, penalty(1), bad) == ([], {"F033": "罚款金额（万元）"})
+    assert judged(said, penalty(1), bad) == ([], {"F043": "罚款金额（万元）"})
     cut = table(penalty(1), penalty(2)) + "a row cut short\n"
     assert judged(said, content=cut) == ([], {})  # what could be read adds up already
-    assert judged({"totals": {FINES: {"sum": "0.15"}}}, content=cut) == ([], {"F033": "罚款金额（万元）"})
+    assert judged({"totals": {FINES: {"sum": "0.15"}}}, content=cut) == ([], {"F043": "罚款金额（万元）"})
 
 
 def test_a_total_of_a_column_that_has_none_holds_and_names_it(judged: Callable[..., Answer]) -> None:
@@ -106,7 +106,7 @@ def test_a_total_of_a_column_that_has_none_holds_and_names_it(judged: Callable[.
         "罚款": {"sum": 5},
     }
     (((code, message),), _) = judged({"totals": totals}, *ROWS)
-    assert code == "F030" and all(f"'{column}' of totals" in message for column in totals)
+    assert code == "F040" and all(f"'{column}' of totals" in message for column in totals)
 
 
 def test_nothing_that_identifies_a_person_has_a_total() -> None:
@@ -115,10 +115,10 @@ def test_nothing_that_identifies_a_person_has_a_total() -> None:
 
 
 def test_an_unreadable_manifest_holds_and_a_strange_key_is_told(judged: Callable[..., Answer]) -> None:
-    assert [code for code, _ in judged('{"rows": 3', *ROWS)[0]] == ["F030"]
-    assert judged({"rows": 3, "operator": "x"}, *ROWS) == ([], {"F031": "operator"})
+    assert [code for code, _ in judged('{"rows": 3', *ROWS)[0]] == ["F040"]
+    assert judged({"rows": 3, "operator": "x"}, *ROWS) == ([], {"F041": "operator"})
     reasons, _ = judged({"rows": 4, "perid": "2026-01-01"}, *ROWS)
-    assert [code for code, _ in reasons] == ["F030", "F011"] and "perid may be meant for period" in reasons[0][1]
+    assert [code for code, _ in reasons] == ["F040", "F011"] and "perid may be meant for period" in reasons[0][1]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_delivery_is_entered_with_what_its_manifest_says(ledger: Ledger) -> No
 @pytest.mark.parametrize("state", ["held", "returned"])
 @pytest.mark.parametrize("other", [{"manifest": {}}, {"declared_rows": 4}, {"declared_rows": None}, {"is_nil": True}])
 def test_a_corrected_manifest_takes_the_delivery_anew(ledger: Ledger, state: str, other: dict[str, Any]) -> None:
-    ledger.update("first", state=state, message_code="F030", held=5)
+    ledger.update("first", state=state, message_code="F040", held=5)
     assert not ledger.register(FIRST, NEXT, *SEEN)  # the same again is known
     assert ledger.register(replace(FIRST, **other), NEXT, *SEEN)
     row = only(ledger)
@@ -63,7 +63,7 @@ def test_what_is_taken_is_not_taken_anew_whatever_its_manifest_says(ledger: Ledg
 def test_a_delivery_held_for_its_manifest_is_void_once_the_same_file_came_with_another(ledger: Ledger) -> None:
     second = replace(FIRST, delivery_id="second", period=date(2026, 10, 31), manifest={})
     assert ledger.register(second, NEXT, *SEEN)
-    for code, is_void in (("G002", False), ("F030", True)):
+    for code, is_void in (("G002", False), ("F040", True)):
         ledger.update("first", state="held", message_code=code, read=5, held=5)
         ledger.replace_unclear(only(ledger, "second"), "作废", "void")
         row = only(ledger)
