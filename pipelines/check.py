@@ -10,8 +10,9 @@ from pipelines.errors import DeliveryError
 from pipelines.judge import judge, limits
 from pipelines.model import ACCOUNT, Delivery
 from pipelines.night import Night
-from pipelines.stages import gate
+from pipelines.stages import curate, gate, obligations, series
 from pipelines.stages.receipt import Receipt, write_receipt
+from pipelines.stages.validate import Fault
 
 
 def check_delivery(night: Night, delivery_id: str) -> str:
@@ -20,9 +21,12 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     if row["state"] not in ("received", "checked", "held"):
         return str(row["state"])
     zero = dict.fromkeys(ACCOUNT, 0)
+    remarks = series.remarks(row, night.ledger.beside(row))
+    if due := obligations.late_by(row, night.catalog, obligations.limits(night.limit)):
+        remarks.append(Fault("H015", None, value=due.isoformat()))
     try:
         delivery = Delivery(**{f.name: row[f.name] for f in fields(Delivery)})
-        judged = judge(night, delivery, night.home.raw(row["sha256"]))
+        judged = judge(night, delivery, night.home.raw(row["sha256"]), remarks, row["received_on"])
     except DeliveryError as e:
         night.ledger.update(
             delivery_id, state="returned", message_code=e.code, message_zh=e.message_zh, message_en=e.message_en,
@@ -35,6 +39,9 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     reasons = judged.reasons + gate.volume_reasons(
         judged.read, history, most, is_nil=row["is_nil"], is_supplement=night.ledger.is_supplement(row)
     )
+    if row["mode"] == "full" and judged.is_complete:
+        shown, absent = _absent(night, row)
+        reasons += gate.absence_reasons(shown, absent, judged.read, most, is_nil=row["is_nil"])
     if delivery_id in night.limit("let_pass"):
         reasons = [r for r in reasons if r[0] not in gate.WAIVABLE]
     state = "held" if reasons else "checked"
@@ -44,6 +51,11 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     account["held"] = found["held"] + found["accepted"]
     code = reasons[0][0] if reasons else ""
     zh, en = "".join(r[1] for r in reasons), " ".join(r[2] for r in reasons)
+    if "unclear" not in row["manifest"]:
+        night.ledger.replace_unclear(
+            row, f"清单已更正：同一文件现为报送 {delivery_id}，本批作废。",
+            f"The manifest was corrected: the same file is delivery {delivery_id} now, and this one is void.",
+        )  # fmt: skip
     night.ledger.update(
         delivery_id, state=state, message_code=code, message_zh=zh, message_en=en, revision=night.catalog.revision,
         edition=judged.item.editions[0].code if judged.item.editions else "",
@@ -51,6 +63,18 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     )  # fmt: skip
     tell_department(night, delivery_id, "checked")
     return state
+
+
+def _absent(night: Night, row: dict[str, Any]) -> tuple[int, int]:
+    """How many records the release shows of the department, of those that its full delivery speaks of, and how many of
+    them it leaves out."""
+    release = night.ledger.current_release()
+    base = night.ledger.snapshots(release["release_id"] if release else None).get(row["item"], (None, None))
+    item = night.catalog.items[row["item"]]
+    records = night.lake.files("records", item.code, base[0])
+    accepted = night.home.accepted(row["delivery_id"])
+    order = (row["period"], row["sequence"])
+    return curate.absent(night.home, night.lake, item, records, row["department"], order, accepted)
 
 
 def tell_department(night: Night, delivery_id: str, stage: str) -> None:

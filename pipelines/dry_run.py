@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -16,8 +16,8 @@ from typing import Any
 from pipelines.answer import answering
 from pipelines.errors import DeliveryError
 from pipelines.judge import Desk, judge
-from pipelines.manifest import described
 from pipelines.model import Home, publish
+from pipelines.stages.manifest import Manifest, described
 from pipelines.stages.receipt import Answer, Receipt, as_json, document, write_findings
 from pipelines.stages.sentences import Rendered, rendered, tally
 from pipelines.stores.keys import Keys
@@ -40,7 +40,7 @@ class Tried:
 
 
 def dry_run(
-    file: Path, out: Path, home: Home, catalog: Catalog, department: str, item: str, manifest: Mapping[str, Any],
+    file: Path, out: Path, home: Home, catalog: Catalog, department: str, item: str, manifest: Manifest,
     as_of: date, most: int, tell: Tell,
 ) -> Tried:  # fmt: skip
     """Judge `file` in the new, empty home `home`, which the caller throws away; write `<file>.findings.xlsx` and, for
@@ -57,7 +57,7 @@ def dry_run(
     state, messages = "checked", ("", "")
     account = dict.fromkeys(("read", "accepted", "rejected", "refused", "held"), 0)
     try:
-        judged = judge(desk, delivery, file, lambda done, rows: tell(f"judge {done:,}/{rows:,} rows"))
+        judged = judge(desk, delivery, file, tell=lambda done, rows: tell(f"judge {done:,}/{rows:,} rows"))
     except DeliveryError as e:
         state, messages = "returned", (e.message_zh, e.message_en)
     else:

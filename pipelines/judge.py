@@ -15,11 +15,12 @@ from typing import Any
 from pipelines.errors import DeliveryError
 from pipelines.model import Delivery, Home, publish
 from pipelines.readers import Decoded, Headers, decode, empty, normalise_header
-from pipelines.stages import gate, validate
+from pipelines.stages import gate, manifest, totals, validate
 from pipelines.stages.validate import Fault
 from pipelines.stores.keys import Keys
 from schemas import editions, lint_law, overlay
 from schemas import load as catalogue
+from schemas.calendar import calendar as calendar_of
 from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
 from schemas.model import Catalog, Item
 from schemas.row_rules import Policy
@@ -81,10 +82,14 @@ class Judged:
     is_complete: bool
 
 
-def judge(desk: Desk, delivery: Delivery, source: Path, tell: Tell | None = None) -> Judged:
+def judge(
+    desk: Desk, delivery: Delivery, source: Path, remarks: Iterable[Fault] = (), received: date | None = None,
+    tell: Tell | None = None,
+) -> Judged:  # fmt: skip
     """decode, validate and identify the bytes at `source`. Writes `staged/`, `accepted/`, `rejected/` and `findings/`
-    of the home. `tell` hears from time to time how many of the rows are judged. Raises `DeliveryError` where the whole
-    file goes back."""
+    of the home. `remarks` are what others say of the file as a whole; `received` is the day it came, the as-of date by
+    default; `tell` hears from time to time how many of the rows are judged. Raises `DeliveryError` where the whole file
+    goes back."""
     if delivery.declared_rows == -1:
         raise DeliveryError(
             "F014",
@@ -95,22 +100,21 @@ def judge(desk: Desk, delivery: Delivery, source: Path, tell: Tell | None = None
     decoded = _decode(desk, delivery, item, source)
     faults = [Fault(f.code, f.line, f.sheet, f.value) for f in decoded.faults]
     faults += _about_the_file(item, decoded, delivery.department, desk.catalog, desk.as_of)
+    reasons, told = _about_the_manifest(desk, delivery, item, decoded)
+    ahead, back = about_the_period(desk, delivery, item)
+    reasons += ahead
+    faults += [*told, *back, *remarks]
+    late = None
+    if item.reporting_limit is not None:
+        days = desk.limit(item.reporting_limit)
+        late = calendar_of(desk.catalog.calendar).last_late(days, received or desk.as_of)
     result = validate.validate(
         desk.home, delivery.delivery_id, item, desk.catalog, desk.compiled(item), desk.as_of, desk.keys, faults,
-        delivery.file, delivery.mode == "full", delivery.period, delivery.department,
+        delivery.file, delivery.mode == "full", delivery.period, delivery.department, late,
         (lambda share: tell(int(share * decoded.rows), decoded.rows)) if tell else None,
     )  # fmt: skip
     account = {name: getattr(result, name) for name in ("rejected", "refused", "held", "accepted")}
-    reasons = gate.delivery_reasons(decoded.read, account, limits(desk))
-    if delivery.declared_rows is not None and delivery.declared_rows != decoded.read:
-        told = delivery.declared_rows
-        reasons.append(
-            (
-                "F011",
-                f"清单写明 {told} 行，文件有 {decoded.read} 行，整批暂缓。请核对后重新报送。",
-                f"The manifest says {told} rows, the file has {decoded.read}; held. Check it and send it again.",
-            )
-        )
+    reasons = [*gate.delivery_reasons(decoded.read, account, limits(desk)), *reasons]
     # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
     return Judged(item, decoded.read, account, reasons, result.file, decoded.read == result.accepted)
 
@@ -169,6 +173,78 @@ def _about_the_file(
         else Fault("F005", None, value=_with_edition(header, elsewhere, whole) or _with_nearest(header, known))
         for header in decoded.unknown_headers
     ]
+
+
+def _about_the_manifest(
+    desk: Desk, delivery: Delivery, item: Item, decoded: Decoded
+) -> tuple[list[gate.Reason], list[Fault]]:
+    """Why the manifest holds the delivery, and what else is to be said of it."""
+    said = delivery.manifest
+    reasons: list[gate.Reason] = []
+    faults = [Fault("F041", None, value=name) for name in said.get("ignored", ())]
+    known, stated = _fields(desk.catalog, item, delivery.department), {}
+    unclear = list(said.get("unclear", ()))
+    for column, figures in said.get("totals", {}).items():
+        name = known.get(normalise_header(column), column)
+        field = next((f for f in item.live_fields if f.name == name), None)
+        if totals.fits(field, figures):
+            stated[name] = figures
+        else:
+            unclear.append(f"total:{column}")
+    if unclear:
+        zh, en = manifest.told(unclear)
+        reasons.append(
+            (
+                "F040",
+                f"清单（manifest.json）中有无法采用的内容，整批暂缓：{zh}。请改正清单，与原文件一起重新报送。",
+                f"The manifest says what cannot be used, so the delivery is held: {en}. Correct the manifest and send"
+                " it again with the same file.",
+            )
+        )
+    if delivery.declared_rows is not None and delivery.declared_rows != decoded.read:
+        rows = delivery.declared_rows
+        reasons.append(
+            (
+                "F011",
+                f"清单写明 {rows} 行，文件有 {decoded.read} 行，整批暂缓。请核对后重新报送。",
+                f"The manifest says {rows} rows, the file has {decoded.read}; held. Check it and send it again.",
+            )
+        )
+    if stated:
+        compared = totals.compare(desk.home, delivery.delivery_id, item, stated, len(decoded.faults))
+        reasons += [_total_differs(d) for d in compared.differences]
+        faults += [Fault("F043", None, value=label) for label in compared.unread]
+    return reasons, faults
+
+
+FIGURES = {"sum": ("合计", "sum"), "min": ("最小值", "least value"), "max": ("最大值", "greatest value")}
+
+
+def _total_differs(d: totals.Difference) -> gate.Reason:
+    zh, en = FIGURES[d.figure]
+    return (
+        "F042",
+        f"“{d.label}”的{zh}：清单写明 {d.stated}，文件为 {d.found or '空'}，整批暂缓。请核对后重新报送。",
+        f"The {en} of {d.label} is {d.stated} in the manifest and {d.found or 'nothing'} in the file; held. Check both"
+        " and send them again.",
+    )
+
+
+def about_the_period(desk: Desk, delivery: Delivery, item: Item) -> tuple[list[gate.Reason], list[Fault]]:
+    """Why its period holds the delivery, and what else is to be said of it. One that lies ahead would go before all
+    that comes until then; one that ends with the running period of the item's cycle does not lie ahead."""
+    running = calendar_of(desk.catalog.calendar).period(item.update_cycle, desk.as_of)
+    latest = max(desk.as_of, running.last) if running else desk.as_of
+    if delivery.period > latest:
+        zh = f"所属期 {delivery.period} 还没有到（最晚可报 {latest}），整批暂缓。请改正清单中的所属期后重新报送。"
+        en = (
+            f"The period {delivery.period} lies ahead (the latest is {latest}); the delivery is held. Correct the"
+            " period in the manifest and send it again."
+        )
+        return [("H010", zh, en)], []
+    if (desk.as_of - delivery.period).days > desk.limit("old_period_days"):
+        return [], [Fault("H011", None, value=delivery.period.isoformat())]
+    return [], []
 
 
 def _with_edition(header: str, elsewhere: Mapping[str, str], item: Item) -> str | None:

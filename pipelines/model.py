@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,10 @@ RESTRICTED = ("raw", "staged", "accepted", "rejected", "findings", "work")
 
 @dataclass(frozen=True)
 class Delivery:
-    """One file under one department, item, declared period, sequence and mode."""
+    """One file under one department, item, declared period, sequence and mode.
+
+    `manifest` is what its sender states beside that: `stated` keys, `totals`, and what is `unclear` or `ignored` in it
+    (stages/manifest.py)."""
 
     delivery_id: str
     department: str
@@ -38,6 +41,7 @@ class Delivery:
     size: int
     declared_rows: int | None
     is_nil: bool = False
+    manifest: dict[str, Any] = field(default_factory=dict)
 
 
 def delivery_id(department: str, item: str, period: date, sequence: int, mode: str, sha256: str) -> str:

@@ -16,9 +16,10 @@ from pipelines.check import check_delivery, tell_department, told
 from pipelines.errors import QiongxinError, StoreError
 from pipelines.exchange import deliver, take
 from pipelines.night import Night, open_night
-from pipelines.stages import curate, gate, load, report
+from pipelines.stages import curate, gate, load, obligations, report, validate
 from pipelines.stages.dedupe import Full, Incoming
 from schemas import profile, suite
+from schemas.calendar import calendar as calendar_of
 
 ORDER = ("receive", "check", "integrate", "gate", "load", "receipts", "deliver")
 Progress = Callable[[str], None]
@@ -108,10 +109,22 @@ def write_receipts(night: Night, seconds: Mapping[str, float] | None = None) -> 
     for row in night.ledger.deliveries("released", "returned", "held", "checked"):
         stage = "checked" if row["state"] == "checked" else "final"
         if row["receipted"] != told(row, stage) and (stage == "final" or row["message_code"]):
+            _count_late(night, row)
             tell_department(night, row["delivery_id"], stage)
             done += 1
-    report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {})
+    within = obligations.limits(night.limit)
+    report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {}, within)
     return done
+
+
+def _count_late(night: Night, row: Mapping[str, Any]) -> None:
+    """Enter how many of the new rows of a released delivery came later than their item allows."""
+    limit = night.catalog.items[row["item"]].reporting_limit
+    if row["state"] != "released" or limit is None:
+        return
+    late = calendar_of(night.catalog.calendar).last_late(night.limit(limit), row["received_on"])
+    count = validate.late_new(night.home, row["delivery_id"], night.catalog.items[row["item"]], late)
+    night.ledger.update(row["delivery_id"], late=count)
 
 
 def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: None) -> dict[str, Any]:

@@ -51,6 +51,8 @@ def diff(old: Catalog, new: Catalog) -> list[Change]:
     found += _policy(old, new)
     found += _rows("findings", old.findings, new.findings, ("editorial",) * 3)
     found += _law(old, new)
+    before, after = ({f"{r.first} {r.kind}": r for r in c.calendar} for c in (old, new))
+    found += _rows("calendar", before, after, ("editorial",) * 3)  # it moves due days; no row is taken or left for it
     return sorted(set(found), key=lambda c: (KINDS.index(c.kind), c.where, c.key, c.text))
 
 

@@ -18,6 +18,7 @@ def check(catalog: Catalog) -> None:
     for code_set in catalog.code_sets.values():
         _code_set(code_set, catalog)
     _policy(catalog)
+    _calendar(catalog)
     for item in catalog.items.values():
         lint_items.check(overlay.own(item), catalog)
     for county in catalog.overlays.values():
@@ -80,6 +81,13 @@ def _department(department: Department, catalog: Catalog) -> None:
     for before in department.predecessors:
         if before.until > (department.valid_to or date.max):
             _refuse(file, "predecessors", f"'{before.name}' outlives the department", "Correct its last day.")
+    for n, duty in enumerate(department.duties):
+        if duty.item not in catalog.items or department.code not in catalog.items[duty.item].providers:
+            what = f"the department delivers no item '{duty.item}'"
+            _refuse(file, "duties", what, near(duty.item, catalog.delivers(department.code)))
+        if any(duty.item == other.item and duty.meets(other) for other in department.duties[:n]):
+            what = f"two duties of '{duty.item}' hold on one day"
+            _refuse(file, "duties", what, "End the older one first.")
     regions = catalog.code_sets.get("region")
     if regions and department.region_code not in {c.code for c in regions.codes if c.valid_to is None}:
         what = f"'{department.region_code}' is no region in force"
@@ -99,6 +107,19 @@ def _places(catalog: Catalog) -> None:
             if endpoint == service and (url.startswith(outer) or outer.startswith(url)):
                 what = f"it and the {its} of catalog/{other} lie in one another"
                 _refuse(file, f"{key}.url", what, "Give each a folder of its own.")
+
+
+def _calendar(catalog: Catalog) -> None:
+    """A holiday or its make-up day stands once, and a day that is made up belongs to a weekend."""
+    seen: set[date] = set()
+    for row in catalog.calendar:
+        file = f"calendar/{row.first.year}.csv"
+        for day in (row.first + timedelta(n) for n in range((row.last - row.first).days + 1)):
+            if day in seen:
+                _refuse(file, row.name, f"{day} stands twice", "Keep it in one row.")
+            if row.kind == "workday" and day.weekday() < 5:
+                _refuse(file, row.name, f"{day} is worked on anyway", "Correct the date, or remove the row.")
+            seen.add(day)
 
 
 def _policy(catalog: Catalog) -> None:

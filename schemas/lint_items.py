@@ -22,6 +22,7 @@ def check(item: Item, catalog: Catalog) -> None:
     """Raises `CatalogError` at the first fault of the item."""
     _references(item, catalog)
     _key_and_dates(item)
+    _reporting(item, catalog)
     _periods(item)
     for field in item.fields:
         _field(item, field, catalog)
@@ -72,6 +73,18 @@ def _references(item: Item, catalog: Catalog) -> None:
             for value in values:
                 if value not in known:
                     _refuse(item, key, f"'{value}' is not in catalog/codes/{name}.csv", "Use a code of that file.")
+
+
+def _reporting(item: Item, catalog: Catalog) -> None:
+    if item.reporting_limit is None:
+        return
+    if item.event_date is None:
+        what = "days are counted from the event, and the item has no event_date"
+        _refuse(item, "reporting_limit", what, "Name one, or remove the limit.")
+    policies = {name for table in catalog.policy.values() for name in table}
+    if item.reporting_limit not in policies:
+        cure = near(item.reporting_limit, policies)
+        _refuse(item, "reporting_limit", f"no policy '{item.reporting_limit}' in catalog/policy", cure)
 
 
 def _key_and_dates(item: Item) -> None:

@@ -20,6 +20,7 @@ from schemas.lint import check
 from schemas.lint_items import near
 from schemas.model import (
     Allowed,
+    CalendarRow,
     Catalog,
     CatalogError,
     Code,
@@ -62,6 +63,7 @@ def load(root: Path | None = None) -> Catalog:
         headers={p.stem: tuple(_rows(HeaderRow, p)) for p in _files(root / "headers", "*.csv")},
         withheld=tuple(_rows(Withheld, root / "law" / "withheld.csv")),
         allowed=tuple(_rows(Allowed, root / "law" / "allowed.csv")),
+        calendar=tuple(_calendar(root / "calendar")),
         revision=revision(root),
     )
     check(catalog)
@@ -236,6 +238,16 @@ def _code_sets(folder: Path) -> Iterator[CodeSet]:
             else:
                 own.append(row)
         yield CodeSet(name=path.stem, codes=tuple(_rows(Code, path)), variants=variants, own=tuple(own))
+
+
+def _calendar(folder: Path) -> Iterator[CalendarRow]:
+    """The rows of every year; each file is named after its year."""
+    for path in _files(folder, "*.csv"):
+        for row in _rows(CalendarRow, path):
+            if not str(row.first.year) == str(row.last.year) == path.stem or row.last < row.first:
+                what = f"{row.first} to {row.last} are no days of the year that the file is named after"
+                raise CatalogError(f"{_name(path)} [{row.name}]: {what}. Correct a date, or move the row.")
+            yield row
 
 
 def to_json(catalog: Catalog) -> str:

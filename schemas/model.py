@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 Sharing = Literal["unconditional", "conditional", "none"]  # the widest first
+Cycle = Literal["realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular"]
 Publicity = Literal["public", "on_request", "authorised", "government", "none"]  # the widest first
 
 
@@ -136,6 +137,7 @@ class Item(Dated):
 
     `category` is that of the national basic catalogue of public credit information; `domain`, `groups`,
     `real_name_domains` and `supervision_targets` are those of the plan. All are codes of `catalog/codes`.
+    `reporting_limit` is the policy that says how many working days after its event a row is to be here.
     `fields` are those of all editions, since they share one table; `schemas.editions` tells which are in force.
     `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
     """
@@ -153,9 +155,10 @@ class Item(Dated):
     legal_basis: tuple[str, ...] = Field(min_length=1)
     sharing: Sharing
     publicity: Publicity
-    update_cycle: Literal["realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular"]
+    update_cycle: Cycle
     retention_years: int = Field(gt=0)
     retention_source: str
+    reporting_limit: Name | None = None
     to_confirm: tuple[str, ...] = ()
     subject_types: tuple[Literal["natural_person", "sole_trader", "organisation"], ...]
     business_key: tuple[Name, ...] = Field(min_length=1)
@@ -269,6 +272,17 @@ class Format(Model):
     encoding: Literal["utf-8", "gb18030", "utf-16-le", "utf-16-be"] | None = None
 
 
+class Duty(Dated):
+    """What a department owes of an item where it is not what the item's cycle and the policy `due_working_days` say:
+    another cycle, other days after the end of a period, or nothing; `source` is the agreement."""
+
+    item: Name
+    cycle: Cycle | None = None
+    due_working_days: int | None = Field(default=None, ge=0)
+    is_owed: bool = True
+    source: str = Field(min_length=1)
+
+
 class Department(Dated):
     """A unit that delivers. Counties are departments of kind `county`; `aliases` are its names in plans and files;
     `formats` is how it writes the texts of an item, or of all ("*"). `inbox` is fetched besides the home's; what lies
@@ -287,6 +301,7 @@ class Department(Dated):
     inbox: Inbox | None = None
     outbox: Place | None = None
     formats: dict[str, Format] = {}
+    duties: tuple[Duty, ...] = ()
     to_confirm: tuple[str, ...] = ()
 
     def format_of(self, item: str) -> Format:
@@ -399,6 +414,18 @@ class Allowed(Model):
     basis: str = Field(min_length=1)
 
 
+class CalendarRow(Model):
+    """Days, from the first to the last of one year, that are a holiday, or that are worked on although they belong to
+    a weekend."""
+
+    first: date
+    last: date
+    kind: Literal["holiday", "workday"]
+    name: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    to_confirm: str | None = None
+
+
 class CodeSet(Model):
     """`codes`, and what is written for them: `variants` by everybody at all times, `own` by one department or for a
     period."""
@@ -435,6 +462,7 @@ class Catalog(Model):
     headers: dict[str, tuple[HeaderRow, ...]] = {}
     withheld: tuple[Withheld, ...] = ()
     allowed: tuple[Allowed, ...] = ()
+    calendar: tuple[CalendarRow, ...] = ()
     revision: str
 
     def delivers(self, department: str) -> tuple[str, ...]:

@@ -44,14 +44,15 @@ class Sent(Strict):
     """One file and what becomes of it. A row that is not listed has to be accepted without a finding; `read` counts
     all. `codes` are those of the whole file: why it goes back or is held, and findings without a line.
 
-    `declared` is what the catalogue would say of how the department writes texts. `account` and `on` (the as-of date of
-    its night) count where the case is held over nights.
+    `declared` is what the catalogue would say of how the department writes texts. `manifest` is written
+    as JSON, or as it stands where it is text. `account` and `on` (the as-of date of its night) count where the case is
+    held over nights; rows that are not listed may then have been judged in any way.
     """
 
     file: str
     item: str
     department: str
-    manifest: dict[str, Any] = {}
+    manifest: dict[str, Any] | str = {}
     declared: dict[str, str] = {}
     state: str = "checked"
     codes: tuple[str, ...] = ()
@@ -70,7 +71,9 @@ class Asked(Strict):
 
 class Case(Strict):
     """One row of the dirty-data list. With `ask` the deliveries go through whole nights in their order, else each
-    alone through what `qiongxin check` does. `handling` are the sentences of the page: what the sender will see."""
+    alone through what `qiongxin check` does. A night costs seconds, so cases of the same `home` share theirs: each has
+    its own departments and persons, and asks for nothing else. `handling` are the sentences of the page: what the
+    sender will see."""
 
     number: str = ""
     folder: Path = Path()
@@ -82,6 +85,7 @@ class Case(Strict):
     sent: tuple[Sent, ...] = Field(min_length=1)
     ask: tuple[Asked, ...] = ()
     nights: bool = False
+    home: str = ""
 
 
 def cases() -> list[Case]:

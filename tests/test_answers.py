@@ -13,8 +13,8 @@ import pytest
 
 from pipelines import run
 from pipelines.judge import Desk, judge
-from pipelines.manifest import described
 from pipelines.model import ACCOUNT, Home
+from pipelines.stages.manifest import Manifest, described
 from pipelines.stages.told import told
 from pipelines.stores.keys import Keys
 from pipelines.stores.ledger import Ledger
@@ -38,7 +38,7 @@ def sample_home(root: Path) -> Home:
 def judged(tmp_path: Path, name: str, content: bytes) -> tuple[Home, str]:
     home = sample_home(tmp_path / "home")
     (tmp_path / name).write_bytes(content)
-    delivery = described("civilization_office", "honour", name, len(content), "0" * 64, {}, AS_OF)
+    delivery = described("civilization_office", "honour", name, len(content), "0" * 64, Manifest(), AS_OF)
     judge(Desk(home, CATALOG, Keys(bytes(32)), AS_OF), delivery, tmp_path / name)
     return home, delivery.delivery_id
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.judge import Desk, echoes, judge
-from pipelines.manifest import described
 from pipelines.model import Home
 from pipelines.readers import Headers
 from pipelines.readers.headers import match
+from pipelines.stages.manifest import Manifest, described
 from pipelines.stores.keys import Keys
 from schemas.load import load
 from tests.dirty_files import HEADER, honour
@@ -33,7 +33,7 @@ def judged(tmp_path: Path, name: str, content: bytes) -> tuple[Home, str]:
     home.make_restricted()
     file = tmp_path / name
     file.write_bytes(content)
-    delivery = described("civilization_office", "honour", name, len(content), "0" * 64, {}, AS_OF)
+    delivery = described("civilization_office", "honour", name, len(content), "0" * 64, Manifest(), AS_OF)
     judge(Desk(home, CATALOG, Keys(bytes(32)), AS_OF), delivery, file)
     return home, delivery.delivery_id
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -16,7 +16,8 @@ from pipelines.model import ACCOUNT
 if TYPE_CHECKING:
     from pipelines.stores.ledger import Ledger
 
-STATUS = ("delivery_id", "department", "item", "file", "state", "read", *ACCOUNT)
+STATUS = ("delivery_id", "department", "item", "file", "state", "read", *ACCOUNT, "missing_before")
+OBLIGATION = ("department", "item", "period_from", "period_to", "due", "state", "working_days", "delivery_id")
 
 
 @contextmanager
@@ -46,6 +47,13 @@ def open_ledger(home: Path) -> Iterator[Ledger]:
         yield ledger
 
 
+def numbers_missing(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Delivery id -> the numbers of its sequence that have not come before it."""
+    from pipelines.stages import series
+
+    return series.missing(rows)
+
+
 def has_ledger(home: Path) -> bool:
     """Whether a night has run here, without making a database to find out."""
     from pipelines.stores import postgres
@@ -65,13 +73,14 @@ def one_delivery(ledger: Ledger, wanted: str) -> dict[str, Any]:
     raise UsageFault(f"--delivery {wanted}: {told}. See 'qiongxin status'.")
 
 
-def as_status(row: dict[str, Any]) -> dict[str, Any]:
-    """A delivery with the names that machines rely on."""
-    return {name: row[name] for name in STATUS}
+def as_status(row: dict[str, Any], missing: Mapping[str, str]) -> dict[str, Any]:
+    """A delivery with the names that machines rely on. `missing` tells numbers of its sequence that have not come."""
+    return {name: row[name] for name in STATUS[:-1]} | {"missing_before": missing.get(row["delivery_id"], "")}
 
 
-def show_account(rows: list[dict[str, Any]]) -> None:
-    """The row account, then why a delivery was held or returned. Columns that are 0 throughout are left out."""
+def show_account(rows: list[dict[str, Any]], missing: Mapping[str, str]) -> None:
+    """The row account, then why a delivery was held or returned, and numbers that are `missing` before one. Columns
+    that are 0 throughout are left out."""
     if not rows:
         print("no deliveries yet")
         return
@@ -83,6 +92,8 @@ def show_account(rows: list[dict[str, Any]]) -> None:
     for r in rows:
         if r["message_code"]:
             print(f"{r['state']}: {r['delivery_id']} {r['file']} {r['message_code']}: {r['message_zh']}")
+        if gap := missing.get(r["delivery_id"]):
+            print(f"missing: {r['department']} {r['item']} {r['period']} number {gap} before {r['sequence']}")
 
 
 def show_failed(places: list[dict[str, Any]]) -> None:

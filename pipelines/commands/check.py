@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,7 @@ from pipelines.errors import UsageFault
 __all__ = ["app"]
 
 if TYPE_CHECKING:
+    from pipelines.stages.manifest import Manifest
     from schemas.model import Catalog
 
 
@@ -65,7 +67,7 @@ def check(
     with vanishing(target) as folder:
         from pipelines import dry_run
         from pipelines.judge import kept_catalogue, kept_path
-        from pipelines.manifest import MANIFEST
+        from pipelines.stages.manifest import MANIFEST
 
         _remember(folder / "compiled")
         catalog = kept_catalogue(Home(folder))
@@ -73,7 +75,7 @@ def check(
         whose = _sender(catalog, item, department)
         said = _manifest(manifest, file.with_name(file.name + MANIFEST))
         if period is not None:
-            said["period"] = period.isoformat()
+            said = replace(said, period=period)
         if Home(home).is_sample:
             (folder / "sample.json").write_text("{}")
         with screen.progress(as_json) as tell:
@@ -95,17 +97,17 @@ def check(
         raise typer.Exit(1)
 
 
-def _manifest(named: Path | None, beside: Path) -> dict[str, Any]:
+def _manifest(named: Path | None, beside: Path) -> Manifest:
     """What the manifest says that was named, or that lies beside the file; nothing where there is none."""
-    from pipelines.manifest import parsed
+    from pipelines.stages.manifest import Manifest, parse
 
     path = named or beside
     if named is None and not path.exists():
-        return {}
+        return Manifest()
     if not path.is_file():
         raise UsageFault(f"--manifest {path}: no such file. Name the manifest, or leave the option out.")
-    said = parsed(path.read_bytes())
-    if said is None:
+    said = parse(path.read_bytes())
+    if not said.is_readable:
         raise UsageFault(f"{path}: not a JSON object, so a night would not read it. Mend it, or take it away.")
     return said
 

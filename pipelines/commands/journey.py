@@ -14,6 +14,7 @@ from pipelines.commands.account import (
     as_status,
     has_ledger,
     named_server,
+    numbers_missing,
     one_delivery,
     open_ledger,
     sentence,
@@ -110,7 +111,8 @@ def nightly(
         screen.as_json(result)
         raise typer.Exit(result["exit_code"])
     with open_ledger(home) as ledger:
-        show_account(ledger.deliveries())
+        rows = ledger.deliveries()
+    show_account(rows, numbers_missing(rows))
     for name in result["waiting"]:
         print(f"waiting: {name} is still being written; the next run takes it")
     for name in result["strangers"]:
@@ -132,14 +134,17 @@ def status(
     """
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
+    missing: dict[str, str] = {}
     if has_ledger(home) or delivery:
         with open_ledger(home) as ledger:
-            rows = [one_delivery(ledger, delivery)] if delivery else ledger.deliveries()
+            rows = ledger.deliveries()
+            missing = numbers_missing(rows)
+            rows = [one_delivery(ledger, delivery)] if delivery else rows
             failed = [] if delivery else ledger.unreachable()
     if as_json:
-        screen.as_json_list(as_status(row) for row in rows)
+        screen.as_json_list(as_status(row, missing) for row in rows)
     else:
-        show_account(rows)
+        show_account(rows, missing)
         show_failed(failed)
 
 

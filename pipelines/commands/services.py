@@ -5,7 +5,13 @@ from __future__ import annotations
 import typer
 
 from pipelines.commands import screen
-from pipelines.commands.account import as_status, open_ledger, show_account, show_places
+from pipelines.commands.account import (
+    as_status,
+    numbers_missing,
+    open_ledger,
+    show_account,
+    show_places,
+)
 from pipelines.commands.options import DEFAULT_HOME, PLAIN, DayOption, HomeOption, JsonOption, existing
 
 db_app = typer.Typer(**PLAIN, help="The embedded PostgreSQL of this home.")
@@ -69,10 +75,11 @@ def stack_run(day: DayOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOpti
         state = stack.run_nightly(existing(home), day.isoformat(), tell)
     with open_ledger(home) as ledger:
         rows = ledger.deliveries()
+    missing = numbers_missing(rows)
     if as_json:
-        screen.as_json({"state": state, "deliveries": [as_status(r) for r in rows]})
+        screen.as_json({"state": state, "deliveries": [as_status(r, missing) for r in rows]})
     else:
-        show_account(rows)
+        show_account(rows, missing)
         show_places(home, day)
         print(f"airflow: nightly {day} {state}")
     if state != "success":

@@ -116,6 +116,23 @@ def curate(
     return candidate
 
 
+def absent(
+    home: Home, lake: Lake, item: Item, records: list[str], department: str, order: tuple[date, int], accepted: Path
+) -> tuple[int, int]:
+    """(shown, absent): the records that data files `records` show by statements of `department` not later than `order`
+    (period, sequence) of its full delivery, and those of them that the rows in `accepted` leave out."""
+    if not records:
+        return 0, 0
+    with connect(home.work) as engine:
+        published = lake.relation(engine, "records", item.code, statement_schema(item), former_names(item), records)
+        sql = f"""WITH said AS (SELECT DISTINCT record_key FROM read_parquet({quoted(accepted)})),
+            own AS (SELECT record_key FROM {published} WHERE department = ? AND (period < ? OR
+                (period = ? AND sequence < ?)))
+            SELECT (SELECT count(*) FROM own), (SELECT count(*) FROM own ANTI JOIN said USING (record_key))"""
+        ((shown, left_out),) = engine.execute(sql, [department, order[0], *order]).fetchall()
+    return int(shown), int(left_out)
+
+
 def read_candidate(home: Home, item: str) -> Candidate | None:
     path = home.candidate(item)
     return Candidate(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None

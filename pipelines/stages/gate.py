@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # a department's dry run asks for the first part alone, and h
 Reason = tuple[str, str, str]  # finding code, message zh, message en
 SCHEMA = "staging"
 # A person may decide that these are right after all; a broken account never is.
-WAIVABLE = ("F011", "G002", "H001")
+WAIVABLE = ("F011", "F042", "G002", "H001", "H010", "H017")
 FINDING = {FAILED: "G003", UNEVALUATED: "G004"}
 
 
@@ -36,6 +36,8 @@ class DeliveryLimits:
     volume_history_count: int
     volume_minimum_history: int
     volume_minimum_rows: int
+    absent_share_limit: float
+    absent_minimum_rows: int
 
 
 def delivery_reasons(read: int, account: dict[str, int], limits: DeliveryLimits) -> list[Reason]:
@@ -81,6 +83,33 @@ def volume_reasons(
         " the delivery is held."
     )
     return [("H001", zh, en)]
+
+
+def absence_reasons(
+    shown: int, absent: int, read: int, limits: DeliveryLimits, *, is_nil: bool = False
+) -> list[Reason]:
+    """Why a complete full delivery is held for what it leaves out: `absent` of the `shown` records that the release
+    shows of its department would be withdrawn. A file without rows that does not say nil is a failed export."""
+    if not read and not is_nil and absent:
+        return [
+            (
+                "H017",
+                f"全量报送没有数据行，清单也未声明无数据：已发布的 {absent:,} 条记录将全部撤回，整批暂缓。",
+                f"This full delivery has no rows and its manifest does not say nil: all {absent:,} published records"
+                " would be withdrawn; the delivery is held.",
+            )
+        ]
+    if absent < limits.absent_minimum_rows or absent <= limits.absent_share_limit * shown:
+        return []
+    share, most = absent / shown, limits.absent_share_limit
+    return [
+        (
+            "H017",
+            f"全量报送未包含已发布 {shown:,} 条记录中的 {absent:,} 条（{share:.0%}），超过限额 {most:.0%}，整批暂缓。",
+            f"This full delivery leaves out {absent:,} of {shown:,} published records ({share:.0%}), above the limit of"
+            f" {most:.0%}; the delivery is held.",
+        )
+    ]
 
 
 def gate_items(

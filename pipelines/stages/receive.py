@@ -20,15 +20,15 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.errors import PlaceError, StoreError
-from pipelines.manifest import MANIFEST, described, parsed, readable
 from pipelines.model import Delivery, Home, publish, sweep_parts
+from pipelines.stages import manifest
+from pipelines.stages.manifest import MANIFEST, Manifest, described, readable
 from pipelines.stores.keys import Keys
 from pipelines.stores.ledger import Ledger, Look
 from pipelines.stores.places import BLOCK, Entry, Folder, Place, Source
 
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
 DONE = ".done"
-MANIFEST_BYTES = 1 << 20
 AT_ONCE = 8  # places that are looked at side by side: most of the time is spent waiting for them
 
 
@@ -56,7 +56,7 @@ class Arrival:
     sidecars: tuple[Entry, ...]
     name: bytes
     before: Look | None
-    manifest: dict[str, Any] | None = None
+    manifest: Manifest | None = None
     is_declared_finished: bool = False
 
     @property
@@ -233,9 +233,9 @@ def _look(ledger: Ledger, keys: Keys, inbox: Inbox) -> Looked:
         a = Arrival(inbox, entry, sides, name, before.get(name))
         if not a.is_taken:
             texts = [_manifest(place, e) for e in sides if e.name.endswith(MANIFEST)]
-            manifest = texts[0] if texts else None
-            is_done = manifest is not None or any(e.name.endswith(DONE) for e in sides)
-            a = replace(a, manifest=manifest, is_declared_finished=is_done)
+            said = texts[0] if texts else None
+            is_done = (said is not None and said.is_readable) or any(e.name.endswith(DONE) for e in sides)
+            a = replace(a, manifest=said, is_declared_finished=is_done)
         arrivals.append(a)
     changed = {a.name: a.stamp for a in arrivals if a.before is None or a.before.stamp != a.stamp}
     ledger.note_looks(place.shown, changed, before.keys() - set(names))
@@ -250,10 +250,10 @@ def _hashed(keys: Keys, place: Place, entries: Iterable[Entry]) -> list[bytes]:
     return [bytes(h) for h in keys.content_hashes(pa.array(named, pa.binary())).to_pylist()]
 
 
-def _manifest(place: Place, entry: Entry) -> dict[str, Any] | None:
-    """What a manifest says; None where it cannot be read, which may be because it is still being written."""
-    block = memoryview(bytearray(min(entry.size + 1, MANIFEST_BYTES)))
-    return parsed(bytes(block[: place.fetch(entry, lambda source: _fill(source, block))]))
+def _manifest(place: Place, entry: Entry) -> Manifest:
+    """What a manifest says. One that cannot be read may still be being written: it declares nothing finished."""
+    block = memoryview(bytearray(min(entry.size, manifest.LARGEST) + 1))
+    return manifest.parse(bytes(block[: place.fetch(entry, lambda source: _fill(source, block))]))
 
 
 def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery | None:
@@ -273,13 +273,11 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery | None:
             publish(target, lambda place: shutil.move(part, place))
     finally:
         part.unlink(missing_ok=True)
-    manifest = arrival.manifest or {}
+    said = arrival.manifest or Manifest()
     # What is left where it lies comes by again every night: the same content says nothing of another period.
     before = arrival.before if arrival.inbox.is_left else None
-    period = before.period if before and before.sha256 == sha256 else None
-    return described(
-        arrival.inbox.department, entry.folder, entry.name, entry.size, sha256, manifest, period or as_of
-    )
+    period = (before.period if before and before.sha256 == sha256 else None) or as_of
+    return described(arrival.inbox.department, entry.folder, entry.name, entry.size, sha256, said, period)
 
 
 def _copied(source: Source, copy: Path) -> str:

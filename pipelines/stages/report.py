@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.model import ACCOUNT, Home, publish
+from pipelines.stages import obligations, series
+from pipelines.stages.obligations import Limits, Obligation
 from pipelines.stores.ledger import Ledger
 from schemas.model import Catalog
 
@@ -25,6 +27,7 @@ OUTCOMES = {
     "not_applicable": "不适用",
 }
 STATES = {"received": "已接收", "checked": "已检查", "held": "整批暂缓", "returned": "整批退回", "released": "已发布"}
+OWED = {"overdue": "逾期", "held": "暂缓", "due": "待报", "nil": "无数据", "delivered": "已报送"}
 COLUMNS = ("行数 read", "新增 new", "变更 changed", "无变化 unchanged", "重复 duplicate", "被取代 superseded",
            "撤回 withdrawn", "退回 rejected", "不予归集 refused", "暂缓 held")  # fmt: skip
 CHECK_COLUMNS = ("检查 check", "名称 name", "实际 observed", "允许 allowed", "结果 outcome")
@@ -54,7 +57,9 @@ small { color: var(--dim); } code { font-size: .85em; }
 @dataclass(frozen=True)
 class Evidence:
     """What the page shows. `deliveries` are ledger rows; `results` gate results with outcomes (item, verdict, detail);
-    `items`, `departments` and `findings` map a code to (zh, en); `seconds` is the time of each step, if measured."""
+    `items`, `departments` and `findings` map a code to (zh, en); `seconds` is the time of each step, if measured.
+    `owed` are the obligations of the window, `missing` numbers of sequences that have not come (delivery id -> text),
+    `unknown_years` those of which the calendar knows the weekends only."""
 
     day: str
     release: str
@@ -66,24 +71,35 @@ class Evidence:
     departments: Mapping[str, tuple[str, str]]
     findings: Mapping[str, tuple[str, str]]
     seconds: Mapping[str, float]
+    owed: Sequence[Obligation] = ()
+    missing: Sequence[tuple[Row, str]] = ()
+    unknown_years: Sequence[int] = ()
 
 
-def report(home: Home, ledger: Ledger, catalog: Catalog, as_of: date, seconds: Mapping[str, float]) -> Path:
+def report(
+    home: Home, ledger: Ledger, catalog: Catalog, as_of: date, seconds: Mapping[str, float], within: Limits
+) -> Path:
     """Write `reports/<day>/index.html`, whole or not at all. Reads the ledger: every delivery that came in on the day
     or still waits, every candidate that the gate saw on it. The same evidence gives the same bytes."""
     release = ledger.current_release()
+    rows = ledger.deliveries()
+    owed = obligations.obligations(catalog, rows, within, as_of)
+    missing = series.missing(rows)
     waiting = ("received", "checked", "held")
     evidence = Evidence(
         day=as_of.isoformat(),
         release=release["release_id"] if release else "",
         revision=catalog.revision,
         is_sample=home.is_sample,
-        deliveries=[r for r in ledger.deliveries() if r["received_on"] == as_of or r["state"] in waiting],
+        deliveries=[r for r in rows if r["received_on"] == as_of or r["state"] in waiting],
         results=ledger.gate_results(as_of),
         items={i.code: (i.name_zh, i.name_en) for i in catalog.items.values()},
         departments={d.code: (d.name_zh, d.name_en) for d in catalog.departments.values()},
         findings={f.code: (f.message_zh, f.title_en) for f in catalog.findings.values()},
         seconds=seconds,
+        owed=owed,
+        missing=[(r, missing[r["delivery_id"]]) for r in rows if r["delivery_id"] in missing],
+        unknown_years=obligations.unknown_years(catalog, owed),
     )
     path = home.report(evidence.day)
     publish(path, lambda part: part.write_text(page(evidence), encoding="utf-8"))
@@ -105,6 +121,10 @@ def page(e: Evidence) -> str:
         "" if e.results else "<p>本夜没有需要检查的事项。No item was waiting for the gate.</p>",
         "<h2>报送与行数账 Deliveries and their row accounts</h2>",
         _deliveries(e),
+        *_late(e),
+        "<h2>报送义务 Obligations</h2>",
+        *_obligations(e),
+        *_missing(e),
         _seconds(e.seconds),
     ]
     return (
@@ -162,6 +182,53 @@ def _deliveries(e: Evidence) -> str:
         )
     head = ("部门 department", "事项 item", "数据期 period", "状态 state", *COLUMNS)
     return f"<div class='wide'>{_table(head, rows, len(COLUMNS))}</div>"
+
+
+def _late(e: Evidence) -> list[str]:
+    """New rows that came later after their event than the item allows, of the deliveries that hold any."""
+    rows = [
+        (_name(e.departments, r["department"]), _name(e.items, r["item"]), f"{r['new']:,}", f"{r['late']:,}",
+         f"{r['late'] / r['new']:.1%}")
+        for r in e.deliveries if r["late"]
+    ]  # fmt: skip
+    head = ("部门 department", "事项 item", "新增 new", "迟报 late", "迟报率 share")
+    return ["<h2>迟报 Rows reported late</h2>", f"<div class='wide'>{_table(head, rows, 3)}</div>"] if rows else []
+
+
+def _obligations(e: Evidence) -> list[str]:
+    """What is overdue or held, then the counts of all periods in the window."""
+    counts = [f"{zh} {kind} {sum(o.state == kind for o in e.owed):,}" for kind, zh in OWED.items()]
+    parts = [f"<p class='facts'>{' · '.join(counts)}</p>"]
+    if e.unknown_years:
+        years = ", ".join(map(str, e.unknown_years))
+        parts.append(
+            f"<p class='held'>{years} 年没有节假日数据，只扣除周末 · no holidays known, weekends only: {years}</p>"
+        )
+    unmet = [o for o in obligations.next_owed(e.owed) if o.state in ("overdue", "held")]
+    rows = (
+        (_name(e.departments, o.department), _name(e.items, o.item), f"{o.period_from} … {o.period_to}", str(o.due),
+         f"<span class='{o.state}'>{_both(OWED, o.state)}</span>", f"{o.working_days:,}", f"{n:,}")
+        for o in sorted(unmet, key=lambda o: -o.working_days)
+        for n in [sum((p.department, p.item, p.state) == (o.department, o.item, o.state) for p in e.owed)]
+    )  # fmt: skip
+    head = ("部门 department", "事项 item", "最早未报 oldest period", "期限 due", "状态 state",
+            "逾期工作日 working days", "未报期数 periods")  # fmt: skip
+    if unmet:
+        told = f"{len(unmet)} 项未按期 owed and not in"
+        table = _table(head, rows, 2)
+        parts.append(f"<details><summary>{told}</summary><div class='wide'>{table}</div></details>")
+    return parts
+
+
+def _missing(e: Evidence) -> list[str]:
+    rows = [
+        (_name(e.departments, r["department"]), _name(e.items, r["item"]), str(r["period"]), str(r["sequence"]), text)
+        for r, text in e.missing
+    ]
+    head = ("部门 department", "事项 item", "数据期 period", "批次 number", "此前缺少 missing before it")
+    if not rows:
+        return []
+    return ["<h2>缺少的批次 Numbers missing</h2>", f"<div class='wide'>{_table(head, rows)}</div>"]
 
 
 def _seconds(seconds: Mapping[str, float]) -> str:

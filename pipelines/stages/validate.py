@@ -58,12 +58,14 @@ def validate(
     is_full: bool = False,
     period: date | None = None,
     department: str | None = None,
+    late: date | None = None,
     tell: Callable[[float], None] | None = None,
 ) -> Validated:
     """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all; the
     last two as `stages.told` reads them.
     `item` is the item by which the delivery is judged (schemas.overlay), `compiled` what it compiles to; `period`
-    (as_of by default) and `department` are the delivery's and decide what its codes mean. `tell` hears the share done.
+    (as_of by default) and `department` are the delivery's and decide what its codes mean; events up to `late` came too
+    late by the limit of the item. `tell` hears the share done.
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, identity (JSON of the identifying fields), action, source_time, redacted, then the
@@ -73,6 +75,7 @@ def validate(
     time, for their findings, which is cheaper than to keep what all rows said until all are judged.
     """
     accepted, rejected = home.accepted(delivery_id), home.rejected(delivery_id)
+    is_incomplete = any(f.line is not None for f in faults)
     with connect(home.work) as engine:
         present = open_staged(engine, home.staged(delivery_id), "sent")
         cells = ", ".join(f.name if f.name in present else f"CAST(NULL AS VARCHAR) AS {f.name}" for f in item.fields)
@@ -107,7 +110,9 @@ def validate(
         )
         engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole}")
         engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({quoted(rejected)})")
-        if is_full and (faults or _count(engine, "rejected")):
+        if late is not None and (after := _count(engine, f"accepted WHERE {_is_late(item, late)}")):
+            faults = [*faults, Fault("H016", None, value=f"{after} / {_count(engine, 'accepted')}")]
+        if is_full and (is_incomplete or _count(engine, "rejected")):
             faults = [*faults, Fault("H002", None)]
         _structural(engine, catalog, faults)
         _repairs(engine, catalog, repairs_path(home.staged(delivery_id)))
@@ -138,6 +143,20 @@ def _without_names(engine: duckdb.DuckDBPyConnection, item: Item, file: str) -> 
 def _count(engine: duckdb.DuckDBPyConnection, table: str) -> int:
     ((rows,),) = engine.execute(f"SELECT count(*) FROM {table}").fetchall()
     return int(rows)
+
+
+def late_new(home: Home, delivery_id: str, item: Item, late: date) -> int:
+    """Of the rows that a release took as new, those whose event lies on `late` or before. Reads `accepted/` and the
+    verdicts in `findings/`."""
+    with connect(home.work) as engine:
+        for name, path in (("accepted", home.accepted(delivery_id)), ("verdicts", home.verdicts(delivery_id))):
+            engine.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({quoted(path)})")
+        same = "v.line = a.line AND v.sheet IS NOT DISTINCT FROM a.sheet AND v.verdict = 'new'"
+        return _count(engine, f"accepted a SEMI JOIN verdicts v ON {same} WHERE {_is_late(item, late)}")
+
+
+def _is_late(item: Item, late: date) -> str:
+    return f"{item.event_date} <= DATE '{late.isoformat()}' AND action <> 'withdraw'"
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
@@ -203,9 +222,9 @@ def _mended(engine: duckdb.DuckDBPyConnection, item: Item, labels: str) -> str:
     told = f"""line, sheet, coalesce(field, ''), coalesce(CASE field {labels} END, ''), code, severity, value"""
     if not _count(engine, "repairs"):
         return f"SELECT NULL, {told}, NULL, 0 FROM repairs"
-    rows = f"(SELECT place, line AS at, sheet AS tab, {own_key(item, 't_')} AS own_key FROM texts)"
+    rows = f"(SELECT place, line AS row_line, sheet AS row_sheet, {own_key(item, 't_')} AS own_key FROM texts)"
     return f"""SELECT place, {told}, own_key, 0
-        FROM repairs LEFT JOIN {rows} ON at = line AND tab IS NOT DISTINCT FROM sheet"""
+        FROM repairs LEFT JOIN {rows} ON row_line = line AND row_sheet IS NOT DISTINCT FROM sheet"""
 
 
 def _findings(

@@ -39,6 +39,10 @@ delivery = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("declared_rows", sa.BigInteger),
     sa.Column("is_nil", sa.Boolean, nullable=False, server_default="false", comment="declared: nothing to report"),
+    sa.Column(
+        "manifest", sa.JSON, nullable=False, server_default="{}",
+        comment="what the sender stated beside rows, period, sequence and mode",
+    ),
     sa.Column("receipted", sa.Text, nullable=False, server_default="", comment="what the written receipt says"),
     sa.Column("delivered", sa.Text, nullable=False, server_default="", comment="what the receipt sent out says"),
     sa.Column("received_on", sa.Date, nullable=False),
@@ -54,6 +58,10 @@ delivery = sa.Table(
     sa.Column("release_id", sa.Text),
     sa.Column("read", sa.BigInteger, nullable=False, server_default="0"),
     *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in ACCOUNT),
+    sa.Column(
+        "late", sa.BigInteger, nullable=False, server_default="0",
+        comment="new rows that came later after their event than the item allows",
+    ),
     schema="ledger",
 )
 release = sa.Table(
@@ -330,7 +338,10 @@ class Ledger:
 
     def register(self, new: Delivery, received_on: date, place: str, name: bytes, stamp: str) -> bool:
         """Enter a delivery, and that the file of this look was taken as it; False when it is known already (the same
-        tuple is the same delivery)."""
+        tuple is the same delivery).
+
+        One that is held or returned is taken anew where its manifest says something else this time: it is how a sender
+        corrects a manifest."""
         row = {
             "delivery_id": new.delivery_id,
             "department": new.department,
@@ -343,12 +354,21 @@ class Ledger:
             "size": new.size,
             "declared_rows": new.declared_rows,
             "is_nil": new.is_nil,
+            "manifest": new.manifest,
             "received_on": received_on,
             "state": "received",
         }
+        query = insert(delivery).values(row)
+        again = ("declared_rows", "is_nil", "manifest")
+        before, now = ([sa.cast(c[n], sa.Text) for n in again] for c in (delivery.c, query.excluded))
+        is_other = [a.is_distinct_from(b) for a, b in zip(before, now, strict=True)]
+        query = query.on_conflict_do_update(
+            index_elements=["delivery_id"],
+            set_={n: query.excluded[n] for n in (*again, "received_on", "state")},
+            where=sa.and_(delivery.c.state.in_(("held", "returned")), sa.or_(*is_other)),
+        )
         with self.engine.begin() as connection:
-            query = insert(delivery).values(row).on_conflict_do_nothing().returning(delivery.c.delivery_id)
-            is_new = connection.execute(query).first() is not None
+            is_new = connection.execute(query.returning(delivery.c.delivery_id)).first() is not None
             taken = sa.update(look).where(look.c.place == place, look.c.name == name)
             connection.execute(taken.values(taken=stamp, delivery_id=new.delivery_id))
             return is_new
@@ -363,6 +383,23 @@ class Ledger:
             query = query.where(delivery.c.delivery_id == only)
         with self.engine.connect() as connection:
             return [dict(r._mapping) for r in connection.execute(query)]
+
+    def beside(self, of: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The deliveries of the same department and item as `of`, and those of the same bytes anywhere."""
+        c = delivery.c
+        series = sa.and_(c.department == of["department"], c.item == of["item"])
+        with self.engine.connect() as connection:
+            found = connection.execute(sa.select(delivery).where(sa.or_(series, c.sha256 == of["sha256"])))
+            return [dict(r._mapping) for r in found]
+
+    def replace_unclear(self, by: Mapping[str, Any], zh: str, en: str) -> None:
+        """Void what was held for its manifest (F040), now that the same file has come with another one, as `by`."""
+        c, zero = delivery.c, dict.fromkeys(("read", *ACCOUNT), 0)
+        query = sa.update(delivery).values(state="returned", message_zh=zh, message_en=en, **zero)
+        query = query.where(c.state == "held", c.message_code == "F040", c.delivery_id != by["delivery_id"])
+        same = (c.department == by["department"], c.item == by["item"], c.sha256 == by["sha256"])
+        with self.engine.begin() as connection:
+            connection.execute(query.where(*same))
 
     def update(self, delivery_id: str, **values: Any) -> None:
         with self.engine.begin() as connection:

@@ -31,4 +31,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " message TEXT NOT NULL, PRIMARY KEY (place, direction))",
         "COMMENT ON COLUMN ledger.unreachable.direction IS 'inbox, outbox'",
     ),
+    (
+        "ALTER TABLE ledger.delivery ADD COLUMN manifest JSON NOT NULL DEFAULT '{}'",
+        "COMMENT ON COLUMN ledger.delivery.manifest IS 'what the sender stated beside rows, period, sequence and mode'",
+        "ALTER TABLE ledger.delivery ADD COLUMN late BIGINT NOT NULL DEFAULT 0",
+        "COMMENT ON COLUMN ledger.delivery.late IS"
+        " 'new rows that came later after their event than the item allows'",
+    ),
 )

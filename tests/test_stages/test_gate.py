@@ -7,7 +7,7 @@ from pipelines.stages.evaluate import FAILED, NOT_APPLICABLE, PASSED, UNEVALUATE
 
 LIMITS = gate.DeliveryLimits(
     reject_rate_limit=0.5, volume_low_factor=0.2, volume_high_factor=5.0, volume_history_count=10,
-    volume_minimum_history=5, volume_minimum_rows=100,
+    volume_minimum_history=5, volume_minimum_rows=100, absent_share_limit=0.2, absent_minimum_rows=20,
 )  # fmt: skip
 USUAL = [900, 1000, 1000, 1100, 5000]
 
@@ -50,6 +50,31 @@ def test_volume_is_judged_against_the_median_of_history(
 
 def test_a_declared_nil_return_is_not_judged_by_volume() -> None:
     assert gate.volume_reasons(0, USUAL, LIMITS, is_nil=True) == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "absent", "is_held"),
+    [
+        (1000, 200, False),  # exactly the limit
+        (1000, 201, True),
+        (40, 19, False),  # too few to tell
+        (40, 20, True),
+        (40, 40, True),
+        (0, 0, False),
+        (100_000, 97_000, True),  # the feed sends 3 % of yesterday
+    ],
+)
+def test_a_full_delivery_that_leaves_out_too_many_records_is_held(shown: int, absent: int, is_held: bool) -> None:
+    found = gate.absence_reasons(shown, absent, shown - absent, LIMITS)
+    found += gate.absence_reasons(shown, absent, 0, LIMITS, is_nil=True)
+    assert [code for code, _, _ in found] == (["H017", "H017"] if is_held else [])
+    for _, zh, en in found:
+        assert f"{absent:,}" in zh and f"{shown:,}" in en
+
+
+def test_an_empty_full_delivery_withdraws_nothing_unless_it_says_nil() -> None:
+    assert [code for code, _, _ in gate.absence_reasons(3, 3, 0, LIMITS)] == ["H017"]
+    assert gate.absence_reasons(3, 3, 0, LIMITS, is_nil=True) == gate.absence_reasons(0, 0, 0, LIMITS) == []
 
 
 def outcome(name: str, kind: str) -> Outcome:

@@ -18,7 +18,7 @@ OUTCOME = {
 ROW = {
     "delivery_id": "d1", "department": "haikou", "item": "honour", "file": "王某某名单.csv", "period": date(2098, 6, 1),
     "sequence": 1, "mode": "incremental", "state": "checked", "message_code": "G003",
-    "message_zh": "未通过", "message_en": "failed", "read": 1234, **dict.fromkeys(ACCOUNT, 0), "held": 1234,
+    "message_zh": "未通过", "message_en": "failed", "read": 1234, "late": 0, **dict.fromkeys(ACCOUNT, 0), "held": 1234,
 }  # fmt: skip
 EVIDENCE = report.Evidence(
     day="2098-06-01",

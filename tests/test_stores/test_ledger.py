@@ -1,0 +1,79 @@
+"""What the ledger does with a delivery that comes again, and with one that another replaces."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from pipelines.model import Delivery
+from pipelines.stores.ledger import Ledger
+
+DAY, NEXT = date(2026, 11, 22), date(2026, 11, 23)
+SEEN = ("inbox/a", b"name", "9/1")
+FIRST = Delivery("first", "a", "x", "f.csv", DAY, 1, "incremental", "s", 9, 5, manifest={"unclear": ["value:period"]})
+
+
+@pytest.fixture(scope="module")
+def shared(database: Callable[..., str]) -> Iterator[Ledger]:
+    with Ledger(database()) as ledger:
+        ledger.prepare()
+        yield ledger
+
+
+@pytest.fixture
+def ledger(shared: Ledger) -> Ledger:
+    with shared.engine.begin() as connection:
+        connection.exec_driver_sql("TRUNCATE ledger.delivery")
+    assert shared.register(FIRST, DAY, *SEEN)
+    return shared
+
+
+def only(ledger: Ledger, delivery_id: str = "first") -> dict[str, Any]:
+    (row,) = ledger.deliveries(only=delivery_id)
+    return row
+
+
+def test_a_delivery_is_entered_with_what_its_manifest_says(ledger: Ledger) -> None:
+    row = only(ledger)
+    assert (row["state"], row["manifest"], row["declared_rows"]) == ("received", FIRST.manifest, 5)
+    assert not ledger.register(FIRST, NEXT, *SEEN) and only(ledger) == row
+
+
+@pytest.mark.parametrize("state", ["held", "returned"])
+@pytest.mark.parametrize("other", [{"manifest": {}}, {"declared_rows": 4}, {"declared_rows": None}, {"is_nil": True}])
+def test_a_corrected_manifest_takes_the_delivery_anew(ledger: Ledger, state: str, other: dict[str, Any]) -> None:
+    ledger.update("first", state=state, message_code="F040", held=5)
+    assert not ledger.register(FIRST, NEXT, *SEEN)  # the same again is known
+    assert ledger.register(replace(FIRST, **other), NEXT, *SEEN)
+    row = only(ledger)
+    assert (row["state"], row["received_on"]) == ("received", NEXT)
+    assert all(row[name] == value for name, value in other.items())
+
+
+@pytest.mark.parametrize("state", ["received", "checked", "released"])
+def test_what_is_taken_is_not_taken_anew_whatever_its_manifest_says(ledger: Ledger, state: str) -> None:
+    ledger.update("first", state=state)
+    before = only(ledger)
+    assert not ledger.register(replace(FIRST, manifest={}, declared_rows=4), NEXT, *SEEN)
+    assert only(ledger) == before
+
+
+def test_a_delivery_held_for_its_manifest_is_void_once_the_same_file_came_with_another(ledger: Ledger) -> None:
+    second = replace(FIRST, delivery_id="second", period=date(2026, 10, 31), manifest={})
+    assert ledger.register(second, NEXT, *SEEN)
+    for code, is_void in (("G002", False), ("F040", True)):
+        ledger.update("first", state="held", message_code=code, read=5, held=5)
+        ledger.replace_unclear(only(ledger, "second"), "作废", "void")
+        row = only(ledger)
+        assert (row["state"], row["read"], row["held"]) == (("returned", 0, 0) if is_void else ("held", 5, 5))
+    assert only(ledger, "second")["state"] == "received"
+
+
+def test_others_with_the_same_bytes_or_of_the_same_series_are_found(ledger: Ledger) -> None:
+    for name, other in {
+        "same series": {"sha256": "t"}, "same bytes": {"department": "b"}, "neither": {"item": "y", "sha256": "t"},
+    }.items():  # fmt: skip
+        ledger.register(replace(FIRST, delivery_id=name, **other), DAY, *SEEN)
+    assert {r["delivery_id"] for r in ledger.beside(only(ledger))} == {"first", "same series", "same bytes"}
