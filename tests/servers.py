@@ -30,14 +30,16 @@ PASSWORD = "open sesame"
 class SftpServer:
     """`root/<user>` is all that a user sees. `opened` lists what was opened; a connection is cut once after `cut` bytes
     were read of a file, and a file ends early `ends_at`; without `posix_rename` the server knows the standard's rename
-    alone; `silent` never answers a request for a listing; `read_only` forbids to make, rename and write."""
+    alone; `silent` never answers a request for a listing; `read_only` forbids to make and rename;
+    `cut_after_rename` cuts the connection once, before the answer."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.opened, self.logins = root, list[str](), 0
+        self.ciphers: tuple[str, ...] = ()
         self.cut: int | None = None
         self.ends_at: int | None = None
         self.posix_rename = True
-        self.silent = self.read_only = False
+        self.silent = self.read_only = self.cut_after_rename = False
         self.users: dict[str, asyncssh.SSHKey | str] = {}
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -54,6 +56,7 @@ class SftpServer:
         return await asyncssh.listen(
             "127.0.0.1", self.port, server_factory=lambda: _Door(self), server_host_keys=[self.host_key],
             sftp_factory=lambda chan: _Sftp(self, chan), process_factory=None, allow_scp=False,
+            encryption_algs=self.ciphers,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -143,7 +146,10 @@ class _Sftp(asyncssh.SFTPServer):
         self._may_write()
         if not self.server.posix_rename:
             raise asyncssh.SFTPOpUnsupported("posix-rename@openssh.com")
-        return super().posix_rename(oldpath, newpath)
+        super().posix_rename(oldpath, newpath)
+        if self.server.cut_after_rename:
+            self.server.cut_after_rename = False
+            self.connection.abort()
 
 
 @contextmanager

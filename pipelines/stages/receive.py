@@ -253,18 +253,19 @@ def _hashed(keys: Keys, place: Place, entries: Iterable[Entry]) -> list[bytes]:
 def _manifest(place: Place, entry: Entry) -> Manifest:
     """What a manifest says. One that cannot be read may still be being written: it declares nothing finished."""
     block = memoryview(bytearray(min(entry.size, manifest.LARGEST) + 1))
-    return manifest.parse(bytes(block[: place.fetch(entry, lambda source: _fill(source, block))]))
+    size = place.fetch(entry, lambda source: _fill(source, block))
+    return manifest.parse(bytes(block[: size or 0]))
 
 
 def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery | None:
-    """Copy into `raw/` under the content hash, and read the copy back before trusting it; None where the file became
-    another one meanwhile. Raises `PlaceError`, `StoreError`."""
+    """Copy into `raw/` under the content hash, and read the copy back before trusting it; None where the file went or
+    became another one meanwhile. Raises `PlaceError`, `StoreError`."""
     place, entry = arrival.inbox.place, arrival.entry
     (home.root / "work").mkdir(parents=True, exist_ok=True)
     part = home.root / "work" / f"receive.{os.getpid()}.part"
     try:
         sha256 = place.fetch(entry, lambda source: _copied(source, part))
-        if place.find(entry.folder, entry.name) != entry:
+        if sha256 is None or place.find(entry.folder, entry.name) != entry:
             return None
         if part.stat().st_size != entry.size:
             raise PlaceError(f"{place.shown}: a file came short. Nothing was taken of it: the next run tries again.")

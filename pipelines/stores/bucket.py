@@ -70,9 +70,12 @@ class Bucket(Place):
             info = self._store.get_file_info(self._path(folder, name))
             return None if info.type == fs.FileType.NotFound else _entry(folder, info)
 
-    def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T:
+    def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T | None:
         with self._telling():
-            source = self._store.open_input_stream(self._path(entry.folder, entry.name), buffer_size=AHEAD)
+            try:
+                source = self._store.open_input_stream(self._path(entry.folder, entry.name), buffer_size=AHEAD)
+            except FileNotFoundError:
+                return None
         with source:
             return into(Guarded(source, self._told))
 

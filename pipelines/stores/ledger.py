@@ -300,8 +300,11 @@ class Ledger:
     def note_looks(self, place: str, stamps: Mapping[bytes, str], gone: Iterable[bytes]) -> None:
         """Remember files that are new or have changed, and forget those that are no longer there."""
         rows = [{"place": place, "name": name, "stamp": stamp} for name, stamp in stamps.items()]
+        forgotten = list(gone)
+        if not rows and not forgotten:
+            return
         with self.engine.begin() as connection:
-            if forgotten := list(gone):
+            if forgotten:
                 connection.execute(sa.delete(look).where(look.c.place == place, look.c.name.in_(forgotten)))
             if rows:
                 query = insert(look)

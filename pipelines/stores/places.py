@@ -71,8 +71,9 @@ class Place(ABC):
         """A file as it is now."""
 
     @abstractmethod
-    def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T:
-        """What `into` makes of the bytes of a file; it may be asked once more if the connection breaks meanwhile."""
+    def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T | None:
+        """What `into` makes of the bytes of a file, None where the file is gone; it may be asked once more if the
+        connection breaks meanwhile."""
 
     @abstractmethod
     def take(self, entry: Entry) -> None:
@@ -119,10 +120,13 @@ class Folder(Place):
             status = self._status(folder, name)
             return _entry(folder, name, status) if status else None
 
-    def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T:
+    def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T | None:
         with self._telling():
-            with self._inside(entry.folder) as at:
-                file = os.open(entry.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+            try:
+                with self._inside(entry.folder) as at:
+                    file = os.open(entry.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+            except FileNotFoundError:
+                return None
             source = open(file, "rb", buffering=0)  # noqa: SIM115
         with source:
             if not stat.S_ISREG(os.fstat(file).st_mode):

@@ -75,9 +75,15 @@ class Sftp(Place):
 
         return self._twice(lambda: self._step(found))
 
-    def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T:
-        def whole() -> T:
-            file = self._step(lambda client: client.open(self._path(entry.folder, entry.name), "rb"))
+    def fetch(self, entry: Entry, into: Callable[[Source], T]) -> T | None:
+        async def opened(client: asyncssh.SFTPClient) -> asyncssh.SFTPClientFile | None:
+            with suppress(asyncssh.SFTPNoSuchFile):
+                return await client.open(self._path(entry.folder, entry.name), "rb")
+            return None
+
+        def whole() -> T | None:
+            if (file := self._step(opened)) is None:
+                return None
             made = into(Reading(self, file))
             self._step(lambda client: file.close())
             return made
@@ -91,8 +97,11 @@ class Sftp(Place):
             here, there = (self._path(*at) for at in ((entry.folder, entry.name), (entry.folder, TAKEN, entry.name)))
             await _renamed(client, here, there)
 
-        if self.find(entry.folder, entry.name) == entry:
-            self._twice(lambda: self._step(moved))
+        def still_there() -> None:
+            if self.find(entry.folder, entry.name) == entry:
+                self._step(moved)
+
+        self._twice(still_there)
 
     def put(self, source: Path, name: str) -> None:
         part = self._path(f".{name}.part")
@@ -199,13 +208,16 @@ class Sftp(Place):
     def _told(self, error: Exception) -> Exception:
         """The fault as a sentence, or as a lost connection."""
         file = f"{self.known_hosts} (QIONGXIN_KNOWN_HOSTS)"
-        if isinstance(error, asyncssh.HostKeyNotVerifiable):
+        is_exchange = isinstance(error, asyncssh.KeyExchangeFailed)
+        if isinstance(error, asyncssh.HostKeyNotVerifiable) or (is_exchange and "host key" in str(error)):
             if self._is_changed():
                 what = f"the server shows another key than the one in {file}"
                 cure = "Do not go on: ask its owner whether the key was changed, and only then replace the line."
             else:
                 what = f"the server's key is not in {file}"
                 cure = "Compare its fingerprint with what the owner tells you, then add the key."
+        elif is_exchange:
+            what, cure = "the server knows no encryption that is still safe", "Ask its owner to update it."
         elif isinstance(error, asyncssh.PermissionDenied):
             what = f"the server refuses the user '{self.user}' with credentials '{self.credentials}'"
             cure = "Correct the password or the key, or ask the owner to let this user in."

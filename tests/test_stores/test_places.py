@@ -126,6 +126,15 @@ def test_what_the_sender_has_replaced_is_not_taken(site: Site) -> None:
     assert site.contents() == {"arrears/a.csv": b"another size"}
 
 
+def test_a_file_that_is_gone_is_none(site: Site) -> None:
+    site.write("arrears/a.csv", b"x")
+    (entry,) = site.place.files()
+    site.place.take(entry)
+    assert site.place.fetch(entry, read) is None
+    site.place.take(entry)
+    assert site.contents() == {"arrears/.taken/a.csv": b"x"}
+
+
 def test_an_answer_is_put_whole_over_the_earlier_one(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     site.write("other.txt", b"of the department")
     answer = tmp_path_factory.mktemp("home") / "d1.receipt.json"
@@ -216,11 +225,22 @@ def test_an_unknown_host_is_refused(server: SftpServer, user: str, tmp_path: Pat
     )
 
 
-def test_a_host_with_another_key_is_refused(server: SftpServer, user: str, tmp_path: Path) -> None:
-    server.known_hosts(tmp_path / "known_hosts", asyncssh.generate_private_key("ssh-ed25519"))
+@pytest.mark.parametrize("algorithm", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
+def test_a_host_with_another_key_is_refused(server: SftpServer, user: str, tmp_path: Path, algorithm: str) -> None:
+    server.known_hosts(tmp_path / "known_hosts", asyncssh.generate_private_key(algorithm))
     logins = server.logins
     assert told(Sftp(server.url(user, "in"), "tax")).startswith("the server shows another key than the one in ")
     assert server.logins == logins, "the password was offered to a host that nobody knows"
+
+
+def test_a_server_with_old_ciphers_alone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sftp_server(tmp_path / "old") as old:
+        old.stop()
+        old.ciphers = ("aes128-cbc",)
+        old.start(old.host_key)
+        monkeypatch.setenv("QIONGXIN_KNOWN_HOSTS", str(old.known_hosts(tmp_path / "known_hosts")))
+        said = told(Sftp(old.url("tax", "in"), "tax"))
+    assert said == "the server knows no encryption that is still safe. Ask its owner to update it."
 
 
 def test_a_missing_file_of_host_keys_is_told(server: SftpServer, user: str, tmp_path: Path) -> None:
@@ -288,6 +308,17 @@ def test_a_connection_lost_within_a_file_is_made_anew(server: SftpServer, user: 
         logins, server.cut = server.logins, 3 << 20
         assert place.fetch(entry, read) == BIG
         assert (server.cut, server.logins) == (None, logins + 1)
+
+
+def test_a_connection_lost_after_a_move_moves_nothing_again(
+    server: SftpServer, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "cut_after_rename", True)
+    with Sftp(server.url(user, "in"), "tax") as place:
+        (entry,) = place.files()
+        place.take(entry)
+    assert not server.cut_after_rename
+    assert (server.root / user / "in" / "arrears" / ".taken" / "a.csv").exists()
 
 
 def test_a_connection_lost_between_two_steps_is_made_anew(server: SftpServer, user: str) -> None:
