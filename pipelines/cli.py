@@ -12,8 +12,8 @@ import typer
 
 from pipelines.commands import screen
 from pipelines.commands.changes import catalog_app
-from pipelines.commands.check import app
 from pipelines.commands.services import db_app, stack_app
+from pipelines.commands.upkeep import app
 
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(db_app, name="db")
