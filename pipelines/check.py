@@ -2,67 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections import Counter
+from dataclasses import asdict, fields
 from typing import Any
 
 from pipelines.answer import answering
 from pipelines.errors import DeliveryError
-from pipelines.judge import judge, limits
+from pipelines.judge import Desk, Judged, judge, judging, limits
 from pipelines.model import ACCOUNT, Delivery
 from pipelines.night import Night
 from pipelines.stages import curate, gate, obligations, series
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
+from pipelines.stores import waiting
+from schemas.yardstick import yardstick
 
 
 def check_delivery(night: Night, delivery_id: str) -> str:
     """decode, validate, identify and the checked receipt of one delivery; returns its state."""
     row = night.ledger.deliveries(only=delivery_id)[0]
-    if row["state"] not in ("received", "checked", "held"):
+    if row["state"] == "released":
         return str(row["state"])
+    revision = night.catalog.revision
+    measure = {"revision": revision, "compared": revision, "yardstick": judged_by(night, row)}
     zero = dict.fromkeys(ACCOUNT, 0)
-    remarks = series.remarks(row, night.ledger.beside(row))
-    if due := obligations.late_by(row, night.catalog, obligations.limits(night.limit)):
-        remarks.append(Fault("H015", None, value=due.isoformat()))
     try:
         delivery = Delivery(**{f.name: row[f.name] for f in fields(Delivery)})
-        judged = judge(night, delivery, night.home.raw(row["sha256"]), remarks, row["received_on"])
+        judged = judge(night, delivery, night.home.raw(row["sha256"]), remarks(night, row), row["received_on"])
     except DeliveryError as e:
         night.ledger.update(
             delivery_id, state="returned", message_code=e.code, message_zh=e.message_zh, message_en=e.message_en,
-            revision=night.catalog.revision, read=0, **zero,
+            **measure, read=0, **zero,
         )  # fmt: skip
         tell_department(night, delivery_id, "checked")
         return "returned"
-    most = limits(night)
-    history = night.ledger.usual_rows(row, most.volume_history_count)
-    reasons = judged.reasons + gate.volume_reasons(
-        judged.read, history, most, is_nil=row["is_nil"], is_supplement=night.ledger.is_supplement(row)
-    )
-    if row["mode"] == "full" and judged.is_complete:
-        shown, absent = _absent(night, row)
-        reasons += gate.absence_reasons(shown, absent, judged.read, most, is_nil=row["is_nil"])
-    if delivery_id in night.limit("let_pass"):
-        reasons = [r for r in reasons if r[0] not in gate.WAIVABLE]
-    state = "held" if reasons else "checked"
+    why = reasons(night, row, judged)
+    state = "held" if why else "checked"
     # A checked delivery is not released yet: until the load says otherwise, its accepted rows are held.
     found = judged.account
     account = {**zero, "rejected": found["rejected"], "refused": found["refused"]}
     account["held"] = found["held"] + found["accepted"]
-    code = reasons[0][0] if reasons else ""
-    zh, en = "".join(r[1] for r in reasons), " ".join(r[2] for r in reasons)
+    code = why[0][0] if why else ""
+    zh, en = "".join(r[1] for r in why), " ".join(r[2] for r in why)
     if "unclear" not in row["manifest"]:
         night.ledger.replace_unclear(
             row, f"清单已更正：同一文件现为报送 {delivery_id}，本批作废。",
             f"The manifest was corrected: the same file is delivery {delivery_id} now, and this one is void.",
         )  # fmt: skip
     night.ledger.update(
-        delivery_id, state=state, message_code=code, message_zh=zh, message_en=en, revision=night.catalog.revision,
+        delivery_id, state=state, message_code=code, message_zh=zh, message_en=en, **measure,
         edition=judged.item.editions[0].code if judged.item.editions else "",
         read=judged.read, file=judged.file, **account, is_complete=judged.is_complete,
     )  # fmt: skip
     tell_department(night, delivery_id, "checked")
     return state
+
+
+def remarks(night: Night, row: dict[str, Any]) -> list[Fault]:
+    """What the other deliveries of its department and the calendar have to say of a delivery."""
+    found = series.remarks(row, night.ledger.beside(row))
+    if due := obligations.late_by(row, night.catalog, obligations.limits(night.limit)):
+        found.append(Fault("H015", None, value=due.isoformat()))
+    return found
 
 
 def _absent(night: Night, row: dict[str, Any]) -> tuple[int, int]:
@@ -77,9 +78,35 @@ def _absent(night: Night, row: dict[str, Any]) -> tuple[int, int]:
     return curate.absent(night.home, night.lake, item, records, row["department"], order, accepted)
 
 
+def reasons(night: Night, row: dict[str, Any], judged: Judged) -> list[gate.Reason]:
+    """Why a delivery is held as a whole: what its own rows and its usual volume say, less what a person lets pass."""
+    most = limits(night)
+    history = night.ledger.usual_rows(row, most.volume_history_count)
+    found = judged.reasons + gate.volume_reasons(
+        judged.read, history, most, is_nil=row["is_nil"], is_supplement=night.ledger.is_supplement(row)
+    )
+    if row["mode"] == "full" and judged.is_complete:
+        shown, absent = _absent(night, row)
+        found += gate.absence_reasons(shown, absent, judged.read, most, is_nil=row["is_nil"])
+    return [r for r in found if r[0] not in gate.WAIVABLE or row["delivery_id"] not in night.limit("let_pass")]
+
+
+def judged_by(desk: Desk, row: dict[str, Any]) -> str:
+    """The yardstick of a delivery: that of its rows and, after a slash, the limits for it as a whole; '' where the
+    catalogue does not know its item in that period."""
+    try:
+        item = judging(desk.catalog, row["item"], row["department"], row["period"])
+    except (DeliveryError, KeyError):
+        return ""
+    rows = yardstick(item, desk.catalog, desk.compiled(item), row["period"], row["department"])
+    return f"{rows}/{'|'.join(str(v) for v in asdict(limits(desk)).values())}"
+
+
 def tell_department(night: Night, delivery_id: str, stage: str) -> None:
     """Write the receipt of a delivery as it stands now; `stage` is checked or final."""
     row = night.ledger.deliveries(only=delivery_id)[0]
+    ended = waiting.ended(night.ledger, delivery_id) if row["state"] == "released" else []
+    zh, en = _back(ended)
     item = night.catalog.items[row["item"]]
     receipt = Receipt(
         delivery_id=delivery_id,
@@ -96,14 +123,27 @@ def tell_department(night: Night, delivery_id: str, stage: str) -> None:
         as_of=row["received_on"].isoformat(),
         revision=row["revision"] or "",
         account={k: row[k] for k in ("read", *ACCOUNT)},
-        message_zh=row["message_zh"],
-        message_en=row["message_en"],
+        message_zh=row["message_zh"] + zh,
+        message_en=" ".join(part for part in (row["message_en"], en) if part),
     )
-    with answering(night, row) as answer:
+    with answering(night, row, {(r["line"], r["sheet"]) for r in ended if r["corrected_by"]}) as answer:
         write_receipt(night.home.outbox, receipt, answer)
     night.ledger.update(delivery_id, receipted=told(row, stage))
 
 
+def _back(ended: list[dict[str, Any]]) -> tuple[str, str]:
+    """What became of the rows that wait no more, in Chinese and English."""
+    corrected = Counter(r["corrected_by"] for r in ended if r["corrected_by"])
+    taken = sum(not r["corrected_by"] and r["outcome"] not in ("rejected", "held", "refused") for r in ended)
+    zh = [f"原先退回或暂缓的 {n:,} 行已由批次 {by} 改正，不必再报。" for by, n in sorted(corrected.items())]
+    en = [f"Rows corrected by delivery {by}: {n:,}; do not send them again." for by, n in sorted(corrected.items())]
+    if taken:
+        zh.append(f"原先退回或暂缓的 {taken:,} 行按现行规则已收下，不必再报。")
+        en.append(f"Rejected or held rows taken under the rules of today: {taken:,}; do not send them again.")
+    return "".join(zh), " ".join(en)
+
+
 def told(row: dict[str, Any], stage: str) -> str:
     """What a receipt says; one that says it already need not be written again, however long the ledger grows."""
-    return "/".join([stage, row["state"], row["message_code"], row["release_id"] or ""])
+    waits = f"{row['rejected']}+{row['held']}"
+    return "/".join([stage, row["state"], row["message_code"], row["release_id"] or "", waits])

@@ -72,6 +72,7 @@ class Home:
         """The places that hold people's values are their owner's alone; departments reach inbox and outbox only."""
         for name in RESTRICTED:
             (self.root / name).mkdir(mode=0o700, exist_ok=True)
+            (self.root / name).chmod(0o700)  # whoever unpacked or copied the home may have opened them
 
     def raw(self, sha256: str) -> Path:
         return self.root / "raw" / sha256[:2] / sha256
@@ -90,6 +91,12 @@ class Home:
 
     def verdicts(self, delivery: str) -> Path:
         return self.root / "findings" / f"{delivery}.verdicts.parquet"
+
+    def again(self, delivery: str, what: str) -> Path:
+        """What judging a released delivery again gave, until it is released: accepted, rejected or findings in their
+        places, moves and verdicts beside the findings."""
+        folder = what if what in ("accepted", "rejected") else "findings"
+        return self.root / folder / f"{delivery}.again{'' if what in RESTRICTED else '.' + what}.parquet"
 
     def candidate(self, item: str) -> Path:
         return self.root / "work" / "candidates" / f"{item}.json"

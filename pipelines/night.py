@@ -30,9 +30,9 @@ class Night(Desk):
 
 
 @contextmanager
-def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
+def open_night(home: str | Path, day: str | date, is_preview: bool = False) -> Iterator[Night]:
     """Load the catalogue, start or find the database, prepare the stores and bring them to the catalogue where its
-    changes break nothing. Raises `StoreError`, `CatalogError`."""
+    changes break nothing; a preview leaves them as they are. Raises `StoreError`, `CatalogError`."""
     place = Home(Path(home).resolve())
     as_of = day if isinstance(day, date) else date.fromisoformat(day)
     place.root.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def open_night(home: str | Path, day: str | date) -> Iterator[Night]:
         ledger.prepare()
         lake = open_lake(place, url)
         applied: tuple[str, ...] = ()
-        if ledger.applied() != catalog.revision:
+        if ledger.applied() != catalog.revision and not is_preview:
             planned, done = apply(place, ledger, lake, catalog, as_of)
             _forget_compiled(place, catalog)
             applied = (summary(planned), *done)

@@ -12,12 +12,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from pipelines import again
 from pipelines.check import check_delivery, tell_department, told
 from pipelines.errors import QiongxinError, StoreError
 from pipelines.exchange import deliver, take
 from pipelines.night import Night, open_night
-from pipelines.stages import curate, gate, load, obligations, report, validate
+from pipelines.stages import curate, gate, load, obligations, report, sweep, validate
 from pipelines.stages.dedupe import Full, Incoming
+from pipelines.stores import waiting
 from schemas import profile, suite
 from schemas.calendar import calendar as calendar_of
 
@@ -26,35 +28,49 @@ Progress = Callable[[str], None]
 
 
 def unchecked(night: Night) -> list[str]:
-    """Deliveries to check: the new ones, held ones that a person has decided to let pass (policy let_pass), and those
-    that another catalogue judged and no release holds yet."""
+    """Deliveries to check: the new ones, held ones that a person has decided to let pass (policy let_pass), those that
+    another catalogue judged and no release holds yet, and those of which it kept something back that today's may take.
+    """
     let_pass, revision = set(night.limit("let_pass")), night.catalog.revision
+    due = set(again.due(night))
     return [
         r["delivery_id"]
-        for r in night.ledger.deliveries("received", "held", "checked")
+        for r in night.ledger.deliveries()
         if r["state"] == "received"
         or (r["state"] == "held" and r["delivery_id"] in let_pass)
-        or (r["state"] == "checked" and r["revision"] != revision)
+        or (r["state"] == "checked" and (r["revision"] != revision or not r["yardstick"]))
+        or r["delivery_id"] in due
     ]
 
 
+def check_one(night: Night, delivery_id: str) -> str:
+    """Check a delivery, or judge a released one again; returns its state, or what comes of it."""
+    if night.ledger.deliveries("released", only=delivery_id):
+        return again.judge_again(night, delivery_id)
+    return check_delivery(night, delivery_id)
+
+
 def pending_items(night: Night) -> list[str]:
-    """Items with checked deliveries that no release holds yet."""
-    return sorted({str(r["item"]) for r in night.ledger.deliveries("checked")})
+    """Items with checked deliveries that no release holds yet, or with rows that come back."""
+    back = waiting.replays(night.ledger, "pending").values()
+    return sorted({str(r["item"]) for r in (*night.ledger.deliveries("checked"), *back)})
 
 
 def integrate_item(night: Night, code: str) -> str:
     """dedupe and curate one item, and stage its records for the gate; returns candidate, or none."""
-    rows = night.ledger.deliveries("checked", item=code)
+    back = [r for r in waiting.replays(night.ledger, "pending").values() if r["item"] == code]
     incoming = [
         Incoming(
             delivery_id=r["delivery_id"],
             department=r["department"],
             period=r["period"].isoformat(),
             sequence=r["sequence"],
-            accepted=str(night.home.accepted(r["delivery_id"])),
+            accepted=str(night.home.again(r["delivery_id"], "accepted") if is_again
+                         else night.home.accepted(r["delivery_id"])),
             is_full=r["mode"] == "full" and r["is_complete"],
+            is_again=is_again,
         )
+        for rows, is_again in ((night.ledger.deliveries("checked", item=code), False), (back, True))
         for r in rows
     ]
     if not incoming:
@@ -70,8 +86,9 @@ def integrate_item(night: Night, code: str) -> str:
     earliest = night.limit("earliest_event_date")
     figures = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
     candidate = curate.curate(
-        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of, fulls, figures
-    )
+        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of,
+        waiting.open_rows(night.ledger, item=code), night.keys, fulls, figures,
+    )  # fmt: skip
     load.stage(night.home, night.ledger, item, candidate, night.keys)
     return "candidate"
 
@@ -86,12 +103,13 @@ def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, st
 def publish_release(night: Night) -> str | None:
     """load: every candidate that passed, as one release."""
     passed = []
-    waiting = {r["delivery_id"] for r in night.ledger.deliveries("checked")}
+    waits = {r["delivery_id"] for r in night.ledger.deliveries("checked")} | {*waiting.replays(night.ledger, "pending")}
     for code in night.catalog.items:
         candidate = curate.read_candidate(night.home, code)
         if candidate is None:
             continue
-        if not waiting.intersection(candidate.deliveries):
+        if not waits.intersection([*candidate.deliveries, *candidate.again]):
+            curate.sweep_planned(night.home, night.lake, code)
             load.forget(night.home, candidate)  # released by a run that was killed before it could put this away
         elif night.ledger.gate_verdict(candidate.candidate) == "passed":
             passed.append(candidate)
@@ -103,8 +121,9 @@ def publish_release(night: Night) -> str | None:
 def write_receipts(night: Night, seconds: Mapping[str, float] | None = None) -> int:
     """Final receipts of everything released or returned, and what a held item has to say; returns how many.
 
-    The last step: it also writes the night's report, `reports/<day>/index.html`.
+    The last step: it also writes the night's report, `reports/<day>/index.html`, and sweeps up what is past its limit.
     """
+    again.finish(night)
     done = 0
     for row in night.ledger.deliveries("released", "returned", "held", "checked"):
         stage = "checked" if row["state"] == "checked" else "final"
@@ -114,6 +133,7 @@ def write_receipts(night: Night, seconds: Mapping[str, float] | None = None) -> 
             done += 1
     within = obligations.limits(night.limit)
     report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {}, within)
+    sweep_files(night)
     return done
 
 
@@ -125,6 +145,12 @@ def _count_late(night: Night, row: Mapping[str, Any]) -> None:
     late = calendar_of(night.catalog.calendar).last_late(night.limit(limit), row["received_on"])
     count = validate.late_new(night.home, row["delivery_id"], night.catalog.items[row["item"]], late)
     night.ledger.update(row["delivery_id"], late=count)
+
+
+def sweep_files(night: Night, is_preview: bool = False) -> list[sweep.Swept]:
+    """Remove files of deliveries that are past the dated limits of today."""
+    days = {place: night.limit(f"keep_{place}_days") for place in sweep.PLACES}
+    return sweep.sweep(night.home, night.ledger, days, night.as_of, is_preview)
 
 
 def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: None) -> dict[str, Any]:
@@ -139,31 +165,69 @@ def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: Non
         unfinished = unchecked(night)
         for n, delivery_id in enumerate(unfinished, start=1):
             with _timed(seconds, "check"):
-                state = check_delivery(night, delivery_id)
+                state = check_one(night, delivery_id)
             tell(f"check {n}/{len(unfinished)}: {delivery_id} {state}")
-        held = [r["delivery_id"] for r in night.ledger.deliveries("held")]
-        for code in pending_items(night):
-            with _timed(seconds, "integrate"):
-                made = integrate_item(night, code)
-            tell(f"integrate: {code} {made}")
-        with _timed(seconds, "gate"):
-            verdicts = gate_items(night, tell)
-        held += [code for code, verdict in verdicts.items() if verdict != "passed"]
-        with _timed(seconds, "load"):
-            release = publish_release(night)
-        tell(f"load: release {release or 'none'}")
-        tell(f"receipts: {write_receipts(night, seconds)}")
-        tell(f"deliver: receipts of {deliver(night)} deliveries sent")
-        failed = night.ledger.unreachable()
         return {
-            "release": release,
-            "exit_code": 4 if failed else 3 if held else 0,
-            "held": held,
-            "failed": failed,
+            **_published(night, seconds, tell),
             "waiting": list(taken.waiting),
             "strangers": list(taken.strangers),
             "report": str(night.home.report(night.as_of.isoformat())),
         }
+
+
+def replay(
+    home: str | Path,
+    day: str | date,
+    first: date,
+    last: date,
+    is_applied: bool = False,
+    tell: Progress = lambda text: None,
+) -> dict[str, Any]:
+    """Judge the deliveries of the periods `first` to `last` again from `raw/` under today's catalogue, and tell what
+    that would change; applied, rows that wait come back with a release of their own.
+
+    A preview changes nothing. What was accepted once stays, even where it would be rejected today: that is told only.
+    Returns `deliveries` (again.Difference as a dict), `gone` (those whose bytes are past their limit) and, applied,
+    `release`, `held`, `failed`, `exit_code`.
+    """
+    with open_night(home, day, is_preview=not is_applied) as night:
+        if is_applied:
+            again.finish(night)
+        found, gone = [], []
+        states = ("checked", "held", "returned", "released")
+        rows = [r for r in night.ledger.deliveries(*states) if first <= r["period"] <= last]
+        for n, row in enumerate(rows, start=1):
+            if not night.home.raw(row["sha256"]).exists():
+                gone.append(row["delivery_id"])
+                continue
+            found.append(again.difference(night, row))
+            tell(f"judge {n}/{len(rows)}: {row['delivery_id']}")
+        told = {"deliveries": [d.as_dict() for d in found], "gone": gone}
+        if not is_applied:
+            return {**told, "release": None, "held": [], "failed": [], "exit_code": 0}
+        for d in found:
+            if not d.is_none:
+                tell(f"check: {d.delivery_id} {check_one(night, d.delivery_id)}")
+        return {**told, **_published(night, {}, tell)}
+
+
+def _published(night: Night, seconds: dict[str, float], tell: Progress) -> dict[str, Any]:
+    """All steps after check; returns the release, what is held, what failed, the exit code."""
+    held = [r["delivery_id"] for r in night.ledger.deliveries("held")]
+    for code in pending_items(night):
+        with _timed(seconds, "integrate"):
+            made = integrate_item(night, code)
+        tell(f"integrate: {code} {made}")
+    with _timed(seconds, "gate"):
+        verdicts = gate_items(night, tell)
+    held += [code for code, verdict in verdicts.items() if verdict != "passed"]
+    with _timed(seconds, "load"):
+        release = publish_release(night)
+    tell(f"load: release {release or 'none'}")
+    tell(f"receipts: {write_receipts(night, seconds)}")
+    tell(f"deliver: receipts of {deliver(night)} deliveries sent")
+    failed = night.ledger.unreachable()
+    return {"release": release, "exit_code": 4 if failed else 3 if held else 0, "held": held, "failed": failed}
 
 
 @contextmanager
@@ -184,7 +248,7 @@ def receive_all(home: str, day: str) -> list[str]:
 
 def check(home: str, day: str, delivery_id: str) -> str:
     with open_night(home, day) as night:
-        return check_delivery(night, delivery_id)
+        return check_one(night, delivery_id)
 
 
 def items(home: str, day: str) -> list[str]:

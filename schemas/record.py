@@ -34,7 +34,6 @@ def select(item: Item, source: str) -> exp.Select:
         *(_alias(redacted(f, name, number), f"r_{f.name}") for f in texts),
     ).from_(source)
     kept = {f.name: f"r_{f.name}" if f.type == "text" else f.name for f in item.curated_fields}
-    key = ", ".join(f"coalesce({key_text(item.field(k))}, '')" for k in item.business_key)
     # What is not said is left out and what is said carries the first name of its field, so that a field added, renamed
     # or moved leaves the hash of every record as it was.
     said_of = [(f, f"t_{f.name}") for f in item.identifying_fields if f.role != "credit_number"]
@@ -45,7 +44,7 @@ def select(item: Item, source: str) -> exp.Select:
     return (
         exp.select("place", "line", "sheet", "notes", "subject_id")
         .select(
-            _alias(f"unhex(md5(concat_ws(chr(31), '{item.code}', hex(subject_id), {key})))", "record_key"),
+            _alias(record_key(item, "subject_id"), "record_key"),
             _alias(f"keyed_hash(md5(concat_ws(chr(31), {content})))", "content_hash"),
             _alias("cn", "credit_number"),
             _alias("cn_kind", "number_kind"),
@@ -86,6 +85,16 @@ def redacted(field: FieldSpec, name: str, number: str) -> str:
     for said in (own, apart, wide):
         clean = f"replace({clean}, {said}, '[当事人]')"
     return f"CASE WHEN {sign} THEN {clean} ELSE {text} END"
+
+
+def record_key(item: Item, subject: str) -> str:
+    """Which fact a row states: `subject` is SQL of its subject id."""
+    return f"unhex(md5(concat_ws(chr(31), '{item.code}', hex({subject}), {business_key(item)})))"
+
+
+def business_key(item: Item) -> str:
+    """The business key of a row in the form that keys compare, as arguments of concat_ws."""
+    return ", ".join(f"coalesce({key_text(item.field(k))}, '')" for k in item.business_key)
 
 
 def key_text(field: FieldSpec) -> str:

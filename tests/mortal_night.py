@@ -77,10 +77,11 @@ class Mortals:
         death: Death | None = None,
         trace: Path | None = None,
         answer: Path | None = None,
+        environment: dict[str, str] | None = None,
     ) -> Running:
         asked = {
             "arguments": [*arguments, "--home", str(home)],
-            "environment": {"QIONGXIN_DATABASE_URL": url, "QIONGXIN_LOOK_SECONDS": "0.1"},
+            "environment": {"QIONGXIN_DATABASE_URL": url, "QIONGXIN_LOOK_SECONDS": "0.1", **(environment or {})},
             "home": str(home.resolve()),
             "death": asdict(death) if death else None,
             "trace": str(trace) if trace else None,
@@ -192,6 +193,10 @@ def live(asked: dict[str, Any]) -> int:
         with open(asked["answer"], "wb", buffering=0) as answer:
             os.dup2(answer.fileno(), 1)
     os.environ.update(asked["environment"])
+    if "QIONGXIN_CATALOG" in asked["environment"]:  # the process that forks has read the variable long ago
+        import schemas.load
+
+        schemas.load.CATALOG = Path(os.environ["QIONGXIN_CATALOG"])
     death = Death(**asked["death"]) if asked["death"] else None
     watch = Watch(Path(asked["home"]), death, Path(asked["trace"]) if asked["trace"] else None)
     watch.on_files()

@@ -255,8 +255,10 @@ def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[...,
             ledger.prepare()
     # The tables as they were before the first migration.
     with psycopg.connect(old.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("ALTER TABLE ledger.delivery DROP COLUMN edition, DROP COLUMN delivered")
-        connection.execute("DROP TABLE ledger.catalogue, ledger.migration, ledger.look, ledger.unreachable")
+        columns = ("edition", "delivered", "yardstick", "compared")
+        connection.execute(f"ALTER TABLE ledger.delivery {', '.join(f'DROP COLUMN {c}' for c in columns)}")
+        tables = ("catalogue", "migration", "look", "unreachable", "waiting_row", "replay")
+        connection.execute(f"DROP TABLE {', '.join(f'ledger.{t}' for t in tables)}")
     for _ in range(2):
         with Ledger(old) as ledger:
             ledger.prepare()

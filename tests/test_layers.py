@@ -9,7 +9,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("schemas", "pipelines", "dags")
 ABOVE = tuple(
-    f"pipelines.{m}" for m in ("apply", "judge", "night", "check", "exchange", "run", "query", "cli", "commands")
+    f"pipelines.{m}"
+    for m in ("apply", "judge", "night", "answer", "check", "again", "exchange", "run", "trace", "query", "cli",
+              "commands")  # fmt: skip
 )
 FORBIDDEN = {
     "schemas": ("pipelines", "dags", "airflow"),

@@ -17,6 +17,7 @@ import pytest
 from pipelines import sampling
 from pipelines.model import ACCOUNT
 from pipelines.query import query
+from pipelines.stores import waiting
 from pipelines.stores.ledger import Ledger
 from tests.conftest import SOAK
 from tests.mortal_night import Mortals
@@ -44,6 +45,10 @@ class Home:
     def deliveries(self) -> list[dict[str, Any]]:
         with Ledger(self.url) as ledger:
             return ledger.deliveries()
+
+    def waiting(self, delivery_id: str) -> int:
+        with Ledger(self.url) as ledger:
+            return int(waiting.open_rows(ledger, delivery_id=delivery_id).num_rows)
 
     def send(self, department: str, item: str, file: str, content: bytes, **manifest: Any) -> None:
         inbox = self.place / "inbox" / department / item
@@ -180,6 +185,7 @@ def test_order_and_nights_of_arrival_decide_nothing(
                 home.send(s.department, ITEM, f"{late}-{m}.csv", s.content, **manifest)
             home.night(DAY + timedelta(late))
         assert all(r["read"] == sum(r[k] for k in ACCOUNT) for r in home.deliveries())
+        assert all(r["rejected"] + r["held"] == home.waiting(r["delivery_id"]) for r in home.deliveries())
         told.append(home.rows(f"records.{ITEM}", f"history.{ITEM}"))
         with psycopg.connect(home.url.replace("+psycopg", "")) as connection:
             rows = connection.execute(f"SELECT * FROM records.{ITEM} ORDER BY record_key").fetchall()

@@ -102,6 +102,15 @@ def show_failed(places: list[dict[str, Any]]) -> None:
         print(f"failed: {place['direction']} of {place['department']}, since {place['since']}: {place['message']}")
 
 
+def show_resolved(rows: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+    """What became of rows that were rejected or held and are not any more."""
+    shown = {r["delivery_id"] for r in rows}
+    for f in found:
+        if f["delivery_id"] in shown:
+            by = f"delivery {f['corrected_by']}" if f["corrected_by"] else f"revision {f['judged_under']}"
+            print(f"came back: {f['delivery_id']}: {f['rows']:,} rejected or held rows are {f['outcome']} by {by}")
+
+
 def show_places(home: Path, day: date) -> None:
     """Where to look next: the departments' receipts, and the night's evidence where there is one."""
     print(f"receipts: {home}/outbox/<department>/")

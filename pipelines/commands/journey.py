@@ -21,6 +21,7 @@ from pipelines.commands.account import (
     show_account,
     show_failed,
     show_places,
+    show_resolved,
 )
 from pipelines.commands.options import (
     DEFAULT_HOME,
@@ -135,17 +136,22 @@ def status(
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
+    found: list[dict[str, Any]] = []
     if has_ledger(home) or delivery:
+        from pipelines.stores import waiting
+
         with open_ledger(home) as ledger:
             rows = ledger.deliveries()
             missing = numbers_missing(rows)
             rows = [one_delivery(ledger, delivery)] if delivery else rows
             failed = [] if delivery else ledger.unreachable()
+            found = waiting.resolved(ledger)
     if as_json:
         screen.as_json_list(as_status(row, missing) for row in rows)
     else:
         show_account(rows, missing)
         show_failed(failed)
+        show_resolved(rows, found)
 
 
 @app.command(epilog="Example: qiongxin findings --delivery 3681ad5e")

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from sqlglot import exp
 
 from pipelines.model import ACCOUNT, Home, publish, publish_json
 from pipelines.stages import dedupe
 from pipelines.stages.dedupe import Full, Incoming
+from pipelines.stages.settle import settle
+from pipelines.stages.validate import keyed_functions
 from pipelines.stores.engine import connect, quoted
+from pipelines.stores.keys import Keys
 from pipelines.stores.lake import Lake
 from schemas import fold
 from schemas.arrow import former_names, statement_schema
@@ -30,7 +34,9 @@ class Candidate:
     """What would be published for one item. Data files are absolute paths of the lake, others relative to the home.
 
     `upserts` are those of `records_files` that hold the `upsert_rows` records that are new or changed, `touched` the
-    keys of published records that they replace or that show no more.
+    keys of published records that they replace or that show no more. `deliveries` are the checked ones, `again` those
+    released before of which rows come back; `begun` and `ended` are the rows that begin and end to wait
+    (stages/settle.py), '' for none.
     """
 
     candidate: str
@@ -47,6 +53,9 @@ class Candidate:
     published_rows: int
     deliveries: list[str]
     accounts: dict[str, dict[str, int]]
+    again: list[str] = field(default_factory=list)
+    begun: str = ""
+    ended: str = ""
     profile: dict[str, Any] = field(default_factory=dict)
 
 
@@ -58,6 +67,8 @@ def curate(
     base: tuple[int | None, int | None],
     revision: str,
     as_of: date,
+    waiting: pa.Table,
+    keys: Keys,
     fulls: Iterable[Full] = (),
     figures: Iterable[str] = (),
 ) -> Candidate:
@@ -65,10 +76,12 @@ def curate(
 
     Reads `accepted/` and the snapshots `base` (records, history); writes data files, `findings/*.verdicts.parquet`
     and the candidate note. Only data files that hold a touched record are rewritten; a record is found by its key
-    wherever it lies, so a changed date leaves no second copy. `figures` are the SELECTs of the batch profile
-    (schemas/profile.py). Running it again first sweeps up what a killed run left.
+    wherever it lies, so a changed date leaves no second copy. `waiting` are the item's rows that wait
+    (stores/waiting.py), `figures` the SELECTs of the batch profile (schemas/profile.py). Running it again first sweeps
+    up what a killed run left.
     """
-    parts = [item.code, revision, as_of.isoformat(), str(base), *sorted(d.delivery_id for d in incoming)]
+    said = sorted(d.delivery_id + " again" * d.is_again for d in incoming)
+    parts = [item.code, revision, as_of.isoformat(), str(base), *said]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
     incoming = sorted(incoming, key=lambda d: d.delivery_id)
     records = lake.files("records", item.code, base[0])
@@ -92,6 +105,9 @@ def curate(
         touched_rows = _write(engine, "SELECT record_key FROM published", touched)
         added, removed = _rewrite(engine, plan, lake, item, records) if touched_rows else ([], [])
         accounts = _verdicts(engine, home, incoming)
+        keyed_functions(engine, keys)
+        settle(engine, home, item, incoming, waiting, revision)
+        begun, ended = (_noted(engine, home, item, what) for what in ("begun", "ended"))
         current = dedupe.parquet(upserts) if upserts else "arrived WHERE FALSE"
         engine.execute(f"CREATE VIEW current AS SELECT {', '.join(columns)} FROM {current}")
         profile = {**_profile(engine, figures), "published_rows": published}
@@ -108,8 +124,11 @@ def curate(
             touched=touched.relative_to(home.root).as_posix(),
             touched_rows=touched_rows,
             published_rows=published,
-            deliveries=[d.delivery_id for d in incoming],
+            deliveries=[d.delivery_id for d in incoming if not d.is_again],
             accounts=accounts,
+            again=[d.delivery_id for d in incoming if d.is_again],
+            begun=begun,
+            ended=ended,
             profile=profile,
         )
         publish_json(home.candidate(item.code), asdict(candidate))
@@ -143,13 +162,11 @@ class _planned:
     can sweep up those that no snapshot ever named. The note goes when the release is made."""
 
     def __init__(self, home: Home, lake: Lake, item: Item) -> None:
-        self.lake, self.item, self.note = lake, item.code, plan_note(home, item.code)
+        self.home, self.lake, self.item, self.note = home, lake, item.code, plan_note(home, item.code)
         self.files: list[tuple[str, str]] = []
 
     def __enter__(self) -> _planned:
-        if self.note.exists():
-            for space, path in json.loads(self.note.read_text(encoding="utf-8")):
-                self.lake.sweep(space, self.item, [path])
+        sweep_planned(self.home, self.lake, self.item)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,6 +177,13 @@ class _planned:
         self.files.append((space, str(path)))
         publish_json(self.note, self.files)
         return path
+
+
+def sweep_planned(home: Home, lake: Lake, item: str) -> None:
+    """Delete the planned data files of a candidate that no snapshot names."""
+    if (note := plan_note(home, item)).exists():
+        for space, path in json.loads(note.read_text(encoding="utf-8")):
+            lake.sweep(space, item, [path])
 
 
 def plan_note(home: Home, item: str) -> Path:
@@ -242,14 +266,26 @@ def _rewrite(
 def _verdicts(engine: duckdb.DuckDBPyConnection, home: Home, incoming: list[Incoming]) -> dict[str, dict[str, int]]:
     """Write every delivery's verdicts; returns its account in the words of the fold."""
     engine.execute(f"CREATE TABLE verdicts AS {_sql(fold.verdicts())}")
+    # `verdicts` are those of `arrived`, which the gate counts against each other; rows left out of it have one, too.
+    engine.execute("""CREATE VIEW all_verdicts AS SELECT * FROM verdicts UNION ALL
+        SELECT delivery_id, line, nullif(place_sheet, ''), 'duplicate', 'D001' FROM repeats""")
     accounts = {d.delivery_id: dict.fromkeys(ACCOUNT, 0) for d in incoming}
-    counted = "SELECT delivery_id, verdict, count(*) FROM verdicts GROUP BY ALL"
+    counted = "SELECT delivery_id, verdict, count(*) FROM all_verdicts GROUP BY ALL"
     for delivery, verdict, n in engine.execute(counted).fetchall():
         accounts[delivery][verdict] = n
     for d in incoming:
-        select = f"SELECT line, sheet, verdict, code FROM verdicts WHERE delivery_id = '{d.delivery_id}'"
-        _write(engine, select, home.verdicts(d.delivery_id))
+        select = f"SELECT line, sheet, verdict, code FROM all_verdicts WHERE delivery_id = '{d.delivery_id}'"
+        _write(engine, select, home.again(d.delivery_id, "verdicts") if d.is_again else home.verdicts(d.delivery_id))
     return accounts
+
+
+def _noted(engine: duckdb.DuckDBPyConnection, home: Home, item: Item, table: str) -> str:
+    """A table of `settle` beside the candidate's note; '' where it is empty."""
+    path = home.work / "candidates" / f"{item.code}.{table}.parquet"
+    if _write(engine, f"SELECT * FROM {table}", path):
+        return path.relative_to(home.root).as_posix()
+    path.unlink()
+    return ""
 
 
 def _profile(engine: duckdb.DuckDBPyConnection, figures: Iterable[str]) -> dict[str, Any]:

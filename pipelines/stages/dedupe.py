@@ -19,7 +19,8 @@ SHOWN = "record_key, content_hash, delivery_id, line, sheet"
 
 @dataclass(frozen=True)
 class Incoming:
-    """One checked delivery as the fold sees it. `is_full`: a complete full-mode delivery, whose absences count."""
+    """One checked delivery as the fold sees it. `is_full`: a complete full-mode delivery, whose absences count.
+    `is_again`: a released one of which `accepted` holds only the rows that come back."""
 
     delivery_id: str
     department: str
@@ -27,6 +28,7 @@ class Incoming:
     sequence: int
     accepted: str
     is_full: bool = False
+    is_again: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,20 @@ def open_statements(
     fulls: Iterable[Full] = (),
 ) -> None:
     """Views `arrived`, `past`, `published`, tables `fulls` and `precedence`: what the fold reads. `history` and
-    `records` are relations over the stored statements and records, None where there are none."""
+    `records` are relations over the stored statements and records, None where there are none.
+
+    Table `repeats`: rows that come back and only repeat a statement of their own delivery; `arrived` is without them.
+    """
     columns = ", ".join(statement_schema(item).names)
     incoming = list(incoming)
-    selects = [f"SELECT {columns} FROM ({_statements(d)})" for d in incoming]
-    engine.execute(f"CREATE VIEW arrived AS {' UNION ALL '.join(selects)}")
-    past = history or "arrived WHERE FALSE"
+    once = " UNION ALL ".join(f"SELECT {columns} FROM ({_statements(d)})" for d in incoming)
+    past = history or f"({once}) WHERE FALSE"
     engine.execute(f"CREATE VIEW past AS SELECT {columns} FROM {past}")
+    _repeats(engine, once, [d.delivery_id for d in incoming if d.is_again])
+    if any(d.is_again for d in incoming):
+        placed = f"SELECT *, coalesce(sheet, '') AS place_sheet FROM ({once})"
+        once = f"SELECT * FROM ({placed}) ANTI JOIN repeats USING (delivery_id, line, place_sheet)"
+    engine.execute(f"CREATE VIEW arrived AS SELECT {columns} FROM ({once})")
     shown = records or "arrived WHERE FALSE"
     engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN} FROM {shown}")
     _fulls(engine, incoming, fulls)
@@ -62,6 +71,17 @@ def open_statements(
     )
     engine.register("precedence_rows", precedence)
     engine.execute("CREATE TABLE precedence AS SELECT * FROM precedence_rows")
+
+
+def _repeats(engine: duckdb.DuckDBPyConnection, arrived: str, again: list[str]) -> None:
+    engine.execute("CREATE TABLE repeats (delivery_id VARCHAR, line BIGINT, place_sheet VARCHAR)")
+    if again:
+        listed = ", ".join(f"'{d}'" for d in again)
+        said = "delivery_id, record_key, content_hash, action, source_time"
+        engine.execute(f"""INSERT INTO repeats SELECT delivery_id, line, coalesce(sheet, '') FROM ({arrived}) a
+            WHERE delivery_id IN ({listed}) AND EXISTS (SELECT 1 FROM (SELECT {said} FROM past) p
+                WHERE p.delivery_id = a.delivery_id AND p.record_key = a.record_key AND p.action = a.action
+                AND p.content_hash = a.content_hash AND p.source_time IS NOT DISTINCT FROM a.source_time)""")
 
 
 def _statements(d: Incoming) -> str:

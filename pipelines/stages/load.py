@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from pipelines.errors import StoreError
-from pipelines.model import Home
+from pipelines.model import ACCOUNT, Home
 from pipelines.stages.curate import Candidate, plan_note
 from pipelines.stores import ledger as book
 from pipelines.stores import vault
@@ -75,6 +75,8 @@ def _vault(home: Home, url: str, item: str, candidate: Candidate, keys: Keys) ->
     with _connect(url) as connection, connection.cursor() as cursor:
         for delivery_id in candidate.deliveries:
             vault.enter(cursor, home.work, home.accepted(delivery_id), item, delivery_id, keys)
+        for delivery_id in candidate.again:
+            vault.enter(cursor, home.work, home.again(delivery_id, "accepted"), item, delivery_id, keys, is_again=True)
         connection.commit()
 
 
@@ -129,7 +131,9 @@ def fill_history(url: str, item: str, statements: duckdb.DuckDBPyRelation) -> No
 
 def forget(home: Home, candidate: Candidate) -> None:
     """Put away the notes of a candidate that is published; the note itself last, so that a kill repeats this."""
-    (home.root / candidate.touched).unlink(missing_ok=True)
+    for note in (candidate.touched, candidate.begun, candidate.ended):
+        if note:
+            (home.root / note).unlink(missing_ok=True)
     plan_note(home, candidate.item).unlink(missing_ok=True)
     home.candidate(candidate.item).unlink(missing_ok=True)
 
@@ -162,6 +166,7 @@ def _switch(
                     f"UPDATE ledger.delivery SET {sums}, state = 'released', release_id = '{release_id}'"
                     f" WHERE delivery_id = '{delivery_id}' AND state = 'checked'"
                 )
+            _switch_waiting(cursor, home, c, as_of, release_id)
         for row in (
             insert(book.release).values(
                 release_id=release_id,
@@ -180,6 +185,48 @@ def _switch(
             compiled = row.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
             cursor.execute(str(compiled))
         connection.commit()
+
+
+def _switch_waiting(cursor: Any, home: Home, c: Candidate, as_of: date, release_id: str) -> None:
+    """Rows begin and end to wait, and what ends moves in the account of its delivery, all with this release."""
+    for table, path in (("begun", c.begun), ("ended", c.ended)):
+        cursor.execute(f"DROP TABLE IF EXISTS {table}")
+        if path:
+            cursor.adbc_ingest(table, pq.read_table(home.root / path), mode="create", temporary=True)
+    columns = "delivery_id, line, sheet, verdict, codes, record_key, name_key, is_stated"
+
+    def begin(which: str) -> None:
+        cursor.execute(
+            f"INSERT INTO ledger.waiting_row ({columns}, item, since, since_release) SELECT {columns}, '{c.item}',"
+            f" DATE '{as_of}', '{release_id}' FROM begun WHERE {which}"
+        )
+
+    if c.begun:
+        begin("NOT is_after")
+    if c.ended:
+        cursor.execute(
+            f"UPDATE ledger.waiting_row w SET ended = DATE '{as_of}', ended_release = '{release_id}',"
+            " outcome = e.outcome, corrected_by = e.corrected_by, judged_under = e.judged_under"
+            " FROM ended e WHERE w.ended IS NULL"
+            " AND w.delivery_id = e.delivery_id AND w.line = e.line AND w.sheet = e.sheet"
+        )
+        gained = [f"count(*) FILTER (WHERE outcome = '{n}') - count(*) FILTER (WHERE verdict = '{n}')" for n in ACCOUNT]
+        moved = ", ".join(f'{sql} AS "{name}"' for name, sql in zip(ACCOUNT, gained, strict=True))
+        sums = ", ".join(f'"{name}" = d."{name}" + m."{name}"' for name in ACCOUNT)
+        cursor.execute(
+            f"UPDATE ledger.delivery d SET {sums} FROM (SELECT delivery_id, {moved} FROM ledger.waiting_row"
+            f" WHERE ended_release = '{release_id}' AND item = '{c.item}' GROUP BY delivery_id) m"
+            " WHERE m.delivery_id = d.delivery_id"
+        )
+    if c.begun:
+        begin("is_after")
+    if c.again:
+        listed = ", ".join(f"'{d}'" for d in c.again)
+        cursor.execute(f"UPDATE ledger.replay SET state = 'released' WHERE delivery_id IN ({listed})")
+        cursor.execute(
+            "UPDATE ledger.delivery d SET is_complete = TRUE FROM ledger.replay r"
+            f" WHERE r.delivery_id = d.delivery_id AND r.is_complete AND d.delivery_id IN ({listed})"
+        )
 
 
 def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +58,24 @@ def told(home: Home, delivery_id: str, item: Item, codes: Mapping[str, FindingCo
     fields = [f.name for f in item.live_fields]
     if not findings.exists():
         yield Told(nothing, nothing)
-    elif not _says_more(verdicts):
+    elif not _says_more(verdicts) or not home.staged(delivery_id).exists():  # past its dated limit
         yield Told(lambda: _shaped(findings, FINDINGS), lambda: _stopped(rejected, fields))
     else:
         with connect(home.work) as engine:
             open_staged(engine, home.staged(delivery_id), "sent")
             _open(engine, item, findings, rejected, verdicts, codes)
             yield Told(lambda: _read(engine, "findings"), lambda: _read(engine, "stopped"))
+
+
+def without(found: Told, places: AbstractSet[tuple[int, str]]) -> Told:
+    """The same without the rows at these places (line, and sheet or '')."""
+
+    def of(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for batch in batches():
+            there = zip(batch["line"].to_pylist(), batch["sheet"].to_pylist(), strict=True)
+            yield batch.filter(pa.array([(line, sheet or "") not in places for line, sheet in there], pa.bool_()))
+
+    return Told(lambda: of(found.findings), lambda: of(found.rows))
 
 
 def echo_of(columns: Iterable[str]) -> str:

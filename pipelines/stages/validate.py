@@ -20,6 +20,7 @@ from pipelines.stores.keys import Keys
 from schemas import row_rules
 from schemas.compiled import Check, Compiled
 from schemas.model import Catalog, CodeSet, Item
+from schemas.own_key import of_judged
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def validate(
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, identity (JSON of the identifying fields), action, source_time, redacted, then the
-    curated fields. Order is not promised.
+    curated fields. Order is not promised. rejected: line, sheet, verdict, failed (tags), record_key and name_key
+    (schemas.own_key), then every field as it was sent.
 
     Rows flow from one file to the next and are never held in memory. The few that are not accepted are judged a second
     time, for their findings, which is cheaper than to keep what all rows said until all are judged.
@@ -82,7 +84,7 @@ def validate(
         whole = f"SELECT place, line, sheet, DATE '{as_of.isoformat()}' AS as_of, {cells} FROM sent"
         engine.execute(f"CREATE VIEW staged AS {whole}")
         _code_tables(engine, item, catalog, period or as_of, department)
-        _keyed_functions(engine, keys)
+        keyed_functions(engine, keys)
         engine.execute(f"CREATE VIEW texts AS {compiled.texts}")
         engine.execute(f"CREATE VIEW located AS {compiled.located}")
         engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
@@ -101,10 +103,12 @@ def validate(
         echoed = f"(SELECT place AS echoed, {echo_of(present)} AS echo FROM sent) ON echoed = place"
         echoed = f"LEFT JOIN {echoed}" if any(c.startswith(ECHO) for c in present) else ""
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
+        record_key, name_key = of_judged(item, compiled.checks)
         _copy(
             engine,
             f"""SELECT place, line, sheet, verdict, failed, {_stopping(compiled.checks)} AS wrong,
-                {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"}, {texts}
+                {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
+                {record_key} AS record_key, {name_key} AS name_key, {texts}
                 FROM ({compiled.judged}) {echoed} ORDER BY place""",
             rejected,
         )
@@ -181,7 +185,7 @@ def _code_tables(
         engine.unregister("arriving")
 
 
-def _keyed_functions(engine: duckdb.DuckDBPyConnection, keys: Keys) -> None:
+def keyed_functions(engine: duckdb.DuckDBPyConnection, keys: Keys) -> None:
     """The key stays in these closures: it is in no SQL text, plan or log."""
     for name, hashed in (("subject_id_of", keys.subject_ids), ("keyed_hash", keys.content_hashes)):
         engine.create_function(name, hashed, ["VARCHAR"], "BLOB", type=PythonUDFType.ARROW)

@@ -320,7 +320,7 @@ def _extent(rows: Batches) -> _Extent:
 
 def _fitting(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows of which every cell holds its text whole."""
-    fits = pa.array([True] * len(batch))
+    fits = pa.array([True] * len(batch), pa.bool_())
     for column in batch.columns[len(ROWS) :]:
         fits = pc.and_(fits, pc.less_equal(pc.fill_null(pc.utf8_length(column), 0), CELL_CHARACTERS))
     return batch.filter(fits)

@@ -55,6 +55,8 @@ delivery = sa.Table(
     sa.Column(
         "edition", sa.Text, nullable=False, server_default="", comment="of the item, by which the delivery was judged"
     ),
+    sa.Column("yardstick", sa.Text, nullable=False, server_default="", comment="what it was judged by"),
+    sa.Column("compared", sa.Text, nullable=False, server_default="", comment="revision that gives the same yardstick"),
     sa.Column("release_id", sa.Text),
     sa.Column("read", sa.BigInteger, nullable=False, server_default="0"),
     *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in ACCOUNT),
@@ -62,6 +64,41 @@ delivery = sa.Table(
         "late", sa.BigInteger, nullable=False, server_default="0",
         comment="new rows that came later after their event than the item allows",
     ),
+    schema="ledger",
+)
+# The rows of released deliveries that were rejected or held, from the release that said so to the one in which they
+# came back or were corrected. Keys are pseudonymous or keyed hashes, NULL where the row does not tell them.
+waiting_row = sa.Table(
+    "waiting_row",
+    metadata,
+    sa.Column("delivery_id", sa.Text, primary_key=True),
+    sa.Column("line", sa.BigInteger, primary_key=True),
+    sa.Column("sheet", sa.Text, primary_key=True, comment="'' for none"),
+    sa.Column("since_release", sa.Text, primary_key=True),
+    sa.Column("since", sa.Date, nullable=False),
+    sa.Column("item", sa.Text, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False, comment="rejected, held"),
+    sa.Column("codes", sa.Text, nullable=False, comment="finding codes that stop it"),
+    sa.Column("record_key", sa.LargeBinary),
+    sa.Column("name_key", sa.LargeBinary, comment="keyed hash of business key and name"),
+    sa.Column("is_stated", sa.Boolean, nullable=False, comment="its statement is in history, and held there"),
+    sa.Column("ended", sa.Date, comment="NULL: it waits still"),
+    sa.Column("ended_release", sa.Text),
+    sa.Column("outcome", sa.Text, comment="the word of the row account that it moved to"),
+    sa.Column("corrected_by", sa.Text, comment="delivery that says more of its record"),
+    sa.Column("judged_under", sa.Text, comment="revision under which it was judged again"),
+    sa.Index("waiting_row_open", "item", postgresql_where=sa.text("ended IS NULL")),
+    sa.Index("waiting_row_ended", "ended_release"),
+    schema="ledger",
+)
+# Released deliveries that were judged again, until what comes back of them is released and their files are renewed.
+replay = sa.Table(
+    "replay",
+    metadata,
+    sa.Column("delivery_id", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Text, nullable=False, comment="under which it was judged again"),
+    sa.Column("is_complete", sa.Boolean, nullable=False, comment="every row was accepted"),
+    sa.Column("state", sa.Text, nullable=False, comment="pending, released"),
     schema="ledger",
 )
 release = sa.Table(

@@ -38,4 +38,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "COMMENT ON COLUMN ledger.delivery.late IS"
         " 'new rows that came later after their event than the item allows'",
     ),
+    (
+        "ALTER TABLE ledger.delivery ADD COLUMN yardstick TEXT NOT NULL DEFAULT '',"
+        " ADD COLUMN compared TEXT NOT NULL DEFAULT ''",
+        # What a receipt says tells its rows that wait, too; those that are written need not be written again for that.
+        "UPDATE ledger.delivery SET delivered = delivered || '/' || rejected || '+' || held WHERE delivered <> ''",
+        "UPDATE ledger.delivery SET receipted = receipted || '/' || rejected || '+' || held WHERE receipted <> ''",
+        "CREATE TABLE ledger.waiting_row (delivery_id TEXT, line BIGINT, sheet TEXT, since_release TEXT,"
+        " since DATE NOT NULL, item TEXT NOT NULL, verdict TEXT NOT NULL, codes TEXT NOT NULL, record_key BYTEA,"
+        " name_key BYTEA, is_stated BOOLEAN NOT NULL, ended DATE, ended_release TEXT, outcome TEXT, corrected_by TEXT,"
+        " judged_under TEXT, PRIMARY KEY (delivery_id, line, sheet, since_release))",
+        "CREATE INDEX waiting_row_open ON ledger.waiting_row (item) WHERE ended IS NULL",
+        "CREATE INDEX waiting_row_ended ON ledger.waiting_row (ended_release)",
+        "CREATE TABLE ledger.replay (delivery_id TEXT PRIMARY KEY, revision TEXT NOT NULL,"
+        " is_complete BOOLEAN NOT NULL, state TEXT NOT NULL)",
+    ),
 )

@@ -13,10 +13,13 @@ from pipelines.stores.keys import Keys
 BATCH = 64_000
 
 
-def enter(cursor: Any, work: Path, accepted: Path, item: str, delivery_id: str, keys: Keys) -> None:
+def enter(
+    cursor: Any, work: Path, accepted: Path, item: str, delivery_id: str, keys: Keys, is_again: bool = False
+) -> None:
     """Numbers and names of one delivery's accepted rows, on an ADBC cursor whose transaction the caller ends.
 
-    Entering a delivery again replaces what it said; subjects are entered once and never change.
+    Entering a delivery again replaces what it said; with `is_again` the rows are some that come back, and replace only
+    what was said at their places. Subjects are entered once and never change.
     """
     with connect(work) as engine:
         source = f"read_parquet({quoted(accepted)})"
@@ -33,7 +36,14 @@ def enter(cursor: Any, work: Path, accepted: Path, item: str, delivery_id: str, 
             " SELECT subject_id, credit_number, number_kind FROM people ON CONFLICT DO NOTHING"
         )
         cursor.execute("DROP TABLE people")
-        cursor.execute(f"DELETE FROM vault.statement_identity WHERE delivery_id = '{delivery_id}'")
+        where = f"delivery_id = '{delivery_id}'"
+        if is_again:
+            places = engine.sql(f"SELECT line, coalesce(sheet, '') AS sheet FROM {source}").to_arrow_reader(BATCH)
+            cursor.execute("CREATE TEMP TABLE places (line bigint, sheet text)")
+            cursor.adbc_ingest("places", places, mode="append", temporary=True)
+            where += " AND (line, sheet) IN (SELECT line, sheet FROM places)"
+        cursor.execute(f"DELETE FROM vault.statement_identity WHERE {where}")
+        cursor.execute("DROP TABLE IF EXISTS places")
         said = engine.sql(
             f"SELECT '{delivery_id}' AS delivery_id, line, coalesce(sheet, '') AS sheet, '{item}' AS item,"
             f" record_key, identity FROM {source}"

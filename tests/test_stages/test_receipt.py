@@ -439,3 +439,12 @@ def test_rendered_findings_have_the_columns_of_the_command() -> None:
 
 def test_no_batches_render_nothing() -> None:
     assert as_dicts() == []
+
+
+def test_a_batch_without_a_row_to_correct_is_no_fault(tmp_path: Path) -> None:
+    """The law refuses all its rows, or they were corrected since."""
+    given = answer([finding()], [row()])
+    (batch,) = given.told.rows()
+    for rows in ([batch.slice(0, 0)], [batch.slice(0, 0), batch]):
+        told = replace(given, told=replace(given.told, rows=lambda rows=rows: rows))
+        assert write_receipt(tmp_path, RECEIPT, told)[1].exists()

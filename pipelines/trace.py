@@ -1,0 +1,154 @@
+"""Where a record comes from, and where the rows of a delivery went: row, file, line, run, revision, releases.
+
+Read from the ledger and the curated store alone; no identifying value is in either.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import sqlalchemy as sa
+
+from pipelines.errors import UsageFault
+from pipelines.judge import kept_catalogue
+from pipelines.model import ACCOUNT, Home
+from pipelines.night import open_lake
+from pipelines.stores import waiting
+from pipelines.stores.engine import connect, quoted
+from pipelines.stores.ledger import Ledger, release, snapshot
+from schemas.arrow import former_names, statement_schema
+from schemas.model import Item
+
+DELIVERY = ("delivery_id", "department", "item", "file", "sha256", "size", "period", "sequence", "mode", "received_on",
+            "state", "revision", "edition", "release_id", "message_code")  # fmt: skip
+AT = "line, coalesce(sheet, '') AS sheet"
+STATED = "hex(record_key) AS record_key, delivery_id, line, sheet, department, period, sequence, source_time, action"
+
+
+def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[str, Any]]:
+    """Every statement about the record, the latest period first: its place (delivery, file, line, sheet), how it was
+    judged (night, revision, edition, release) and `shown`, the numbers of the first and last release that show it, as
+    pairs. Raises `UsageFault` where no release has such a record.
+    """
+    try:
+        wanted = bytes.fromhex(key).hex().upper()
+    except ValueError:
+        wanted = ""
+    if len(wanted) != 32:
+        raise UsageFault(f"--record {key}: not a record key. Write its 32 hexadecimal digits.")
+    found: list[dict[str, Any]] = []
+    lake, releases = open_lake(home, url), _releases(ledger)
+    with connect(home.work) as engine:
+        for item in kept_catalogue(home).items.values():
+            last = releases[-1]["snapshots"].get(item.code) if releases else None
+            if last is None or not (files := lake.files("history", item.code, last[1])):
+                continue
+            stored = lake.relation(engine, "history", item.code, statement_schema(item), former_names(item), files)
+            stated = _rows(engine, f"SELECT {STATED} FROM {stored} WHERE record_key = unhex('{wanted}')")
+            if stated:
+                shown = _shown(engine, lake, item, releases, wanted)
+                found += [{"item": item.code, **s, "shown": shown.get(_place(s), [])} for s in stated]
+    if not found:
+        raise UsageFault(f"--record {key}: no release speaks of it. Look for keys with 'qiongxin query'.")
+    known = {r["delivery_id"]: r for r in ledger.deliveries()}
+    numbers = {r["release_id"]: r["number"] for r in releases}
+    back: dict[tuple[Any, ...], tuple[str, str]] = {}  # of rows that came back: revision, release
+    for delivery_id in {s["delivery_id"] for s in found}:
+        for moved in waiting.ended(ledger, delivery_id):
+            if moved["judged_under"]:
+                back[_place(moved)] = moved["judged_under"], moved["ended_release"]
+    for s in found:
+        row = known[s["delivery_id"]]
+        revision, came_with = back.get(_place(s), (row["revision"], row["release_id"]))
+        s |= {"file": row["file"], "sha256": row["sha256"], "received_on": row["received_on"]}
+        s |= {"revision": revision, "edition": row["edition"], "release": numbers.get(came_with)}
+    return sorted(found, key=lambda s: (str(s["period"]), s["sequence"], s["delivery_id"], s["line"]), reverse=True)
+
+
+def trace_delivery(home: Home, ledger: Ledger, url: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A delivery: how it was judged, its account, and `rows`: of every row that is known one by one line, sheet,
+    verdict, codes, record_key (of those that became statements) and, of those that waited, since when, what ended it
+    and by what."""
+    told = {name: row[name] for name in DELIVERY} | {"account": {name: row[name] for name in ("read", *ACCOUNT)}}
+    told["releases"] = sorted(
+        {row["release_id"]} | {m["ended_release"] for m in waiting.ended(ledger, row["delivery_id"])} - {None}
+    ) if row["release_id"] else []  # fmt: skip
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    with connect(home.work) as engine:
+        verdicts = home.verdicts(row["delivery_id"])
+        if verdicts.exists():
+            sql = f"SELECT {AT}, verdict, code AS codes FROM read_parquet({quoted(verdicts)})"
+            rows = {(r["line"], r["sheet"]): r for r in _rows(engine, sql)}
+        item = kept_catalogue(home).items.get(row["item"])
+        releases = _releases(ledger)
+        last = releases[-1]["snapshots"].get(row["item"]) if releases else None
+        lake = open_lake(home, url)
+        if item and last and (files := lake.files("history", item.code, last[1])):
+            stored = lake.relation(engine, "history", item.code, statement_schema(item), former_names(item), files)
+            where = f"delivery_id = '{row['delivery_id']}'"
+            sql = f"SELECT {AT}, hex(record_key) AS record_key FROM {stored} WHERE {where}"
+            for r in _rows(engine, sql):
+                rows.setdefault((r["line"], r["sheet"]), {**r, "verdict": None, "codes": None})
+                rows[r["line"], r["sheet"]]["record_key"] = r["record_key"]
+    for w in waiting.history(ledger, row["delivery_id"]):
+        place = w["line"], w["sheet"]
+        one = rows.setdefault(place, {"line": w["line"], "sheet": w["sheet"]})
+        one |= {"verdict": w["outcome"] or w["verdict"], "codes": w["codes"], "waited_since": w["since"]}
+        one |= {name: w[name] for name in ("ended", "corrected_by", "judged_under")}
+    told["rows"] = [{"record_key": None, **rows[place]} for place in sorted(rows, key=lambda p: (p[1], p[0]))]
+    return told
+
+
+def _releases(ledger: Ledger) -> list[dict[str, Any]]:
+    """All releases in their order, each with `snapshots`: item -> (records, history)."""
+    query = sa.select(release).order_by(release.c.number)
+    with ledger.engine.connect() as connection:
+        found = [{**r._mapping, "snapshots": {}} for r in connection.execute(query)]
+        at = {r["release_id"]: r for r in found}
+        for s in connection.execute(sa.select(snapshot)):
+            at[s.release_id]["snapshots"][s.item] = (s.records_snapshot, s.history_snapshot)
+    return found
+
+
+def _shown(
+    engine: duckdb.DuckDBPyConnection, lake: Any, item: Item, releases: list[dict[str, Any]], key: str
+) -> dict[tuple[Any, ...], list[list[int]]]:
+    """Place of a statement -> pairs of the first and last number of the releases in which the record shows it. Every
+    data file is read once, however many snapshots name it."""
+    holds: dict[int, set[str]] = {}
+    for r in releases:
+        pair = r["snapshots"].get(item.code)
+        if pair and pair[0] not in holds:
+            holds[pair[0]] = set(lake.files("records", item.code, pair[0]))
+    files = sorted(set().union(*holds.values())) if holds else []
+    if not files:
+        return {}
+    listed = ", ".join(quoted(Path(f)) for f in files)
+    sql = f"""SELECT filename, delivery_id, line, sheet FROM read_parquet([{listed}], filename = true,
+        hive_partitioning = false, union_by_name = true) WHERE record_key = unhex('{key}')"""
+    where = {f["filename"]: _place(f) for f in _rows(engine, sql)}
+    found: dict[tuple[Any, ...], list[list[int]]] = {}
+    for r in releases:
+        pair = r["snapshots"].get(item.code)
+        for file in holds[pair[0]] & where.keys() if pair else ():
+            spans = found.setdefault(where[file], [])
+            if spans and spans[-1][1] == r["number"] - 1:
+                spans[-1][1] = r["number"]
+            else:
+                spans.append([r["number"], r["number"]])
+    return found
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["delivery_id"], row["line"], row["sheet"] or ""
+
+
+def _rows(engine: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    result = engine.execute(sql)
+    names = [c[0] for c in result.description]
+    return [dict(zip(names, r, strict=True)) for r in result.fetchall()]
+
+
+__all__ = ["trace_delivery", "trace_record"]

@@ -1,0 +1,31 @@
+"""What a delivery was judged by, as one short text: another catalogue that leaves it alone judges the same again.
+
+The catalogue's revision changes with every comma of it; whether rows have to be judged anew tells the compiled item
+with the words it knows: its SQL and findings, the headers and the code values of the department in that period.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from datetime import date
+
+from schemas import editions, row_rules
+from schemas.compiled import Compiled
+from schemas.model import Catalog, CodeSet, Item
+
+
+def yardstick(item: Item, catalog: Catalog, compiled: Compiled, period: date, department: str) -> str:
+    """`item` is the one by which the delivery is judged (schemas.overlay.effective), `compiled` what it compiles to."""
+    said = [repr(sorted(asdict(compiled).items()))]
+    for whose in (department, None):
+        said.append(repr(sorted(editions.headers(catalog, item, whose).items())))
+    said.append(repr(sorted(f.name for f in item.live_fields if f.required)))
+    for name in sorted({f.code_set for f in item.fields if f.code_set} | {"region"}):
+        said.append(_values(catalog.code_sets.get(name) or CodeSet(name=name, codes=()), period, department))
+    return hashlib.sha256("\0".join(said).encode()).hexdigest()[:16]
+
+
+def _values(code_set: CodeSet, period: date, department: str) -> str:
+    values = row_rules.code_values(code_set, period, department)
+    return repr((sorted(values.items()), sorted(row_rules.ended(code_set).items())))
