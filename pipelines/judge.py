@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.errors import DeliveryError
 from pipelines.model import Delivery, Home, publish
-from pipelines.readers import Decoded, Headers, decode, empty, normalise_header
+from pipelines.readers import Column, Decoded, Headers, Layout, decode, empty, normalise_header
 from pipelines.stages import gate, manifest, totals, validate
 from pipelines.stages.validate import Fault
 from pipelines.stores.keys import Keys
@@ -99,6 +99,7 @@ def judge(
     item = judging(desk.catalog, delivery.item, delivery.department, delivery.period)
     decoded = _decode(desk, delivery, item, source)
     faults = [Fault(f.code, f.line, f.sheet, f.value) for f in decoded.faults]
+    faults += [Fault(n.code, None, n.sheet, n.value) for n in decoded.notes]
     faults += _about_the_file(item, decoded, delivery.department, desk.catalog, desk.as_of)
     reasons, told = _about_the_manifest(desk, delivery, item, decoded)
     ahead, back = about_the_period(desk, delivery, item)
@@ -296,13 +297,20 @@ def read(
     the file follows the template, and the words are the catalogue's. Raises `DeliveryError`."""
     own, common = (Headers(_fields(catalog, item, whose), is_echo) for whose in (department, None))
     sender = catalog.departments.get(department)
-    declared = sender.format_of(item.code) if sender else None
+    declared, layout = sender.format_of(item.code) if sender else None, _layout(catalog, item, department)
     try:
-        return decode(source, target, own, work, declared)
+        return decode(source, target, own, work, declared, layout)
     except DeliveryError as e:
         if e.code != "F006" or own == common:
             raise
-        return decode(source, target, common, work, declared)
+        return decode(source, target, common, work, declared, layout)
+
+
+def _layout(catalog: Catalog, item: Item, department: str) -> Layout | None:
+    rows = editions.layout(catalog, item, department)
+    live = {f.name for f in item.live_fields}
+    columns = tuple(Column(r.field, r.start - 1, r.length) for r in rows if r.field in live)
+    return Layout(columns, rows[0].unit == "bytes", max(r.start - 1 + r.length for r in rows)) if columns else None
 
 
 def echoes(catalog: Catalog, on: date) -> Callable[[str], bool]:

@@ -48,6 +48,7 @@ def diff(old: Catalog, new: Catalog) -> list[Change]:
     for name in {**old.code_sets, **new.code_sets}:
         found += _code_set(name, old.code_sets.get(name), new.code_sets.get(name))
     found += _headers(old, new)
+    found += _layouts(old, new)
     found += _policy(old, new)
     found += _rows("findings", old.findings, new.findings, ("editorial",) * 3)
     found += _law(old, new)
@@ -312,6 +313,14 @@ def _headers(old: Catalog, new: Catalog) -> Iterator[Change]:
             if before.get(key) != after.get(key):
                 kind: Kind = "widening" if key not in before else "tightening"
                 yield Change(kind, f"headers.{code}", ",".join(key), _said(before.get(key), after.get(key)))
+
+
+def _layouts(old: Catalog, new: Catalog) -> Iterator[Change]:
+    for code in {**old.layouts, **new.layouts}:
+        before, after = (
+            {f"{r.department},{r.edition},{r.field}": r for r in c.layouts.get(code, ())} for c in (old, new)
+        )
+        yield from _rows(f"layouts.{code}", before, after, ("widening", "tightening", "tightening"))
 
 
 def _policy(old: Catalog, new: Catalog) -> Iterator[Change]:

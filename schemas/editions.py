@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from schemas.model import Catalog, Edition, Item
+from schemas.model import Catalog, Edition, Item, LayoutRow
 
 
 def edition(item: Item, on: date) -> Edition | None:
@@ -68,3 +68,10 @@ def headers(catalog: Catalog, item: Item, department: str | None) -> dict[str, s
         for which in ("*", current):
             known |= {r.header: r.field for r in rows if (r.department, r.edition) == (whose, which)}
     return known
+
+
+def layout(catalog: Catalog, item: Item, department: str) -> tuple[LayoutRow, ...]:
+    """How a department's lines of fixed width are laid out: as for the edition in force, else as for all editions."""
+    current = item.editions[0].code if len(item.editions) == 1 else None
+    rows = [r for r in catalog.layouts.get(item.code, ()) if r.department == department]
+    return tuple(r for r in rows if r.edition == current) or tuple(r for r in rows if r.edition == "*")

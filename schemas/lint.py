@@ -30,6 +30,8 @@ def check(catalog: Catalog) -> None:
     for name in catalog.headers:
         if name not in catalog.items:
             _refuse(f"headers/{name}.csv", "file name", f"no item '{name}'", near(name, catalog.items))
+    for name in catalog.layouts:
+        _layouts(name, catalog)
 
 
 def _refuse(file: str, key: str, what: str, cure: str) -> NoReturn:
@@ -120,6 +122,30 @@ def _calendar(catalog: Catalog) -> None:
             if row.kind == "workday" and day.weekday() < 5:
                 _refuse(file, row.name, f"{day} is worked on anyway", "Correct the date, or remove the row.")
             seen.add(day)
+
+def _layouts(name: str, catalog: Catalog) -> None:
+    """Each department's lines of fixed width: in one unit, of fields of the item, none over another."""
+    file = f"layouts/{name}.csv"
+    if name not in catalog.items:
+        _refuse(file, "file name", f"no item '{name}'", near(name, catalog.items))
+    fields, rows = [f.name for f in catalog.items[name].fields], catalog.layouts[name]
+    for number, row in enumerate(rows, start=2):
+        key = f"line {number}"
+        if row.department not in catalog.departments:
+            _refuse(file, key, f"no department '{row.department}'", near(row.department, catalog.departments))
+        if row.field not in fields:
+            _refuse(file, key, f"no field '{row.field}' in the item", near(row.field, fields))
+        if row.edition not in ("*", *(e.code for e in catalog.items[name].editions)):
+            _refuse(file, key, f"no edition '{row.edition}' of the item", "Name one of its editions, or * for all.")
+        for other in rows[: number - 2]:
+            if (other.department, other.edition) != (row.department, row.edition):
+                continue
+            if other.unit != row.unit:
+                _refuse(file, key, "a line is counted in bytes or in characters", "Use one unit in all its rows.")
+            if other.field == row.field:
+                _refuse(file, key, f"the field '{row.field}' stands twice", "Remove one of the rows.")
+            if row.start < other.start + other.length and other.start < row.start + row.length:
+                _refuse(file, key, f"it lies over '{other.field}'", "Correct start or length of one of the two.")
 
 
 def _policy(catalog: Catalog) -> None:

@@ -386,6 +386,19 @@ class HeaderRow(Model):
     field: Name
 
 
+class LayoutRow(Model):
+    """Where a field stands in a department's lines of fixed width, in one edition of the item or in all; `start` counts
+    from 1, in bytes of the file's encoding or in characters."""
+
+    department: Name
+    edition: str = "*"
+    unit: Literal["bytes", "characters"]
+    start: int = Field(gt=0)
+    length: int = Field(gt=0)
+    field: Name
+    source: str = Field(min_length=1)
+
+
 class Withheld(Dated):
     """A kind of information that the law keeps out, and the words that give it away (`|` between them in the file);
     `unless` are harmless phrases that hold such a word."""
@@ -460,6 +473,7 @@ class Catalog(Model):
     findings: dict[str, FindingCode]
     policy: dict[str, dict[str, Any]]
     headers: dict[str, tuple[HeaderRow, ...]] = {}
+    layouts: dict[str, tuple[LayoutRow, ...]] = {}
     withheld: tuple[Withheld, ...] = ()
     allowed: tuple[Allowed, ...] = ()
     calendar: tuple[CalendarRow, ...] = ()

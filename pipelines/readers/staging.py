@@ -42,8 +42,19 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something to tell of a sheet or of the whole file: finding code, sheet, what was seen. Of a row, see
+    `StagedWriter.note`."""
+
+    code: str
+    sheet: str | None
+    value: str | None
+
+
+@dataclass(frozen=True)
 class Decoded:
-    """What a file held. `read` = rows + records with faults; blank and total lines are listed beside it."""
+    """What a file held. `read` = rows + records with faults; blank lines, and those of totals, notes and repeated
+    headers, are listed beside it."""
 
     rows: int
     read: int
@@ -55,6 +66,7 @@ class Decoded:
     columns: tuple[str, ...]
     unknown_headers: tuple[str, ...]
     faults: tuple[Fault, ...]
+    notes: tuple[Note, ...] = ()
 
 
 def schema(columns: Sequence[str]) -> pa.Schema:
@@ -117,6 +129,7 @@ class StagedWriter:
         target.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(self._part, self.schema, compression="zstd")
         self._columns: list[list[Any]] = [[] for _ in self.schema]
+        self._batches: list[pa.RecordBatch] = []
         self._notes: list[tuple[int, str | None, str, str, str | None]] = []
         self._noted = _Notes(target)
 
@@ -132,25 +145,47 @@ class StagedWriter:
         `value` as it was sent."""
         self._notes.append((line, sheet, field, code, value))
 
+    def add_columns(self, lines: Sequence[int], sheet: str | None, columns: Sequence[pa.Array]) -> None:
+        """Rows of one sheet at once: a text column for each of the writer's, in their order."""
+        where = [pa.array(lines, pa.int64()), pa.repeat(pa.scalar(sheet, pa.string()), len(lines))]
+        self.add_batch(self._repaired([*where, *columns]))
+
+    def add_batch(self, rows: pa.RecordBatch) -> None:
+        """Rows as they are to be written, repaired already."""
+        self._gather()
+        self._batches.append(rows)
+        self.rows += rows.num_rows
+        if sum(b.num_rows for b in self._batches) >= BATCH:
+            self._flush()
+
+    def _gather(self) -> None:
+        """The rows that came one by one, behind those that came before them."""
+        if self._columns[0]:
+            arrays = [pa.array(c, f.type) for c, f in zip(self._columns, self.schema, strict=True)]
+            self._columns = [[] for _ in self.schema]
+            self._batches.append(self._repaired(arrays))
+
     def _flush(self) -> None:
-        arrays = [pa.array(c, f.type) for c, f in zip(self._columns, self.schema, strict=True)]
-        for n in range(2, len(arrays)):
-            if _is_odd(arrays[n]):
-                self._repair(n)
-                arrays[n] = pa.array(self._columns[n], pa.string())
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
-        self._columns = [[] for _ in self.schema]
+        self._gather()
+        if self._batches:
+            self._writer.write_table(pa.Table.from_batches(self._batches))
+            self._batches = []
         self._noted.add(self._notes)
         self._notes = []
 
-    def _repair(self, n: int) -> None:
-        lines, sheets, cells = self._columns[0], self._columns[1], self._columns[n]
-        for row, cell in enumerate(cells):
-            if cell is not None:
-                text, codes = repaired(cell)
-                cells[row] = text or None
-                for code in codes:
-                    self.note(lines[row], sheets[row], self.schema.names[n], code, cell)
+    def _repaired(self, arrays: list[pa.Array]) -> pa.RecordBatch:
+        odd = [n for n in range(2, len(arrays)) if _is_odd(arrays[n])]
+        lines, sheets = (arrays[n].to_pylist() for n in (0, 1)) if odd else ([], [])
+        for n in odd:
+            cells = arrays[n].to_pylist()
+            for row, cell in enumerate(cells):
+                if cell is not None:
+                    text, codes = repaired(cell)
+                    cells[row] = text or None
+                    for code in codes:
+                        self.note(lines[row], sheets[row], self.schema.names[n], code, cell)
+            arrays[n] = pa.array(cells, pa.string())
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def __enter__(self) -> StagedWriter:
         return self

@@ -1,75 +1,67 @@
-"""Workbooks through calamine: every sheet whose header the item knows, with sheet name and row number.
+"""Workbooks through calamine: xlsx, xlsm, xlsb and xls, whatever the file is called (WPS writes xls and xlsx as `.et`).
 
-A workbook of findings may come back with its tab of corrections filled in; what else it holds is our own answer.
+Calamine gives a cell nothing at all where its formula was never calculated or came to an error, and takes as much
+memory as the outermost cell asks for; so the parts of the file are looked through first.
 
-A float in the credit-number column is written in scientific notation, never as digits: the file has lost them already,
-and plausible wrong digits would be worse than none.
+A workbook of findings may come back with its tab of corrections filled in; what else it holds is our own answer, and is
+passed over (pipelines.model.ANSWER_TABS, see read_sheets).
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from python_calamine import CalamineWorkbook
+from python_calamine import CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from pipelines.errors import DeliveryError
-from pipelines.model import ANSWER_TABS
-from pipelines.readers.headers import match
-from pipelines.readers.staging import Decoded, StagedWriter
-from pipelines.readers.text import HEADER_LINES, check_layout
-
-FOOTERS = ("合计", "小计", "总计", "填表", "制表", "审核人", "填报人")
+from pipelines.readers import biff, ooxml
+from pipelines.readers.ooxml import Parts
+from pipelines.readers.sheet import Line, Range, Sheet, read_sheets
+from pipelines.readers.staging import Decoded
 
 
 def read_workbook(source: Path, target: Path, fields: Mapping[str, str], work: Path) -> Decoded:
-    """Raises `DeliveryError` F004, F006, F009, F014."""
+    """Raises `DeliveryError` F004, F006, F009, F014, F055."""
+    return read_sheets(_sheets(source), target, fields, "workbook")
+
+
+def _sheets(source: Path) -> list[Sheet]:
+    with source.open("rb") as f:
+        is_zip = f.read(2) == b"PK"
     try:
+        parts = ooxml.look_through(source) if is_zip else {}
         book = CalamineWorkbook.from_path(str(source))
-        sheets = [(name, book.get_sheet_by_name(name).to_python(skip_empty_area=False)) for name in book.sheet_names]
+        if not is_zip:
+            parts = dict(zip(book.sheet_names, biff.look_through(source), strict=True))
+        about = {m.name: m for m in book.sheets_metadata}
+        return [
+            _sheet(
+                book.get_sheet_by_name(name), parts.get(name, Parts()),
+                about[name].visible != SheetVisibleEnum.Visible,
+            )
+            for name in book.sheet_names
+            if about[name].typ == SheetTypeEnum.WorkSheet
+        ]  # fmt: skip
+    except DeliveryError:
+        raise
     except Exception as e:  # calamine raises many kinds; each means that the workbook cannot be opened
         if "password" in str(e).lower():
             raise locked() from e
-        raise DeliveryError(
-            "F014",
-            "工作簿打不开，可能没有传完或已损坏。请重新保存后报送。",
-            "The workbook cannot be opened; it may be incomplete or damaged. Save it again and send it.",
-        ) from e
-    found = []
-    for name, rows in sheets:
-        if rows and rows[0] and rows[0][0] in ANSWER_TABS:
-            continue
-        best: tuple[int, int] = (0, 0)
-        for number, row in enumerate(rows[:HEADER_LINES]):
-            known = sum(n is not None for n in match([_cell(c, None) or "" for c in row], fields))
-            best = max(best, (known, -number))
-        if best[0] >= 2:
-            found.append((name, rows, -best[1]))
-    if not found:
-        check_layout([], fields)
-    columns: list[str] = []
-    unknown: list[str] = []
-    for _, rows, at in found:
-        cells = [_cell(c, None) or "" for c in rows[at]]
-        check_layout(cells, fields)
-        columns += [n for n in match(cells, fields) if n and n not in columns]
-        unknown += [c for c, n in zip(cells, match(cells, fields), strict=True) if c and n is None]
-    blank = totals = 0
-    with StagedWriter(target, columns) as writer:
-        for name, rows, at in found:
-            names = match([_cell(c, None) or "" for c in rows[at]], fields)
-            place = {n: i for i, n in enumerate(names) if n}
-            for number, row in enumerate(rows[at + 1 :], start=at + 2):
-                first = next((_cell(c, None) for c in row if _cell(c, None)), None)
-                if first is None:
-                    blank += 1
-                elif first.startswith(FOOTERS):
-                    totals += 1
-                else:
-                    writer.add(number, name, [_cell(row[place[c]], c) if c in place else None for c in columns])
-        rows_read = writer.rows
-    return Decoded(rows_read, rows_read, blank, totals, "workbook", None, None, tuple(columns), tuple(unknown), ())
+        raise damaged() from e
+
+
+def _sheet(sheet: CalamineSheet, parts: Parts, is_hidden: bool) -> Sheet:
+    left = (sheet.start or (0, 0))[1]
+
+    def rows() -> Iterator[Line]:
+        if not left:
+            return enumerate(sheet.iter_rows(), start=1)  # type: ignore[arg-type]
+        return ((n, [*[""] * left, *row]) for n, row in enumerate(sheet.iter_rows(), start=1))
+
+    merged = sheet.merged_cell_ranges
+    ranges: list[Range] | None = None if merged is None else [(t + 1, a, b + 1, z) for (t, a), (b, z) in merged]
+    return Sheet(sheet.name, rows, ranges, parts.faults, is_hidden, parts.hidden_rows)
 
 
 def locked() -> DeliveryError:
@@ -80,17 +72,9 @@ def locked() -> DeliveryError:
     )
 
 
-def _cell(value: object, field: str | None) -> str | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool):
-        return "是" if value else "否"
-    if isinstance(value, float):
-        if field == "credit_number":
-            return f"{value:.14E}"
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, dt.datetime):
-        return value.date().isoformat() if value.time() == dt.time() else value.isoformat(sep=" ")
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    return str(value)
+def damaged() -> DeliveryError:
+    return DeliveryError(
+        "F014",
+        "工作簿打不开，可能没有传完或已损坏。请重新保存后报送。",
+        "The workbook cannot be opened; it may be incomplete or damaged. Save it again and send it.",
+    )

@@ -188,25 +188,6 @@ def test_one_object_with_a_list_in_a_cell_is_a_row(tmp_path: Path) -> None:
     assert [tuple(r.values()) for r in rows] == [(1, None, "甲", "1", '["a", "b"]')]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<html><table><tr><td>姓名</td><td>证件号码</td></tr></table></html>",
-        '\n<!DOCTYPE HTML>\n<HTML xmlns:x="urn:schemas-microsoft-com:office:excel">',
-        "<table border=1><tr><td>姓名</td></tr></table>",
-        '<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?>'
-        '<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"/>',
-    ],
-)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
-def test_a_web_page_under_the_name_of_a_workbook_is_returned_with_the_cure(
-    tmp_path: Path, text: str, encoding: str
-) -> None:
-    with pytest.raises(DeliveryError, match="save it as xlsx") as caught:
-        run(tmp_path, text.encode(encoding), "b.xls")
-    assert caught.value.code == "F010"
-
-
 ROWS = ('{"姓名": "甲", "证件号码": 1}', '{"姓名": "乙", "姓名": "乙"}', '{"姓名": "丙", "证件号码": 3}')
 ELEMENTS = ("<r><姓名>甲</姓名><证件号码>1</证件号码></r>", "<r><姓名>乙</姓名><姓名>乙</姓名></r>",
             "<r><姓名>丙</姓名><证件号码>3</证件号码></r>")  # fmt: skip
