@@ -24,6 +24,7 @@ from pipelines.stores.keys import Keys
 from schemas.model import Catalog
 
 BLOCK = 1 << 22
+STEPS = 20
 Tell = Callable[[str], None]
 
 
@@ -57,7 +58,7 @@ def dry_run(
     state, messages = "checked", ("", "")
     account = dict.fromkeys(("read", "accepted", "rejected", "refused", "held"), 0)
     try:
-        judged = judge(desk, delivery, file, tell=lambda done, rows: tell(f"judge {done:,}/{rows:,} rows"))
+        judged = judge(desk, delivery, file, tell=_counted(tell, "judge", "rows"))
     except DeliveryError as e:
         state, messages = "returned", (e.message_zh, e.message_en)
     else:
@@ -89,14 +90,27 @@ def dry_run(
     return Tried(told, first, counted.total, is_clean, workbook, listing)
 
 
+def _counted(tell: Tell, verb: str, unit: str) -> Callable[[int, int], None]:
+    """Tells how many are done of how many, not more often than a bar shows it."""
+    last = -1
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        if (step := done * STEPS // max(total, 1)) != last:
+            last = step
+            tell(f"{verb} {done:,}/{total:,} {unit}")
+
+    return told
+
+
 def _hashed(file: Path, size: int, tell: Tell) -> str:
-    digest, done = hashlib.sha256(), 0
+    digest, done, counted = hashlib.sha256(), 0, _counted(tell, "read", "bytes")
     with file.open("rb") as f:
         while block := f.read(BLOCK):
             digest.update(block)
             done += len(block)
             if size > BLOCK:
-                tell(f"read {done:,}/{size:,} bytes")
+                counted(done, size)
     return digest.hexdigest()
 
 

@@ -15,6 +15,7 @@ from pipelines import run
 from pipelines.judge import Desk, judge
 from pipelines.model import ACCOUNT, Home
 from pipelines.stages.manifest import Manifest, described
+from pipelines.stages.sentences import tally
 from pipelines.stages.told import told
 from pipelines.stores.keys import Keys
 from pipelines.stores.ledger import Ledger
@@ -140,3 +141,11 @@ def test_the_corrections_are_filled_in_dropped_back_and_taken(
     assert second["read"] == 3 and second["rejected"] == second["held"] == 0
     found = rows_of(answer(tmp_path, second)["问题 Findings"], 1)
     assert [r["代码"] for r in found if str(r["代码"])[0] in "FL"] == []
+
+
+def test_what_the_reader_mended_is_told_with_the_key_of_its_row_and_is_no_unread_row(tmp_path: Path) -> None:
+    home, delivery = judged(tmp_path, "a.csv", csv(honour(1), honour(2, 认定部门="海口市\x0b示例局")).encode())
+    (mended,) = [r for r in pq.read_table(home.findings(delivery)).to_pylist() if r["code"] == "F031"]
+    assert (mended["line"], mended["own_key"]) == (3, f"{honour(2)['认定文号']} · 01 · {honour(2)['姓名']}")
+    with told(home, delivery, CATALOG.items["honour"], CATALOG.findings) as found:
+        assert tally(found.findings, CATALOG.findings).unread == 0

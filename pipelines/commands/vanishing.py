@@ -13,6 +13,7 @@ from pathlib import Path
 
 STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 NAME = "qiongxin-check"
+SHOW_CURSOR = b"\x1b[?25h\n"  # a progress bar hides it
 
 
 @contextmanager
@@ -32,6 +33,8 @@ def vanishing(beside: Path) -> Iterator[Path]:
             told = signal.sigtimedwait(STOPS, 0.1)
             if told is not None and not over.is_set():
                 _remove(folder, beside)
+                for terminal in filter(os.isatty, (1, 2)):
+                    os.write(terminal, SHOW_CURSOR)
                 os._exit(128 + told.si_signo)
 
     waiting = threading.Thread(target=wait, daemon=True)

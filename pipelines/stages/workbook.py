@@ -209,7 +209,7 @@ def _causes(tab: Any, styles: _Styles, row: int, title: str, causes: list[dict[s
     for c in causes:
         message, cure = f"{c['message_zh']}\n{c['message_en']}", f"{c['fix_zh']}\n{c['fix_en']}"
         row = _line(tab, styles, row, (c["label"], message, cure, c["count"], _severity(c["severity"]), c["code"]))
-    return row if causes else _line(tab, styles, row, ("没有问题 no findings",))
+    return row if causes else _line(tab, styles, row, ("没有逐行的问题 no findings about rows",))
 
 
 def _set_height(tab: Any, row: int, cells: Iterable[tuple[object, int]]) -> None:

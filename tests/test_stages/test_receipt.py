@@ -296,7 +296,7 @@ def test_no_findings_give_a_header_and_say_so(tmp_path: Path) -> None:
     account = {"read": 1, **dict.fromkeys(ACCOUNT, 0), "new": 1}
     told, book = write(tmp_path, account=account)
     assert rows_of(book["问题 Findings"]) == []
-    assert "没有问题" in summary_text(book)
+    assert "没有逐行的问题" in summary_text(book)
     assert told["next_step_zh"] == "通过检查的行已发布。无需处理。"
 
 
