@@ -127,8 +127,9 @@ def test_a_candidate_on_top_of_another_release_is_not_judged(home: Path) -> None
 def enter(ledger: Ledger, period: date, read: int, sequence: int = 1, state: str = "released") -> dict[str, Any]:
     name = f"{period}-{sequence}-{state}"
     ledger.register(
-        Delivery(name, "youth_league", "volunteer_service", "f", period, sequence, "incremental", name, 1, None), period
-    )
+        Delivery(name, "youth_league", "volunteer_service", "f", period, sequence, "incremental", name, 1, None),
+        period, "inbox/youth_league", name.encode(), "1/1",
+    )  # fmt: skip
     ledger.update(name, state=state, read=read)
     return ledger.deliveries(only=name)[0]
 
