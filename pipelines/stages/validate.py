@@ -92,8 +92,9 @@ def validate(
         engine.execute(f"CREATE VIEW staged AS {whole}")
         _code_tables(engine, item, catalog, period or as_of, department)
         keyed_functions(engine, keys)
-        engine.execute(f"CREATE VIEW texts AS {compiled.texts}")
-        engine.execute(f"CREATE {'TABLE' if is_small else 'VIEW'} located AS {compiled.located}")
+        kept = "TABLE" if is_small else "VIEW"
+        engine.execute(f"CREATE {kept} texts AS {compiled.texts}")
+        engine.execute(f"CREATE {kept} located AS {compiled.located}")
         engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
         with watched(engine, tell):
