@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -47,6 +48,18 @@ TOOLS = {
     "frictionless": ["by_frictionless.py"],
     "frictionless, default": ["by_frictionless.py", "DEFAULT"],
 }
+
+
+@dataclass(frozen=True)
+class Made:
+    """The file, what was planted in it by line, the header of each field, and the rows that a duplicate repeats."""
+
+    rules_file: Path
+    source: Path
+    rows: int
+    truth: dict[int, dict[str, Any]]
+    header: dict[str, str]
+    firsts: set[int]
 
 
 def rules_of(catalog: Catalog, item: Item, source: Path, home: Path) -> dict[str, Any]:
@@ -133,8 +146,9 @@ def lines_of(rules: dict[str, Any]) -> list[int]:
 def child(python: str, arguments: list[str], rules: Path, answer: Path) -> dict[str, Any]:
     """Run one judge; its answer, and the seconds and the memory of its whole process."""
     command = [python, str(JUDGES / arguments[0]), str(rules), str(answer), *arguments[1:]]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(Path(__file__).parents[2])}
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -145,17 +159,18 @@ def child(python: str, arguments: list[str], rules: Path, answer: Path) -> dict[
     }  # fmt: skip
 
 
-def score(found: list[list[Any]], truth: dict[int, dict[str, Any]], header: dict[str, str], firsts: set[int]) -> Any:
+def score(found: list[list[Any]], made: Made) -> dict[str, Any]:
     """Planted defects returned by line, and by line and column; by code what was missed; lines invented."""
     lines = {line for line, _ in found}
     cells = {(line, column) for line, column in found}
-    hit = [d for line, d in truth.items() if line in lines]
-    exact = [d for d in hit if d["field"] is None or (d["line"], header[d["field"]]) in cells]
+    hit = [d for line, d in made.truth.items() if line in lines]
+    exact = [d for d in hit if d["field"] is None or (d["line"], made.header[d["field"]]) in cells]
+    known = made.truth.keys() | made.firsts
     return {
         "returned": len(hit), "with_column": len(exact),
-        "missed": Counter(d["code"] for line, d in truth.items() if line not in lines),
-        "invented": Counter(column for line, column in found if line not in truth and line not in firsts),
-        "invented_rows": len(lines - set(truth) - firsts),
+        "missed": Counter(d["code"] for line, d in made.truth.items() if line not in lines),
+        "invented": Counter(column for line, column in found if line not in known),
+        "invented_rows": len(lines - known),
     }  # fmt: skip
 
 
@@ -180,35 +195,40 @@ def main() -> None:
         measure(Path(folder), said.rows, said.times, said.pandera, said.only)
 
 
-def measure(home: Path, rows: int, times: int, pandera: str, only: list[str]) -> None:
+def make(home: Path, rows: int) -> Made:
+    """Write the file of about `rows` rows and its rules into `home`."""
     # Three departments share the item, each in its own format; the one that writes CSV gets a third.
     truth_file = sampling.generate(home, rows=rows * 3, seed=SEED, dirty=0.05, items=(ITEM,), as_of=DAY)
     deliveries = json.loads(truth_file.read_text(encoding="utf-8"))["deliveries"]
     (delivery,) = [d for d in deliveries if d["department"] == DEPARTMENT]
     source = home / delivery["file"]
     catalog = load()
-    item = judging(catalog, ITEM, DEPARTMENT, DAY)
-    rules = rules_of(catalog, item, source, home)
+    rules = rules_of(catalog, judging(catalog, ITEM, DEPARTMENT, DAY), source, home)
     rules |= {"rows": delivery["rows"], "sha256": sampling.writers.sha256(source), "lines": lines_of(rules)}
     place = home / "rules.json"
     place.write_text(json.dumps(rules, ensure_ascii=False), encoding="utf-8")
     truth = {d["line"]: d for d in delivery["defects"]}
     assert len(truth) == len(delivery["defects"])
-    firsts = first_copies(rules, truth)
     header = {c["field"]: c["header"] for c in rules["columns"]}
+    return Made(place, source, delivery["rows"], truth, header, first_copies(rules, truth))
+
+
+def measure(home: Path, rows: int, times: int, pandera: str, only: list[str]) -> None:
+    made = make(home, rows)
+    kinds = len({d["code"] for d in made.truth.values()})
     print(heading())
-    print(f"{delivery['rows']:,} rows, {len(header)} columns, {source.stat().st_size / 1e6:.1f} MB CSV,"
-          f" {len(truth):,} planted defects of {len({d['code'] for d in truth.values()})} kinds, seed {SEED}")
+    print(f"{made.rows:,} rows, {len(made.header)} columns, {made.source.stat().st_size / 1e6:.1f} MB CSV,"
+          f" {len(made.truth):,} planted defects of {kinds} kinds, seed {SEED}")
     runs: dict[str, list[dict[str, Any]]] = {}
     for n in range(times):
         for name in only:
             if name == "pandera" and not pandera:
                 continue
             python = pandera if name == "pandera" else sys.executable
-            told = child(python, TOOLS[name], place, home / "answer.json")
-            runs.setdefault(name, []).append(told | score(told["found"], truth, header, firsts))
+            told = child(python, TOOLS[name], made.rules_file, home / "answer.json")
+            runs.setdefault(name, []).append(told | score(told["found"], made))
             print(f"run {n + 1}/{times}: {name} done", file=sys.stderr, flush=True)
-    report(runs, len(truth), delivery["rows"])
+    report(runs, len(made.truth), made.rows)
 
 
 def heading() -> str:
