@@ -109,14 +109,15 @@ def main() -> None:
         sent = [p for p in home.glob("inbox/*/*/*") if p.is_file() and not p.name.endswith(".manifest.json")]
         formats = Counter(p.suffix for p in sent)
         clock, profiler = Clock(), cProfile.Profile()
-        before, started, cpu = processor_seconds(), time.perf_counter(), time.process_time()
+        before, started, cpu = processor_seconds(Home(home)), time.perf_counter(), time.process_time()
         if said.profile:
             profiler.enable()
         told = night(home, DAY, clock)
         if said.profile:
             profiler.disable()
             profiler.dump_stats(said.profile)
-        wall, own, every = time.perf_counter() - started, time.process_time() - cpu, processor_seconds() - before
+        wall, own = time.perf_counter() - started, time.process_time() - cpu
+        every = processor_seconds(Home(home)) - before
         report(home, files, items, formats, clock, (wall, own, every - own), told)
     finally:
         discard(home)
