@@ -61,7 +61,7 @@ def compile_item(item: Item, catalog: Catalog, policy: Policy) -> Compiled:
 
 def key(item: Item, catalog: Catalog, policy: Policy) -> str:
     """Names what `compile_item` gives: the catalogue's revision, this item as it holds, the policy, and the code."""
-    dormant = sorted(f.name for f in item.fields if f not in item.live_fields)
+    dormant = sorted({f.name for f in item.fields} - {f.name for f in item.live_fields})
     said = [catalog.revision, item.model_dump_json(exclude_defaults=True), *dormant, repr(policy), sources()]
     return hashlib.sha256("\0".join(said).encode()).hexdigest()[:32]
 

@@ -44,22 +44,16 @@ ITEM = "traffic_penalty"
 DAYS = (("empty", date(2026, 11, 21)), ("filled", date(2026, 11, 22)))
 
 
-def tree() -> list[psutil.Process]:
-    """This process, and the database server with its backends."""
-    servers = [p for p in psutil.process_iter(["name"]) if p.info["name"] == "postgres" and "qiongxin" in cmd(p)]
-    return [psutil.Process(), *servers]
+def tree(home: Home) -> list[psutil.Process]:
+    """This process, and the database server of `home` with its backends; servers of other homes are not ours."""
+    data = json.loads((home.root / "postgres.json").read_text())["data"]
+    server = psutil.Process(int((Path(data) / "postmaster.pid").read_text().split()[0]))
+    return [psutil.Process(), server, *server.children(recursive=True)]
 
 
-def cmd(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def processor_seconds() -> float:
+def processor_seconds(home: Home) -> float:
     total = 0.0
-    for p in tree():
+    for p in tree(home):
         try:
             t = p.cpu_times()
             total += t.user + t.system + t.children_user + t.children_system
@@ -72,6 +66,7 @@ def processor_seconds() -> float:
 class Clock:
     """Wall and processor seconds by step, and the greatest memory of the process tree seen in a step."""
 
+    home: Home
     wall: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
     peak: dict[str, float] = field(default_factory=dict)
@@ -87,12 +82,12 @@ class Clock:
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
-        started, used = time.perf_counter(), processor_seconds()
+        started, used = time.perf_counter(), processor_seconds(self.home)
         try:
             yield
         finally:
             self.wall[name] = self.wall.get(name, 0.0) + time.perf_counter() - started
-            self.cpu[name] = self.cpu.get(name, 0.0) + processor_seconds() - used
+            self.cpu[name] = self.cpu.get(name, 0.0) + processor_seconds(self.home) - used
             done.set()
             watcher.join()
             self.peak[name] = max(self.peak.get(name, 0.0), seen[0] / 1e9)
@@ -148,7 +143,7 @@ def floor_b(cursor: Any, files: dict[str, Path]) -> None:
 def one_night(home: Home, url: str, place: Path, day: date, rows: int) -> Clock:
     sampling.generate(home.root, rows=rows, seed=day.day, as_of=day, items=(ITEM,))
     (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
-    clock = Clock()
+    clock = Clock(home)
     with clock.step("floor A"):
         floor_a(source, place)
     receipt, stage = check.tell_department, load.stage
