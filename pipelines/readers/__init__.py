@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pipelines.readers.archive import Read, read_gzip, read_zip
 from pipelines.readers.document import read_json, read_xml
 from pipelines.readers.fixed import Column, Layout, is_dbase, read_dbase, read_fixed
 from pipelines.readers.headers import ECHO, Headers, normalise_header
-from pipelines.readers.limits import Room
+from pipelines.readers.limits import DAMAGED, Room, is_damage
 from pipelines.readers.markup import SPREADSHEET, read_open_document, read_page, read_spreadsheet_2003
 from pipelines.readers.staging import Decoded, Fault, StagedWriter
 from pipelines.readers.text import read_text
@@ -113,7 +112,9 @@ def _zipped(
         with zipfile.ZipFile(source) as archive:
             names = archive.namelist()
             kind = archive.open("mimetype").read(100) if "mimetype" in names else b""
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as e:
+    except (*DAMAGED, OSError) as e:
+        if not is_damage(e):
+            raise
         raise DeliveryError(
             "F014",
             "文件没有传完或已损坏。请重新上传。",

@@ -5,7 +5,10 @@ Each leaves room for the largest honest file seen or thinkable, and stops what w
 
 from __future__ import annotations
 
+import errno
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -28,6 +31,15 @@ NESTED = 1
 AREA = 64_000_000
 # Shared texts of a workbook, which its reader holds in memory whole; a million rows of five long texts are half of it.
 STRINGS = 1 << 30
+# What zipfile raises for bytes that are no whole archive, or for one that it cannot unfold.
+DAMAGED = (
+    zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError, UnicodeDecodeError, struct.error,
+)  # fmt: skip
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether it is the archive's fault and not the disk's: a damaged directory sends zipfile before the first byte."""
+    return isinstance(error, DAMAGED) or (isinstance(error, OSError) and error.errno == errno.EINVAL)
 
 
 @dataclass
