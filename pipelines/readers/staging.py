@@ -137,7 +137,7 @@ class StagedWriter:
         self._columns: list[list[Any]] = [[] for _ in self.schema]
         self._batches: list[pa.RecordBatch] = []
         self._notes: list[Repair] = []
-        self._noted = Notes(target)
+        self._noted = Repairs(target)
 
     def add(self, line: int, sheet: str | None, values: Sequence[str | None]) -> None:
         for column, value in zip(self._columns, (line, sheet, *values), strict=True):
@@ -203,7 +203,7 @@ class StagedWriter:
             self._part.unlink(missing_ok=True)
 
 
-class Notes:
+class Repairs:
     """The repairs beside a staged file: written as they come, there only where there are any."""
 
     def __init__(self, staged: Path) -> None:
@@ -247,7 +247,7 @@ def mended(cells: pa.Array) -> tuple[pa.Array, list[tuple[int, str, str]]]:
 def mend(part: Path, staged: Path, skipped: Lines) -> None:
     """Mend all texts of `part`, which is going to be `staged` and whose rows begin on all lines but the skipped."""
     other = part.with_name(f".mended{part.name}")
-    notes, place = Notes(staged), 0
+    notes, place = Repairs(staged), 0
     is_good = False
     try:
         with pq.ParquetFile(part) as rows, pq.ParquetWriter(other, rows.schema_arrow, compression="snappy") as writer:
