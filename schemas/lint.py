@@ -80,6 +80,9 @@ def _department(department: Department, catalog: Catalog) -> None:
             f"no department '{department.successor}'",
             near(department.successor, catalog.departments),
         )
+    for item in department.formats:
+        if item not in ("*", *catalog.items):
+            _refuse(file, f"formats.{item}", f"no item '{item}'", near(item, catalog.items))
     for before in department.predecessors:
         if before.until > (department.valid_to or date.max):
             _refuse(file, "predecessors", f"'{before.name}' outlives the department", "Correct its last day.")

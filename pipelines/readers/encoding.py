@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,20 +72,21 @@ def normalise(source: Path, work: Path, declared: str | None = None) -> Text:
 
 
 def _unmarked_utf16(start: bytes) -> str | None:
-    """UTF-16 without a byte-order mark, as database exports write it: line ends and delimiters have a zero as their
-    other byte, so that zeros are many, and nearly all at odd or nearly all at even places."""
-    zeros = np.flatnonzero(np.frombuffer(start, np.uint8) == 0)
-    if len(zeros) * 40 < len(start):
+    """UTF-16 without a byte-order mark, as database exports write it: every delimiter and line end has a zero as its
+    other byte, and what it says is Chinese and ASCII, as no text in another encoding is when it is read so."""
+    if start.count(0) * 40 < len(start):
         return None
-    is_little = 2 * np.count_nonzero(zeros % 2) > len(zeros)
-    encoding, end, odd = ("utf-16-le", b"\n\0", 1) if is_little else ("utf-16-be", b"\0\n", 0)
-    if end not in start or np.count_nonzero(zeros % 2 == odd) < 0.9 * len(zeros):
-        return None
-    try:
-        codecs.getincrementaldecoder(encoding)().decode(start)
-    except UnicodeError:
-        return None
-    return encoding
+    for encoding in ("utf-16-le", "utf-16-be"):
+        try:
+            said = codecs.getincrementaldecoder(encoding)().decode(start)
+        except UnicodeError:
+            continue
+        if "\n" in said and len(_WRITTEN.findall(said)) > 0.9 * len(said):
+            return encoding
+    return None
+
+
+_WRITTEN = re.compile(r"[\t\n\r -~\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def _look(block: bytes, opened: int) -> _Block | None:
     if not block.endswith(b"\n"):
         ends = np.append(ends, len(block))
     return _Block(
-        len(ends), _blanks(block, ends), continued, frozenset(before_quotes), controls,
+        len(ends), _blanks(block, ends, controls), continued, frozenset(before_quotes), controls,
         any(lead in block for lead in PRIVATE), has_returns,
     )  # fmt: skip
 
@@ -197,12 +199,14 @@ def _inside(block: bytes, ends: Lines, opened: int, before_quotes: set[int]) -> 
     return np.flatnonzero(is_inside)
 
 
-def _blanks(block: bytes, ends: Lines) -> Lines:
-    """Numbers, counted from 1, of the blank lines of a block of lines that end at `ends`."""
+def _blanks(block: bytes, ends: Lines, controls: frozenset[int]) -> Lines:
+    """Numbers, counted from 1, of the blank lines of a block of lines that end at `ends`; control characters are no
+    text."""
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])
     first = np.frombuffer(block, np.uint8)[starts]
-    maybe = np.flatnonzero((first == 10) | (first == 13) | (first == 32) | (first == 9)).tolist()
-    return np.array([n + 1 for n in maybe if not block[starts[n] : ends[n]].strip(b" \t\r")], np.int64)
+    blank = b" \t\r" + bytes(controls)
+    maybe = np.flatnonzero(np.isin(first, np.frombuffer(blank + b"\n", np.uint8))).tolist()
+    return np.array([n + 1 for n in maybe if not block[starts[n] : ends[n]].strip(blank)], np.int64)
 
 
 def _copy(source: Path, work: Path, encodings: Sequence[str]) -> Text:

@@ -27,6 +27,8 @@ from pipelines.model import publish
 from pipelines.readers.characters import CONTROLS, PRIVATE, repaired
 
 BATCH = 50_000
+Lines = np.ndarray[Any, np.dtype[np.int64]]
+Repair = tuple[int, str | None, str, str, str | None]  # line, sheet, field, code, value as sent
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,17 @@ def skipped_path(staged: Path) -> Path:
     return staged.with_suffix(".skipped.parquet")
 
 
-def write_skipped(staged: Path, lines: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+def write_skipped(staged: Path, lines: Lines) -> None:
     """The lines of a delimited text that begin no staged row, ascending; written before the rows are published."""
     table = pa.table({"line": pa.array(lines, pa.int64())})
     publish(skipped_path(staged), lambda part: pq.write_table(table, part))
+
+
+def lines_of(places: Lines, skipped: Lines) -> Lines:
+    """The physical lines of rows that are all lines but the skipped ones: a row lies as many lines further down as
+    lines were skipped before it."""
+    numbers = places + 1
+    return numbers + np.searchsorted(skipped - np.arange(len(skipped)), numbers, side="right")
 
 
 REPAIRS = pa.schema(
@@ -103,13 +112,10 @@ def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path, view: str = "st
     columns = [c for c in pq.read_schema(staged).names if c not in ("line", "sheet")]
     listed = ", ".join(f'"{c}"' for c in columns)
     if skipped_path(staged).exists():
-        lines = pq.read_table(skipped_path(staged))["line"].to_numpy()
-        # Row n lies as many lines further down as lines were skipped before it.
-        before = lines - np.arange(len(lines))
+        skipped = pq.read_table(skipped_path(staged))["line"].to_numpy()
 
         def line_of(places: pa.ChunkedArray) -> pa.Array:
-            numbers = places.to_numpy() + 1
-            return pa.array(numbers + np.searchsorted(before, numbers, side="right"))
+            return pa.array(lines_of(places.to_numpy(), skipped))
 
         engine.create_function("line_of", line_of, ["BIGINT"], "BIGINT", type=PythonUDFType.ARROW)
         where = "line_of(file_row_number) AS line, CAST(NULL AS VARCHAR) AS sheet"
@@ -130,8 +136,8 @@ class StagedWriter:
         self._writer = pq.ParquetWriter(self._part, self.schema, compression="zstd")
         self._columns: list[list[Any]] = [[] for _ in self.schema]
         self._batches: list[pa.RecordBatch] = []
-        self._notes: list[tuple[int, str | None, str, str, str | None]] = []
-        self._noted = _Notes(target)
+        self._notes: list[Repair] = []
+        self._noted = Repairs(target)
 
     def add(self, line: int, sheet: str | None, values: Sequence[str | None]) -> None:
         for column, value in zip(self._columns, (line, sheet, *values), strict=True):
@@ -174,17 +180,10 @@ class StagedWriter:
         self._notes = []
 
     def _repaired(self, arrays: list[pa.Array]) -> pa.RecordBatch:
-        odd = [n for n in range(2, len(arrays)) if _is_odd(arrays[n])]
-        lines, sheets = (arrays[n].to_pylist() for n in (0, 1)) if odd else ([], [])
-        for n in odd:
-            cells = arrays[n].to_pylist()
-            for row, cell in enumerate(cells):
-                if cell is not None:
-                    text, codes = repaired(cell)
-                    cells[row] = text or None
-                    for code in codes:
-                        self.note(lines[row], sheets[row], self.schema.names[n], code, cell)
-            arrays[n] = pa.array(cells, pa.string())
+        for n, name in enumerate(self.schema.names[2:], start=2):
+            arrays[n], found = mended(arrays[n])
+            for row, code, sent in found:
+                self.note(arrays[0][row].as_py(), arrays[1][row].as_py(), name, code, sent)
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def __enter__(self) -> StagedWriter:
@@ -204,7 +203,7 @@ class StagedWriter:
             self._part.unlink(missing_ok=True)
 
 
-class _Notes:
+class Repairs:
     """The repairs beside a staged file: written as they come, there only where there are any."""
 
     def __init__(self, staged: Path) -> None:
@@ -212,7 +211,7 @@ class _Notes:
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._writer: pq.ParquetWriter | None = None
 
-    def add(self, notes: Sequence[tuple[int, str | None, str, str, str | None]]) -> None:
+    def add(self, notes: Sequence[Repair]) -> None:
         if not notes:
             return
         self._writer = self._writer or pq.ParquetWriter(self._part, REPAIRS, compression="zstd")
@@ -229,6 +228,45 @@ class _Notes:
             self._part.unlink(missing_ok=True)
             if is_good:
                 self.path.unlink(missing_ok=True)
+
+
+def mended(cells: pa.Array) -> tuple[pa.Array, list[tuple[int, str, str]]]:
+    """A column of texts as it should have been sent, and row, code and text as sent of every cell to be told of."""
+    if not _is_odd(cells):
+        return cells, []
+    texts = cells.to_pylist()
+    found = []
+    for row, sent in enumerate(texts):
+        if sent is not None:
+            text, codes = repaired(sent)
+            texts[row] = text or None
+            found += [(row, code, sent) for code in codes]
+    return pa.array(texts, cells.type), found
+
+
+def mend(part: Path, staged: Path, skipped: Lines) -> None:
+    """Mend all texts of `part`, which is going to be `staged` and whose rows begin on all lines but the skipped."""
+    other = part.with_name(f".mended{part.name}")
+    notes, place = Repairs(staged), 0
+    is_good = False
+    try:
+        with pq.ParquetFile(part) as rows, pq.ParquetWriter(other, rows.schema_arrow, compression="snappy") as writer:
+            for batch in rows.iter_batches(30_000):
+                columns, told = [], []
+                for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                    column, found = mended(column)
+                    columns.append(column)
+                    told += [(row, name, code, sent) for row, code, sent in found]
+                places = np.array([row for row, *_ in told], np.int64) + place
+                at = lines_of(places, skipped).tolist()
+                notes.add([(line, None, *rest) for line, (_, *rest) in zip(at, told, strict=True)])
+                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=batch.schema))
+                place += len(batch)
+        os.replace(other, part)
+        is_good = True
+    finally:
+        other.unlink(missing_ok=True)
+        notes.close(is_good)
 
 
 def _is_odd(cells: pa.Array) -> bool:

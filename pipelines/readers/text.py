@@ -23,7 +23,7 @@ from pipelines.model import PASSING_ON
 from pipelines.readers.characters import BLANK, REMOVED, without_controls
 from pipelines.readers.encoding import CHUNK, Text, binary, normalise
 from pipelines.readers.headers import match, says_nothing
-from pipelines.readers.staging import Decoded, Fault, StagedWriter, literal, repairs_path, write_skipped
+from pipelines.readers.staging import Decoded, Fault, StagedWriter, literal, mend, repairs_path, write_skipped
 from schemas.model import Format
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "&&", "，")
@@ -47,7 +47,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows are written, the last physical line of the header, and its cells without empty ones at the end."""
+    """How the rows are written, the last physical line of the header, and its cells."""
 
     dialect: Dialect
     at: int
@@ -147,10 +147,14 @@ def _layout(text: Text, fields: Mapping[str, str], declared: Format) -> Layout:
         if _is_misread(start, fields):
             raise _misread(text.encoding)
     check_layout(cells, fields)
-    while not cells[-1].strip(BLANK):
-        cells.pop()
-    dialect = _dialect(header, start[header.last :], dialect, len(cells), declared)
-    return Layout(dialect, header.last, cells)
+    named = list(cells)
+    while not named[-1].strip(BLANK):
+        named.pop()
+    body = start[header.last :]
+    dialect = _dialect(header, body, dialect, len(named), declared)
+    # Delimiters behind the last header are columns without a name only where the rows have them too.
+    has_nameless = any(len(r.cells or ()) >= len(cells) for r in _parse(iter(body), dialect))
+    return Layout(dialect, header.last, cells if has_nameless else named)
 
 
 def _is_misread(start: list[str], fields: Mapping[str, str]) -> bool:
@@ -225,11 +229,8 @@ def check_layout(cells: Sequence[str], fields: Mapping[str, str]) -> None:
 def _fast(
     text: Text, target: Path, layout: Layout, names: Sequence[str | None], work: Path
 ) -> tuple[int, list[Fault], int] | None:
-    """DuckDB's parser; None where the count of lines does not prove every line number, and where a cell may have to be
-    repaired."""
+    """DuckDB's parser; None where the count of lines does not prove every line number."""
     delimiter, at = layout.dialect.delimiter, layout.at
-    if text.has_private or text.controls - {ord(delimiter[0])}:
-        return None
     if text.before_quotes and (layout.dialect.quote != '"' or len(delimiter.encode()) > 1):
         return None
     if layout.dialect.quote == "“”" or text.before_quotes - {ord(delimiter[0]), ord("\n"), ord('"')}:
@@ -260,8 +261,12 @@ def _fast(
         skipped = np.unique(np.concatenate([blanks, lost, text.continued[text.continued > at]]))
         if rows + len(skipped) != text.lines - at:
             return None
-        write_skipped(target, np.concatenate([np.arange(1, at + 1), skipped]))
-        repairs_path(target).unlink(missing_ok=True)
+        skipped = np.concatenate([np.arange(1, at + 1), skipped])
+        if text.has_private or text.controls - {ord(delimiter[0])}:
+            mend(part, target, skipped)
+        else:
+            repairs_path(target).unlink(missing_ok=True)
+        write_skipped(target, skipped)
         os.replace(part, target)
     except duckdb.Error:
         return None
@@ -339,7 +344,7 @@ def _exact(
             if cells is None:
                 shown = _shown(record.text, len(faults))
                 faults.append(Fault("F008", line, None, "quotes do not pair", shown))
-            elif not cells or (len(cells) == 1 and not cells[0].strip(BLANK)):
+            elif not record.text.strip(BLANK):
                 blank += 1
             elif len(cells) < len(names) or any(cells[len(names) :]):
                 # Empty cells behind the last column carry nothing; the fast way takes such rows too.

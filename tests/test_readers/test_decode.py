@@ -261,6 +261,16 @@ def test_half_a_character_is_lost_at_the_end_of_a_cell_only(tmp_path: Path, enco
         run(tmp_path, content.replace(end.encode() or b"\0", b" x") if end else content + b" x")
 
 
+@pytest.mark.parametrize("title", ["", "x"])
+def test_zero_bytes_make_no_other_encoding_and_other_encodings_are_told_without_a_mark(
+    tmp_path: Path, title: str
+) -> None:
+    text = title + "\n姓名,证件号码,说明\n" + '甲,1,"c"\0\n' * 9
+    assert [run(tmp_path, text.encode(e))[0].encoding for e in ("utf-8", "gb18030")] == ["utf-8", "gb18030"]
+    sent = (text.replace("\0", "").encode(e) for e in ("utf-16-le", "utf-16-be"))
+    assert [run(tmp_path, content)[0].encoding for content in sent] == ["utf-16-le", "utf-16-be"]
+
+
 def put(folder: Path, content: bytes) -> Path:
     (folder / "sent").write_bytes(content)
     return folder / "sent"
@@ -330,15 +340,22 @@ def test_declared_delimiter_and_encoding_go_before_what_the_text_looks_like(tmp_
         decode(source, tmp_path / "staged.parquet", FIELDS, tmp_path, as_gb18030)
 
 
+@pytest.mark.parametrize("behind", ["", ",", ",5"])
+def test_a_column_without_a_header_is_left_out_and_its_rows_are_read(tmp_path: Path, behind: str) -> None:
+    decoded, rows = run(tmp_path, f"姓名,证件号码,\n甲,1{behind}\n乙,2{behind}\n".encode())
+    assert (decoded.read, decoded.faults, [r["credit_number"] for r in rows]) == (2, (), ["1", "2"])
+
+
 def test_the_record_that_is_no_row_is_told(tmp_path: Path) -> None:
     for extra in ("", "丁\x01,4,d\n"):
         decoded, _ = run(tmp_path, f"姓名,证件号码,说明\n甲,1,a\n乙,2\n{extra}".encode())
         assert [(f.code, f.line, f.value) for f in decoded.faults] == [("F007", 3, "乙,2")]
 
 
-PIECE = st.sampled_from(
-    ["甲", "1", "", " ", '"q"', '"a,b"', '"a""b"', '"l\nm"', '"l\n\nm"', '5"x', '"open', 'a"b"c', '"x"y']
-)
+PIECE = st.sampled_from([
+    "甲", "1", "", " ", '"q"', '"a,b"', '"a""b"', '"l\nm"', '"l\n\nm"', '5"x', '"open', 'a"b"c', '"x"y', "\x1a",
+    "a\x0bb", "乙\ue863", '"\0"', '"c"\0',
+])  # fmt: skip
 LINE = st.lists(PIECE, min_size=3, max_size=3) | st.lists(PIECE, max_size=5)
 
 
@@ -348,10 +365,12 @@ def test_both_ways_over_one_text_agree(tmp_path: Path, table: list[list[str]], e
     text = title + "姓名,证件号码,说明\n" + "\n".join(",".join(r) for r in table)
     content = text.replace("\n", end).encode()
     fast, rows = run(tmp_path, content)
+    noted = repairs(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.readers.text._fast", lambda *_: None)
         exact, same = run(tmp_path, content)
     assert rows == same
+    assert sorted(noted, key=str) == sorted(repairs(tmp_path), key=str)
     assert [(f.code, f.line) for f in fast.faults] == [(f.code, f.line) for f in exact.faults]
     assert (fast.read, fast.blank) == (exact.read, exact.blank)
 

@@ -204,6 +204,10 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
         [add("departments/high_court.toml", '[outbox]\nurl = "file:///srv/exchange"\n'),
          add(TAX, '[inbox]\nurl = "file:///srv/exchange/tax"\n')],
         TAX, "inbox.url", "Give each a folder of its own"),
+    "format of an item that is not there": (
+        add(TAX, '[formats.tax_arears]\ndelimiter = ";"\n'), TAX, "formats.tax_arears", "'tax_arrears'?"),
+    "delimiter that nobody reads": (
+        add(TAX, '[formats."*"]\ndelimiter = "#"\n'), TAX, "formats.*.delimiter", "not '#'"),
     "successor that is not there": (add(TAX, 'successor = "tax_office"\n'), TAX, "successor", "'tax_service'?"),
     "two fields of one label": (
         swap(TRAFFIC, 'label_zh = "号牌种类"', 'label_zh = "违法地点"'),
