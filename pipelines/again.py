@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow.compute as pc
 
-from pipelines.check import judged_by, reasons, remarks
+from pipelines.check import absence, judged_by, reasons, remarks
 from pipelines.errors import DeliveryError
 from pipelines.judge import Desk, Judged, judge
 from pipelines.model import PASSING_ON, Delivery, Home, publish
@@ -92,6 +92,8 @@ def due(night: Night) -> list[str]:
         key = row["delivery_id"]
         if row["compared"] == revision or (row["state"] == "released" and key not in with_open):
             continue
+        if row["state"] == "returned" and row["message_code"] == "F040":
+            continue  # void: the same file came with another manifest
         if not night.home.raw(row["sha256"]).exists():
             continue  # past its dated limit: only the department can send it again
         of = row["department"], row["item"], row["period"]
@@ -123,6 +125,9 @@ def judge_again(night: Night, delivery_id: str) -> str:
             waiting.compared(night.ledger, [delivery_id], revision)
             _clear(night.home, delivery_id)
             return "as before"
+        # Nobody can hold what is released: where it would leave out too much, its absences go on counting for nothing.
+        let_pass = delivery_id in night.limit("let_pass")
+        counts = judged.is_complete and (let_pass or not absence(night, row, judged, aside.accepted(delivery_id)))
         with connect(night.home.work) as engine:
             _open(engine, night, aside, row)
             moves = _keep_what_moves(engine, night.home, aside, delivery_id)
@@ -131,7 +136,7 @@ def judge_again(night: Night, delivery_id: str) -> str:
         for what in MADE:
             _move(aside.folder / f"{what}.parquet", night.home.again(delivery_id, what))
     if moves:
-        waiting.plan_replay(night.ledger, delivery_id, revision, measure, judged.is_complete)
+        waiting.plan_replay(night.ledger, delivery_id, revision, measure, counts)
         return f"{moves} rows are seen otherwise now"
     _renew(night.home, delivery_id)
     night.ledger.update(delivery_id, yardstick=measure, compared=revision, receipted="")
@@ -167,7 +172,7 @@ def difference(night: Night, row: dict[str, Any]) -> Difference:
             state = before if before == "released" else "returned"
             return replace(told, state=state, stopped=lost, stopped_codes={e.code: lost} if lost else {})
         if before != "released":
-            told = replace(told, state="held" if reasons(night, row, judged) else "checked")
+            told = replace(told, state="held" if reasons(night, row, judged, aside.accepted("")) else "checked")
         with connect(night.home.work) as engine:
             _open(engine, night, aside, row)
             _open_before(engine, night, row)

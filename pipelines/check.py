@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from pipelines.answer import answering
@@ -36,7 +37,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
         )  # fmt: skip
         tell_department(night, delivery_id, "checked")
         return "returned"
-    why = reasons(night, row, judged)
+    why = reasons(night, row, judged, night.home.accepted(delivery_id))
     state = "held" if why else "checked"
     # A checked delivery is not released yet: until the load says otherwise, its accepted rows are held.
     found = judged.account
@@ -66,29 +67,35 @@ def remarks(night: Night, row: dict[str, Any]) -> list[Fault]:
     return found
 
 
-def _absent(night: Night, row: dict[str, Any]) -> tuple[int, int]:
+def _absent(night: Night, row: dict[str, Any], accepted: Path) -> tuple[int, int]:
     """How many records the release shows of the department, of those that its full delivery speaks of, and how many of
     them it leaves out."""
     release = night.ledger.current_release()
     base = night.ledger.snapshots(release["release_id"] if release else None).get(row["item"], (None, None))
     item = night.catalog.items[row["item"]]
     records = night.lake.files("records", item.code, base[0])
-    accepted = night.home.accepted(row["delivery_id"])
     order = (row["period"], row["sequence"])
     return curate.absent(night.home, night.lake, item, records, row["department"], order, accepted)
 
 
-def reasons(night: Night, row: dict[str, Any], judged: Judged) -> list[gate.Reason]:
-    """Why a delivery is held as a whole: what its own rows and its usual volume say, less what a person lets pass."""
+def reasons(night: Night, row: dict[str, Any], judged: Judged, accepted: Path) -> list[gate.Reason]:
+    """Why a delivery of which the rows in `accepted` are taken is held as a whole: what its own rows and its usual
+    volume say, less what a person lets pass."""
     most = limits(night)
     history = night.ledger.usual_rows(row, most.volume_history_count)
     found = judged.reasons + gate.volume_reasons(
         judged.read, history, most, is_nil=row["is_nil"], is_supplement=night.ledger.is_supplement(row)
     )
-    if row["mode"] == "full" and judged.is_complete:
-        shown, absent = _absent(night, row)
-        found += gate.absence_reasons(shown, absent, judged.read, most, is_nil=row["is_nil"])
+    found += absence(night, row, judged, accepted)
     return [r for r in found if r[0] not in gate.WAIVABLE or row["delivery_id"] not in night.limit("let_pass")]
+
+
+def absence(night: Night, row: dict[str, Any], judged: Judged, accepted: Path) -> list[gate.Reason]:
+    """Why a complete full delivery is held for what it leaves out."""
+    if row["mode"] != "full" or not judged.is_complete:
+        return []
+    shown, absent = _absent(night, row, accepted)
+    return gate.absence_reasons(shown, absent, judged.read, limits(night), is_nil=row["is_nil"])
 
 
 def judged_by(desk: Desk, row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 import schemas.load
-from pipelines import model, run
+from pipelines import again, model, run
 from pipelines.cli import main
 from pipelines.model import ACCOUNT
 from pipelines.query import query
@@ -32,6 +32,9 @@ ITEM, SENDER = "honour", "civilization_office"
 ODD = {"荣誉级别": "开发区级"}  # no level that anybody knows
 
 
+Sent = str | tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], str]  # content, manifest, sender
+
+
 @dataclass
 class Home:
     """A home and the catalogue that its nights follow."""
@@ -41,16 +44,16 @@ class Home:
     patch: pytest.MonkeyPatch
     catalog: Path = CATALOG
 
-    def send(self, **files: str | tuple[str, dict[str, Any]]) -> None:
+    def send(self, **files: Sent) -> None:
         for file, sent in files.items():
-            content, manifest = sent if isinstance(sent, tuple) else (sent, {})
-            inbox = self.place / "inbox" / SENDER / ITEM
+            content, manifest, sender = (*sent, SENDER)[:3] if isinstance(sent, tuple) else (sent, {}, SENDER)
+            inbox = self.place / "inbox" / sender / ITEM
             inbox.mkdir(parents=True, exist_ok=True)
             (inbox / f"{file}.csv").write_text(content, encoding="utf-8")
             (inbox / f"{file}.csv.manifest.json").write_text(json.dumps(manifest))
 
-    def night(self, n: int, **files: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
-        """Night `n` after these files (content, or content and manifest) came in; the ledger's rows by file name."""
+    def night(self, n: int, **files: Sent) -> dict[str, Any]:
+        """Night `n` after these files came in; the ledger's rows by file name."""
         self.send(**files)
         with self.told():
             run.nightly(self.place, DAY + timedelta(n), print)
@@ -290,8 +293,14 @@ def test_what_was_held_or_returned_as_a_whole_comes_back_when_a_limit_or_a_word_
     rows = place.deliveries()
     assert {w: (rows[w]["state"], rows[w]["new"], rows[w]["rejected"]) for w in rows} == {
         "held": ("released", 1, 3), "returned": ("released", 2, 0), "full": ("released", 2, 0)}  # fmt: skip
+    with run.open_night(place.place, DAY) as night:
+        back = {"state": "returned", "compared": "", "yardstick": ""}
+        night.ledger.update(rows["returned"]["delivery_id"], **back, message_code="F040")
+        night.ledger.update(rows["held"]["delivery_id"], **back, message_code="F012")
+        assert again.due(night) == [rows["held"]["delivery_id"]], "the other one is void"
 
 
+OTHER = "publicity_department"
 FULL = {"mode": "full", "period": "2026-11-22"}
 
 
@@ -300,13 +309,17 @@ def test_a_full_delivery_whose_rows_all_come_back_counts_by_its_absences(
 ) -> None:
     earlier = {"mode": "full", "period": "2026-11-21"}
     place = home("home")
-    sent = csv(*(honour(n) for n in (1, 2, 3)))
-    place.night(0, earlier=(sent, earlier), now=(csv(honour(1), honour(2, **ODD)), FULL))
-    assert len(place.rows(SHOWN)) == 3, "nobody knows which record the row that was not taken is about"
+    sent, many = csv(*(honour(n) for n in (1, 2, 3))), csv(*(honour(n) for n in range(101, 141)))
+    place.night(
+        0, earlier=(sent, earlier), now=(csv(honour(1), honour(2, **ODD)), FULL),
+        many=(many, earlier, OTHER), few=(csv(honour(101), honour(102, **ODD)), FULL, OTHER),
+    )  # fmt: skip
+    shown = f"SELECT department, count(*) FROM records.{ITEM} GROUP BY ALL ORDER BY ALL"
+    assert place.rows(shown) == [(SENDER, 3), (OTHER, 40)], "nobody knows whom the odd rows are about"
     place.catalog = milder
-    now = place.night(1)["now"]
-    assert (now["rejected"], now["is_complete"]) == (0, True)
-    assert len(place.rows(SHOWN)) == 2
+    rows = place.night(1)
+    assert [(rows[f]["rejected"], rows[f]["is_complete"]) for f in ("now", "few")] == [(0, True), (0, False)]
+    assert place.rows(shown) == [(SENDER, 2), (OTHER, 40)], "38 of 40 do not go unseen"
 
 
 def place_of_verdicts(home: Home, row: dict[str, Any]) -> Path:
