@@ -34,7 +34,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "ALTER TABLE ledger.delivery ADD COLUMN manifest JSON NOT NULL DEFAULT '{}'",
         "COMMENT ON COLUMN ledger.delivery.manifest IS 'what the sender stated beside rows, period, sequence and mode'",
-        "ALTER TABLE ledger.delivery ADD COLUMN late BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE ledger.delivery ADD COLUMN late BIGINT NOT NULL DEFAULT '0'",
         "COMMENT ON COLUMN ledger.delivery.late IS"
         " 'new rows that came later after their event than the item allows'",
     ),
