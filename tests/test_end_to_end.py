@@ -134,7 +134,8 @@ def test_running_again_changes_nothing(published: Path) -> None:
 
 def test_status_and_query_answer(published: Path) -> None:
     status = qiongxin(published, "status")
-    assert list(status[0]) == ["delivery_id", "department", "item", "file", "state", "read", *ACCOUNT]
+    assert list(status[0]) == ["delivery_id", "department", "item", "file", "state", "read", *ACCOUNT,
+                               "missing_before"]  # fmt: skip
     (told,) = qiongxin(published, "query", "SELECT count(*) AS n FROM records.traffic_penalty")
     accounts = [r for r in status if r["item"] == "traffic_penalty"]
     assert int(told["n"]) == sum(r["new"] for r in accounts)
