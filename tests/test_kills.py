@@ -250,7 +250,7 @@ def killed_at_random(first: Scene, second: Scene, database: Callable[..., str], 
         moments = [(n + rng.random()) / homes * scene.seconds]
         while kill_after(moments[0], scene, url := scene.restore(database), mortals) != -signal.SIGKILL:
             moments[0] *= 0.7  # this night was faster than the calm one
-        moments.append(rng.random() * (scene.seconds - moments[0]))
+        moments.append(0.6 * rng.random() * (scene.seconds - moments[0]))  # what is left may go faster, too
         died += kill_after(moments[1], scene, url, mortals) == -signal.SIGKILL
         when = f"killed after {moments[0]:.2f} s and {moments[1]:.2f} s of {scene.seconds:.2f} s"
         found.append(run_again(when, scene, url, mortals))
