@@ -138,7 +138,8 @@ def against_floor(text: Path, sent: Path, place: Path, times: int) -> dict[str, 
     known, target = fields(), place / "staged.parquet"
 
     def ours() -> None:
-        receive._copied(sent, place / "raw")
+        with sent.open("rb", buffering=0) as source:
+            receive._copied(source, place / "raw")
         decode(place / "raw", target, known, place)
 
     pairs = [(_timed(lambda: floor_a(text, place)), _timed(ours)) for _ in range(times)]
