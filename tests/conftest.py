@@ -5,12 +5,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from pipelines.stores import postgres
 from tests.mortal_night import Mortals
+
+if TYPE_CHECKING:
+    from tests.servers import S3Server, SftpServer
 
 SOAK = os.environ.get("QIONGXIN_SOAK") == "1"
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,6 +72,35 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
 
         yield new
     discard(home)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SftpServer"]:
+    """A real SFTP server on loopback."""
+    from tests.servers import sftp_server
+
+    with sftp_server(tmp_path_factory.mktemp("sftp")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator["S3Server"]:
+    """A server on loopback that speaks S3."""
+    from tests.servers import s3_server
+
+    with s3_server() as made:
+        yield made
+
+
+def every_row(url: str, columns: str, order: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Table -> all its rows, `t`; `columns` and `order` may name what PostgreSQL knows of a row, too."""
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        tables = connection.execute(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+        ).fetchall()
+        sql = f"SELECT {columns} FROM {{}} t ORDER BY {order}"
+        return {t: connection.execute(sql.format(t)).fetchall() for (t,) in tables}  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

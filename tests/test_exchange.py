@@ -14,25 +14,12 @@ from pipelines.model import publish_json
 from pipelines.night import Night
 from pipelines.stages.receive import Received
 from schemas.model import Inbox, Place
-from tests.servers import PASSWORD, S3Server, SftpServer, needs_moto, s3_server, sftp_server
+from tests.servers import PASSWORD, S3Server, SftpServer, needs_moto
 
 DAY = date(2026, 11, 22)
 TAX, COURT = "tax_service", "high_court"
 ITEM = {TAX: "tax_arrears", COURT: "judgment_defaulter"}
 HEAD = "无关\n"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
-    with sftp_server(tmp_path_factory.mktemp("sftp")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[S3Server]:
-    with s3_server() as made:
-        made.store.create_dir("exchange")
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +96,7 @@ def test_what_is_left_on_a_server_is_remembered_over_nights(night: Callable[...,
 @needs_moto
 def test_a_bucket_is_an_inbox_as_well(night: Callable[..., Night], service: S3Server) -> None:
     root = f"exchange/tax/{ITEM[TAX]}"
+    service.store.create_dir("exchange")
     service.write(f"{root}/a.csv", (HEAD + "5\n").encode())
     service.write(f"{root}/a.csv.manifest.json", b'{"period": "2026-11-01"}')
     places = {f"inbox_{TAX}": Inbox(url="s3://exchange/tax", endpoint=service.endpoint, credentials="tax")}

@@ -19,7 +19,7 @@ from pipelines.model import ACCOUNT
 from pipelines.query import query
 from pipelines.stores import waiting
 from pipelines.stores.ledger import Ledger
-from tests.conftest import SOAK
+from tests.conftest import SOAK, every_row
 from tests.mortal_night import Mortals
 from tests.test_kills import receipts
 from tests.test_privacy import name, number
@@ -63,13 +63,7 @@ class Home:
 
     def versions(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table with the transaction that wrote it and the place where it lies."""
-        with psycopg.connect(self.url.replace("+psycopg", "")) as connection:
-            tables = connection.execute(
-                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
-            ).fetchall()
-            query = "SELECT xmin::text, ctid::text, t::text FROM {} t ORDER BY 2"
-            return {t: connection.execute(query.format(t)).fetchall() for (t,) in tables}  # type: ignore[arg-type]
+        return every_row(self.url, "xmin::text, ctid::text, t::text", "2")
 
 
 @pytest.fixture

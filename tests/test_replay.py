@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 import schemas.load
@@ -22,7 +21,7 @@ from pipelines.query import query
 from pipelines.stores import waiting
 from pipelines.stores.ledger import Ledger
 from schemas.load import CATALOG
-from tests.conftest import SOAK
+from tests.conftest import SOAK, every_row
 from tests.dirty_files import csv, honour, number
 from tests.mortal_night import Death, Mortals
 from tests.test_kills import deaths, litter, outcome
@@ -97,13 +96,7 @@ class Home:
 
     def everything(self) -> tuple[Any, ...]:
         """Every row of the database with the transaction that wrote it, and every file of the home."""
-        with psycopg.connect(self.url.replace("+psycopg", "")) as connection:
-            tables = connection.execute(
-                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
-            ).fetchall()
-            sql = "SELECT xmin::text, t::text FROM {} t ORDER BY 1, 2"
-            rows = {t: connection.execute(sql.format(t)).fetchall() for (t,) in tables}  # type: ignore[arg-type]
+        rows = every_row(self.url, "xmin::text, t::text", "1, 2")
         kept = [p for p in self.place.rglob("*") if p.is_file() and not {"compiled", "reports"} & {*p.parts}]
         return rows, {p: p.read_bytes() for p in kept}
 

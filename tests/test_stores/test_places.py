@@ -15,7 +15,7 @@ from pipelines.stores import sftp
 from pipelines.stores.bucket import Bucket
 from pipelines.stores.places import Folder, Place, Source
 from pipelines.stores.sftp import Sftp
-from tests.servers import PASSWORD, S3Server, SftpServer, needs_moto, s3_server, sftp_server
+from tests.servers import PASSWORD, S3Server, SftpServer, needs_moto, sftp_server
 
 BIG = bytes(range(256)) * 20_000  # more than a block, a request or a window holds
 
@@ -27,18 +27,6 @@ class Site:
     place: Place
     write: Callable[[str, bytes], None]
     contents: Callable[[], dict[str, bytes]]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
-    with sftp_server(tmp_path_factory.mktemp("sftp")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[S3Server]:
-    with s3_server() as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)
