@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,11 +23,12 @@ import pyarrow.compute as pc
 from pipelines.check import absence, judged_by, reasons, remarks
 from pipelines.errors import DeliveryError
 from pipelines.judge import Desk, Judged, judge
-from pipelines.model import PASSING_ON, Delivery, Home, publish
+from pipelines.model import Delivery, Home
 from pipelines.night import Night
+from pipelines.stages import settle
 from pipelines.stages.told import IN_FILE_ORDER
 from pipelines.stores import waiting
-from pipelines.stores.engine import connect, quoted
+from pipelines.stores.engine import connect, pass_on, quoted
 from schemas.arrow import former_names, statement_schema
 
 KEPT = ("rejected", "findings")
@@ -155,7 +156,7 @@ def finish(night: Night) -> None:
                     same = "n.line = o.line AND n.sheet IS NOT DISTINCT FROM o.sheet"
                     both += f""" UNION ALL SELECT * FROM read_parquet({quoted(verdicts)}) o
                         WHERE NOT EXISTS (SELECT 1 FROM more n WHERE {same})"""
-                _copy(engine, both, verdicts)
+                pass_on(engine, both, verdicts)
         _renew(night.home, delivery_id)
         waiting.forget_replay(night.ledger, delivery_id)
 
@@ -205,8 +206,7 @@ MOVES = """SELECT w.line, w.sheet, j.outcome, CASE WHEN j.outcome = 'accepted' T
 def _judge(night: Night, aside: Aside, row: dict[str, Any]) -> Judged:
     """Raises `DeliveryError`."""
     desk = Desk(aside, night.catalog, night.keys, night.as_of)
-    delivery = Delivery(**{f.name: row[f.name] for f in fields(Delivery)})
-    return judge(desk, delivery, night.home.raw(row["sha256"]), remarks(night, row), row["received_on"])
+    return judge(desk, Delivery.of(row), night.home.raw(row["sha256"]), remarks(night, row), row["received_on"])
 
 
 def _open(engine: duckdb.DuckDBPyConnection, night: Night, aside: Aside, row: dict[str, Any]) -> None:
@@ -234,9 +234,7 @@ def _open_before(engine: duckdb.DuckDBPyConnection, night: Night, row: dict[str,
     """Table `before` (line, sheet, content_hash): what the delivery states, or would if it were released as it is."""
     item, delivery_id, source = night.catalog.items.get(row["item"]), row["delivery_id"], ""
     if row["state"] == "released" and item is not None:
-        release = night.ledger.current_release()
-        pair = night.ledger.snapshots(release["release_id"] if release else None).get(item.code, (None, None))
-        if files := night.lake.files("history", item.code, pair[1]):
+        if files := night.lake.files("history", item.code, night.ledger.published(item.code)[1]):
             shape, former = statement_schema(item), former_names(item)
             source = night.lake.relation(engine, "history", item.code, shape, former, files)
             source += f" WHERE delivery_id = '{delivery_id}'"
@@ -251,15 +249,9 @@ def _open_before(engine: duckdb.DuckDBPyConnection, night: Night, row: dict[str,
 
 def _stopped(rejected: Path, findings: Path) -> str:
     """SQL of the rows that were not taken: line, sheet, verdict, codes; records that are no rows among them."""
-    place = "line, coalesce(sheet, '') AS sheet"
-    return f"""SELECT line, sheet, verdict, codes FROM (WITH
-        stopped AS (SELECT {place}, verdict FROM read_parquet({quoted(rejected)})),
-        told AS (SELECT {place},
-            string_agg(DISTINCT code, ',' ORDER BY code) AS codes, bool_and(place IS NULL) AS no_row
-            FROM read_parquet({quoted(findings)}) WHERE line IS NOT NULL AND severity IN ('error', 'hold') GROUP BY ALL)
-        SELECT line, sheet, verdict, coalesce(codes, '') AS codes FROM stopped LEFT JOIN told USING (line, sheet)
-        UNION ALL SELECT line, sheet, 'rejected', codes FROM told ANTI JOIN stopped USING (line, sheet)
-            WHERE no_row)"""
+    rows, told = (f"read_parquet({quoted(path)})" for path in (rejected, findings))
+    said = settle.not_taken(rows, told, "line, sheet")
+    return f"SELECT line, sheet, verdict, coalesce(codes, '') AS codes FROM ({said})"
 
 
 def _keep_what_moves(engine: duckdb.DuckDBPyConnection, home: Home, aside: Aside, delivery_id: str) -> int:
@@ -267,10 +259,10 @@ def _keep_what_moves(engine: duckdb.DuckDBPyConnection, home: Home, aside: Aside
     Returns how many rows are seen otherwise."""
     engine.execute(f"CREATE TABLE moves AS {MOVES}")
     ((moves,),) = engine.execute("SELECT count(*) FROM moves").fetchall()
-    _copy(engine, "SELECT * FROM moves", aside.folder / "moves.parquet")
+    pass_on(engine, "SELECT * FROM moves", aside.folder / "moves.parquet")
     place = "m.line = a.line AND m.sheet = coalesce(a.sheet, '')"
     back = f"SELECT * FROM accepted a WHERE EXISTS (SELECT 1 FROM moves m WHERE {place} AND m.outcome = 'accepted')"
-    _copy(engine, back, aside.accepted(delivery_id))
+    pass_on(engine, back, aside.accepted(delivery_id))
     by_place = "SELECT * EXCLUDE (nth) FROM ({both}) ORDER BY place"
     in_file = f"""WITH said AS ({{both}}), sheets AS (SELECT sheet, min(place) AS first FROM said GROUP BY sheet)
         SELECT * EXCLUDE (nth, first) FROM said LEFT JOIN sheets USING (sheet) {IN_FILE_ORDER}"""
@@ -285,12 +277,8 @@ def _keep_what_moves(engine: duckdb.DuckDBPyConnection, home: Home, aside: Aside
             both += f""" UNION ALL BY NAME
                 SELECT * EXCLUDE (file_row_number) FROM ({rows.format(quoted(old))}) a
                 WHERE NOT {waits} AND NOT ({whole})"""
-        _copy(engine, in_order.format(both=both), new)
+        pass_on(engine, in_order.format(both=both), new)
     return int(moves)
-
-
-def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
-    publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} ({PASSING_ON})"))
 
 
 def _renew(home: Home, delivery_id: str) -> None:

@@ -91,9 +91,8 @@ def apply(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog, on: date) ->
 
 def _histories(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog) -> list[str]:
     """Fill the history tables of items that ask for one since this catalogue."""
-    release = ledger.current_release()
     done = []
-    for code, (_, snapshot) in ledger.snapshots(release["release_id"] if release else None).items():
+    for code, (_, snapshot) in ledger.current_snapshots().items():
         item = catalog.items.get(code)
         if item is None or not item.history_in_warehouse or snapshot is None or not ledger.is_empty("history", code):
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,7 @@ def check_delivery(night: Night, delivery_id: str) -> str:
     measure = {"revision": revision, "compared": revision, "yardstick": judged_by(night, row)}
     zero = dict.fromkeys(ACCOUNT, 0)
     try:
-        delivery = Delivery(**{f.name: row[f.name] for f in fields(Delivery)})
-        judged = judge(night, delivery, night.home.raw(row["sha256"]), remarks(night, row), row["received_on"])
+        judged = judge(night, Delivery.of(row), night.home.raw(row["sha256"]), remarks(night, row), row["received_on"])
     except DeliveryError as e:
         night.ledger.update(
             delivery_id, state="returned", message_code=e.code, message_zh=e.message_zh, message_en=e.message_en,
@@ -70,10 +69,8 @@ def remarks(night: Night, row: dict[str, Any]) -> list[Fault]:
 def _absent(night: Night, row: dict[str, Any], accepted: Path) -> tuple[int, int]:
     """How many records the release shows of the department, of those that its full delivery speaks of, and how many of
     them it leaves out."""
-    release = night.ledger.current_release()
-    base = night.ledger.snapshots(release["release_id"] if release else None).get(row["item"], (None, None))
     item = night.catalog.items[row["item"]]
-    records = night.lake.files("records", item.code, base[0])
+    records = night.lake.files("records", item.code, night.ledger.published(item.code)[0])
     order = (row["period"], row["sequence"])
     return curate.absent(night.home, night.lake, item, records, row["department"], order, accepted)
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ class Delivery:
     declared_rows: int | None
     is_nil: bool = False
     manifest: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Delivery:
+        """What the ledger has entered, as it was registered."""
+        return cls(**{f.name: row[f.name] for f in fields(cls)})
 
 
 def delivery_id(department: str, item: str, period: date, sequence: int, mode: str, sha256: str) -> str:

@@ -76,8 +76,7 @@ def integrate_item(night: Night, code: str) -> str:
     if not incoming:
         return "none"
     item = night.catalog.items[code]
-    release = night.ledger.current_release()
-    base = night.ledger.snapshots(release["release_id"] if release else None).get(code, (None, None))
+    base = night.ledger.published(code)
     fulls = [
         Full(r["department"], r["period"].isoformat(), r["sequence"])
         for r in night.ledger.deliveries("released", item=code)

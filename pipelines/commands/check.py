@@ -15,7 +15,7 @@ import typer
 from pipelines.commands import screen
 from pipelines.commands.account import sentence
 from pipelines.commands.journey import app
-from pipelines.commands.options import DEFAULT_HOME, JsonOption, as_day
+from pipelines.commands.options import DEFAULT_HOME, JsonOption, TodayOption, as_day
 from pipelines.errors import UsageFault
 
 __all__ = ["app"]
@@ -35,9 +35,7 @@ def check(
     period: Annotated[
         date | None, typer.Option(parser=as_day, metavar="DATE", help="Period; the manifest's, else the as-of date.")
     ] = None,
-    day: Annotated[
-        date | None, typer.Option("--date", parser=as_day, metavar="DATE", help="As-of date; today by default.")
-    ] = None,
+    day: TodayOption = None,
     manifest: Annotated[
         Path | None, typer.Option(metavar="M", help="FILE.manifest.json by default, where there is one.")
     ] = None,

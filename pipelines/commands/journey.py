@@ -30,7 +30,7 @@ from pipelines.commands.options import (
     DayOption,
     HomeOption,
     JsonOption,
-    as_day,
+    TodayOption,
     existing,
 )
 from pipelines.errors import UsageFault
@@ -51,9 +51,7 @@ def sample(
     dirty: Annotated[float, typer.Option(min=0, max=0.5, metavar="SHARE", help="Share of rows with a defect.")] = 0.02,
     items: Annotated[str, typer.Option(metavar="A,B", help="Only these items; all by default.")] = "",
     nights: Annotated[int, typer.Option(min=1, metavar="N", help="Spread the rows over so many periods.")] = 1,
-    day: Annotated[
-        date | None, typer.Option("--date", parser=as_day, metavar="DATE", help="As-of date; today by default.")
-    ] = None,
+    day: TodayOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:

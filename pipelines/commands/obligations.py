@@ -9,14 +9,12 @@ import typer
 
 from pipelines.commands import screen
 from pipelines.commands.account import OBLIGATION, has_ledger, open_ledger
-from pipelines.commands.options import DEFAULT_HOME, HomeOption, JsonOption, as_day
+from pipelines.commands.options import DEFAULT_HOME, HomeOption, JsonOption, TodayOption
 from pipelines.errors import UsageFault
 
 
 def obligations(
-    day: Annotated[
-        date | None, typer.Option("--date", parser=as_day, metavar="DATE", help="As-of date; today by default.")
-    ] = None,
+    day: TodayOption = None,
     department: Annotated[str | None, typer.Option(metavar="D", help="Only those of this department.")] = None,
     all_periods: Annotated[bool, typer.Option("--all", help="Every period of the window, delivered ones too.")] = False,
     home: HomeOption = DEFAULT_HOME,

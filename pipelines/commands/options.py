@@ -31,6 +31,9 @@ AnyHomeOption = Annotated[
     Path, typer.Option("--home", envvar="QIONGXIN_HOME", metavar="DIR", help="Not needed: all homes share a catalogue.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TodayOption = Annotated[
+    date | None, typer.Option("--date", parser=as_day, metavar="DATE", help="As-of date; today by default.")
+]
 DayOption = Annotated[date, typer.Option("--date", parser=as_day, metavar="DATE", help="Business date, YYYY-MM-DD.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 

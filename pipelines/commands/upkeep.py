@@ -11,12 +11,9 @@ import typer
 from pipelines.commands import screen
 from pipelines.commands.account import named_server, numbers_missing, one_delivery, open_ledger, show_account
 from pipelines.commands.check import app
-from pipelines.commands.options import DEFAULT_HOME, HomeOption, JsonOption, as_day, existing
+from pipelines.commands.options import DEFAULT_HOME, HomeOption, JsonOption, TodayOption, as_day, existing
 from pipelines.errors import UsageFault
 
-TodayOption = Annotated[
-    date | None, typer.Option("--date", parser=as_day, metavar="DATE", help="As-of date; today by default.")
-]
 CHANGE = ("delivery_id", "department", "item", "period", "before", "state", "read", "taken", "stopped", "changed")
 
 

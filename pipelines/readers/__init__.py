@@ -12,7 +12,7 @@ from pipelines.readers.archive import Read, read_gzip, read_zip
 from pipelines.readers.document import read_json, read_xml
 from pipelines.readers.fixed import Column, Layout, is_dbase, read_dbase, read_fixed
 from pipelines.readers.headers import ECHO, Headers, normalise_header
-from pipelines.readers.limits import DAMAGED, Room, is_damage
+from pipelines.readers.limits import Room, intact
 from pipelines.readers.markup import SPREADSHEET, read_open_document, read_page, read_spreadsheet_2003
 from pipelines.readers.staging import Decoded, Fault, StagedWriter
 from pipelines.readers.text import read_text
@@ -108,18 +108,14 @@ def _no_table() -> DeliveryError:
 def _zipped(
     source: Path, target: Path, fields: Mapping[str, str], work: Path, inner: Read, room: Room
 ) -> Decoded:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            names = archive.namelist()
-            kind = archive.open("mimetype").read(100) if "mimetype" in names else b""
-    except (*DAMAGED, OSError) as e:
-        if not is_damage(e):
-            raise
-        raise DeliveryError(
-            "F014",
-            "文件没有传完或已损坏。请重新上传。",
-            "The file is incomplete or damaged. Upload it again.",
-        ) from e
+    damaged = DeliveryError(
+        "F014",
+        "文件没有传完或已损坏。请重新上传。",
+        "The file is incomplete or damaged. Upload it again.",
+    )
+    with intact(damaged), zipfile.ZipFile(source) as archive:
+        names = archive.namelist()
+        kind = archive.open("mimetype").read(100) if "mimetype" in names else b""
     if kind.startswith(OPEN_DOCUMENT):
         return read_open_document(source, target, fields, work)
     if "[Content_Types].xml" in names:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import DeliveryError
 from pipelines.readers.encoding import CHUNK
-from pipelines.readers.limits import DAMAGED, MEMBERS, RATIO, SMALL, Room, check_archive, is_damage
+from pipelines.readers.limits import MEMBERS, RATIO, SMALL, Room, check_archive, intact
 from pipelines.readers.staging import BATCH, Decoded, Note, StagedWriter, open_staged, repairs_path
 
 Read = Callable[[Path, Path], Decoded]  # a file, and where to stage its rows
@@ -118,20 +118,17 @@ def _is_by_the_way(name: str) -> bool:
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
-    try:
-        with archive.open(info) as f, target.open("wb") as out:
-            while chunk := f.read(CHUNK):
-                out.write(chunk)
-    except NotImplementedError as e:
-        raise DeliveryError(
-            "F014",
-            "压缩包的压缩方式无法解开。请用普通的 zip 格式重新压缩后报送。",
-            "The archive is packed in a way that cannot be unpacked. Pack it again as an ordinary zip and send it.",
-        ) from e
-    except (*DAMAGED, OSError) as e:
-        if not is_damage(e):
-            raise
-        raise _damaged() from e
+    with intact(_damaged()):
+        try:
+            with archive.open(info) as f, target.open("wb") as out:
+                while chunk := f.read(CHUNK):
+                    out.write(chunk)
+        except NotImplementedError as e:
+            raise DeliveryError(
+                "F014",
+                "压缩包的压缩方式无法解开。请用普通的 zip 格式重新压缩后报送。",
+                "The archive is packed in a way that cannot be unpacked. Pack it again as an ordinary zip and send it.",
+            ) from e
 
 
 def _damaged() -> DeliveryError:

@@ -9,6 +9,8 @@ import errno
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -37,9 +39,16 @@ DAMAGED = (
 )  # fmt: skip
 
 
-def is_damage(error: Exception) -> bool:
-    """Whether it is the archive's fault and not the disk's: a damaged directory sends zipfile before the first byte."""
-    return isinstance(error, DAMAGED) or (isinstance(error, OSError) and error.errno == errno.EINVAL)
+@contextmanager
+def intact(otherwise: DeliveryError) -> Iterator[None]:
+    """Raises `otherwise` where the block meets an archive that is damaged; a fault of the disk stays one."""
+    try:
+        yield
+    except (*DAMAGED, OSError) as e:
+        # A damaged directory sends zipfile before the first byte.
+        if isinstance(e, OSError) and e.errno != errno.EINVAL:
+            raise
+        raise otherwise from e
 
 
 @dataclass

@@ -24,6 +24,7 @@ from pipelines.readers.limits import PARTS, Room, beyond, check_archive
 from pipelines.readers.ooxml import ERROR, NO_VALUE
 from pipelines.readers.sheet import Line, Range, Sheet, read_sheets
 from pipelines.readers.staging import Decoded
+from pipelines.readers.workbook import locked
 
 COLUMNS, ROWS = 16_384, 1_048_576  # of a sheet in the programs that write these files
 SPREADSHEET = "urn:schemas-microsoft-com:office:spreadsheet"
@@ -140,11 +141,7 @@ def read_open_document(source: Path, target: Path, fields: Mapping[str, str], wo
     with _Rows(work, source.name) as rows, zipfile.ZipFile(source) as archive:
         check_archive(archive, PARTS, Room())
         if b"encryption-data" in archive.read("META-INF/manifest.xml"):
-            raise DeliveryError(
-                "F009",
-                "工作簿有密码，无法读取。请去掉密码后重新报送。",
-                "The workbook is password-protected. Remove the password and send it again.",
-            )
+            raise locked()
         with archive.open("content.xml") as f:
             _parsed(lambda: _open_document(f, rows))
         return read_sheets(rows.sheets(), target, fields, "ods")

@@ -126,8 +126,7 @@ def gate_items(
     held, what holds it (they stay checked). Returns item -> passed, failed or could_not_evaluate. A candidate that
     does not start from the current release is left out: it can never be published and is made anew.
     """
-    release = ledger.current_release()
-    bases = ledger.snapshots(release["release_id"] if release else None)
+    bases = ledger.current_snapshots()
     current = [c for c in candidates if bases.get(c.item, (None, None)) == (c.base_records, c.base_history)]
     verdicts: dict[str, str] = {}
     if not current:

@@ -94,16 +94,23 @@ def _not_taken(engine: duckdb.DuckDBPyConnection, home: Home, fresh: list[Incomi
         engine.execute("""CREATE TABLE not_taken (delivery_id VARCHAR, line BIGINT, sheet VARCHAR, verdict VARCHAR,
             codes VARCHAR, record_key BLOB, name_key BLOB)""")
         return
-    engine.execute(f"""CREATE TABLE not_taken AS WITH
-        stopped AS (SELECT {DELIVERY}, line, coalesce(sheet, '') AS sheet, verdict, record_key, name_key
-            FROM {_files(rejected)}),
-        told AS (SELECT {PLACE},
-            string_agg(DISTINCT code, ',' ORDER BY code) AS codes, bool_and(place IS NULL) AS no_row
-            FROM (SELECT {DELIVERY}, line, coalesce(sheet, '') AS sheet, code, place, severity FROM {_files(findings)})
-            WHERE line IS NOT NULL AND severity IN ('error', 'hold') GROUP BY ALL)
-        SELECT {shape} FROM stopped LEFT JOIN told USING ({PLACE}) WHERE verdict IN ('rejected', 'held')
-        UNION ALL SELECT {PLACE}, 'rejected', codes, NULL, NULL FROM told ANTI JOIN stopped USING ({PLACE})
-            WHERE no_row""")
+    said = not_taken(_files(rejected), _files(findings), PLACE, DELIVERY, ", record_key, name_key")
+    engine.execute(f"CREATE TABLE not_taken AS SELECT {shape} FROM ({said}) WHERE verdict IN ('rejected', 'held')")
+
+
+def not_taken(rejected: str, findings: str, names: str, first: str = "", keys: str = "") -> str:
+    """SQL of the rows of `rejected/` and of records that are no rows, each with its place, verdict and the codes of the
+    findings that stop it. `names` are those of the place, `first` SQL of one before line and sheet, if there is any;
+    `keys` are columns of the rejected rows to go with them."""
+    place = f"{first + ', ' if first else ''}line, coalesce(sheet, '') AS sheet"
+    nothing = keys and ", NULL" * keys.count(",")
+    return f"""WITH stopped AS (SELECT {place}, verdict{keys} FROM {rejected}),
+        told AS (SELECT {names}, string_agg(DISTINCT code, ',' ORDER BY code) AS codes,
+                bool_and(place IS NULL) AS no_row
+            FROM (SELECT {place}, code, place FROM {findings}
+                WHERE line IS NOT NULL AND severity IN ('error', 'hold')) GROUP BY {names})
+        SELECT {names}, verdict, codes{keys} FROM stopped LEFT JOIN told USING ({names})
+        UNION ALL SELECT {names}, 'rejected', codes{nothing} FROM told ANTI JOIN stopped USING ({names}) WHERE no_row"""
 
 
 def _come_back(engine: duckdb.DuckDBPyConnection, home: Home, again: list[Incoming]) -> None:

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb.func import PythonUDFType
 
-from pipelines.model import PASSING_ON, Home, publish
+from pipelines.model import Home
 from pipelines.readers import ECHO
 from pipelines.readers.staging import REPAIRS, open_staged, repairs_path
 from pipelines.stages.told import IN_FILE_ORDER, echo_of, own_key
-from pipelines.stores.engine import connect, quoted, watched
+from pipelines.stores.engine import connect, pass_on, quoted, watched
 from pipelines.stores.keys import Keys
 from schemas import row_rules
 from schemas.compiled import Check, Compiled
@@ -98,7 +98,7 @@ def validate(
         engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
         with watched(engine, tell):
-            _copy(
+            pass_on(
                 engine,
                 f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
                     identity, action, source_time, redacted, {curated}
@@ -115,7 +115,7 @@ def validate(
         echoed = f"LEFT JOIN {echoed}" if any(c.startswith(ECHO) for c in present) else ""
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
         record_key, name_key = of_judged(item, compiled.checks)
-        _copy(
+        pass_on(
             engine,
             f"""SELECT place, line, sheet, verdict, failed, {_stopping(compiled.checks)} AS wrong,
                 {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
@@ -172,10 +172,6 @@ def late_new(home: Home, delivery_id: str, item: Item, late: date) -> int:
 
 def _is_late(item: Item, late: date) -> str:
     return f"{item.event_date} <= DATE '{late.isoformat()}' AND action <> 'withdraw'"
-
-
-def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
-    publish(target, lambda p: engine.execute(f"COPY ({select}) TO {quoted(p)} ({PASSING_ON})"))
 
 
 def _code_tables(
@@ -266,7 +262,7 @@ def _findings(
     texts = ", ".join(f"t_{f.name}" for f in item.fields)
     value = " ".join(f"WHEN '{f.name}' THEN {f.name}" for f in item.fields)
     labels = " ".join(f"WHEN '{f.name}' THEN '{f.label_zh}'" for f in item.fields)
-    _copy(
+    pass_on(
         engine,
         f"""WITH noted AS (SELECT place, line, sheet, notes FROM accepted WHERE notes <> ''),
             said AS (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -96,13 +95,6 @@ class Bucket(Place):
 
     def _path(self, *parts: str) -> str:
         return "/".join((self.root, *(p for p in parts if p)))
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as e:
-            raise self._told(e) from e
 
     def _told(self, error: Exception) -> PlaceError:
         """The service's word for it; the rest of what it says has names of files in it."""

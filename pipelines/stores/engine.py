@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.model import PASSING_ON, publish
+
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:
     """A private in-memory engine whose spill lies under `work` (a restricted place)."""
@@ -46,6 +48,11 @@ def watched(engine: duckdb.DuckDBPyConnection, tell: Callable[[float], None] | N
     finally:
         done.set()
         watching.join()
+
+
+def pass_on(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
+    """Write what a query gives into a file for the next stage, whole or not at all."""
+    publish(target, lambda part: engine.execute(f"COPY ({select}) TO {quoted(part)} ({PASSING_ON})"))
 
 
 def quoted(path: Path) -> str:

@@ -472,6 +472,14 @@ class Ledger:
         with self.engine.connect() as connection:
             return {r.item: (r.records_snapshot, r.history_snapshot) for r in connection.execute(query)}
 
+    def current_snapshots(self) -> dict[str, tuple[int, int]]:
+        current = self.current_release()
+        return self.snapshots(current["release_id"] if current else None)
+
+    def published(self, item: str) -> tuple[int | None, int | None]:
+        """(records snapshot, history snapshot) of an item in the current release, None each where it has none."""
+        return self.current_snapshots().get(item, (None, None))
+
     def gate(self, candidate: str, item: str, verdict: str, detail: Mapping[str, Any]) -> None:
         """`detail`: as_of (ISO date), figures (the batch profile), outcomes (one per expectation)."""
         row = {"candidate": candidate, "item": item, "verdict": verdict, "detail": dict(detail)}

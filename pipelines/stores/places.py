@@ -83,6 +83,17 @@ class Place(ABC):
     def put(self, source: Path, name: str) -> None:
         """Write a file of this machine into the place, whole or not at all, over what had the name."""
 
+    @abstractmethod
+    def _told(self, error: Exception) -> Exception:
+        """A fault of the place as what to raise for it."""
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            raise self._told(e) from e
+
     def close(self) -> None:  # noqa: B027
         """Let go of the connection, if there is one."""
 
@@ -168,13 +179,6 @@ class Folder(Place):
             yield at
         finally:
             os.close(at)
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as e:
-            raise self._told(e) from e
 
     def _told(self, error: Exception) -> PlaceError:
         what = getattr(error, "strerror", None) or type(error).__name__
