@@ -28,8 +28,9 @@ from pipelines.night import Night
 from pipelines.stages import settle
 from pipelines.stages.told import IN_FILE_ORDER
 from pipelines.stores import waiting
-from pipelines.stores.engine import connect, pass_on, quoted
+from pipelines.stores.engine import connect, pass_on
 from schemas.arrow import former_names, statement_schema
+from schemas.sql import literal
 
 KEPT = ("rejected", "findings")
 MADE = ("accepted", *KEPT, "moves")
@@ -150,11 +151,11 @@ def finish(night: Night) -> None:
         verdicts, more = night.home.verdicts(delivery_id), night.home.again(delivery_id, "verdicts")
         if more.exists():
             with connect(night.home.work) as engine:
-                engine.execute(f"CREATE VIEW more AS SELECT * FROM read_parquet({quoted(more)})")
+                engine.execute(f"CREATE VIEW more AS SELECT * FROM read_parquet({literal(more)})")
                 both = "SELECT * FROM more"
                 if verdicts.exists():
                     same = "n.line = o.line AND n.sheet IS NOT DISTINCT FROM o.sheet"
-                    both += f""" UNION ALL SELECT * FROM read_parquet({quoted(verdicts)}) o
+                    both += f""" UNION ALL SELECT * FROM read_parquet({literal(verdicts)}) o
                         WHERE NOT EXISTS (SELECT 1 FROM more n WHERE {same})"""
                 pass_on(engine, both, verdicts)
         _renew(night.home, delivery_id)
@@ -223,7 +224,7 @@ def _open(engine: duckdb.DuckDBPyConnection, night: Night, aside: Aside, row: di
     else:
         stopped = _stopped(night.home.rejected(delivery_id), night.home.findings(delivery_id))
         engine.execute(f"CREATE TABLE waits AS {stopped} WHERE verdict <> 'refused'")
-    engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({quoted(aside.accepted(delivery_id))})")
+    engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({literal(aside.accepted(delivery_id))})")
     stopped = _stopped(aside.rejected(delivery_id), aside.findings(delivery_id))
     engine.execute(f"""CREATE TABLE judged AS {stopped}
         UNION ALL SELECT line, coalesce(sheet, ''), 'accepted', '' FROM accepted""")
@@ -239,7 +240,7 @@ def _open_before(engine: duckdb.DuckDBPyConnection, night: Night, row: dict[str,
             source = night.lake.relation(engine, "history", item.code, shape, former, files)
             source += f" WHERE delivery_id = '{delivery_id}'"
     elif row["state"] != "returned" and (path := night.home.accepted(delivery_id)).exists():
-        source = f"read_parquet({quoted(path)})"
+        source = f"read_parquet({literal(path)})"
     columns = "line, coalesce(sheet, '') AS sheet, content_hash"
     engine.execute(
         f"CREATE TABLE before AS SELECT {columns} FROM {source}" if source
@@ -249,7 +250,7 @@ def _open_before(engine: duckdb.DuckDBPyConnection, night: Night, row: dict[str,
 
 def _stopped(rejected: Path, findings: Path) -> str:
     """SQL of the rows that were not taken: line, sheet, verdict, codes; records that are no rows among them."""
-    rows, told = (f"read_parquet({quoted(path)})" for path in (rejected, findings))
+    rows, told = (f"read_parquet({literal(path)})" for path in (rejected, findings))
     said = settle.not_taken(rows, told, "line, sheet")
     return f"SELECT line, sheet, verdict, coalesce(codes, '') AS codes FROM ({said})"
 
@@ -272,10 +273,10 @@ def _keep_what_moves(engine: duckdb.DuckDBPyConnection, home: Home, aside: Aside
     ):
         waits = "EXISTS (SELECT 1 FROM waits m WHERE m.line = a.line AND m.sheet = coalesce(a.sheet, ''))"
         rows = "SELECT *, file_row_number AS nth FROM read_parquet({}, file_row_number = true)"
-        both = f"SELECT * EXCLUDE (file_row_number) FROM ({rows.format(quoted(new))}) a WHERE {waits} OR {whole}"
+        both = f"SELECT * EXCLUDE (file_row_number) FROM ({rows.format(literal(new))}) a WHERE {waits} OR {whole}"
         if old.exists():
             both += f""" UNION ALL BY NAME
-                SELECT * EXCLUDE (file_row_number) FROM ({rows.format(quoted(old))}) a
+                SELECT * EXCLUDE (file_row_number) FROM ({rows.format(literal(old))}) a
                 WHERE NOT {waits} AND NOT ({whole})"""
         pass_on(engine, in_order.format(both=both), new)
     return int(moves)

@@ -40,7 +40,8 @@ class Desk:
     @property
     def policy(self) -> Policy:
         year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
-        return Policy(minimum_birth_year=year, adult_age=self.limit("adult_age"))
+        tests = (tuple(self.limit(name)) for name in ("test_names", "test_numbers"))
+        return Policy(year, self.limit("adult_age"), *tests)
 
     def compiled(self, item: Item) -> Compiled:
         """What an item compiles to, kept under the home from task to task and night to night."""
@@ -111,11 +112,12 @@ def judge(
         late = calendar_of(desk.catalog.calendar).last_late(days, received or desk.as_of)
     result = validate.validate(
         desk.home, delivery.delivery_id, item, desk.catalog, desk.compiled(item), desk.as_of, desk.keys, faults,
-        delivery.file, delivery.mode == "full", delivery.period, delivery.department, late,
+        delivery.file, delivery.mode == "full", delivery.period, delivery.department, late, desk.limit("han_variants"),
         (lambda share: tell(int(share * decoded.rows), decoded.rows)) if tell else None,
     )  # fmt: skip
     account = {name: getattr(result, name) for name in ("rejected", "refused", "held", "accepted")}
-    reasons = [*gate.delivery_reasons(decoded.read, account, limits(desk)), *reasons]
+    numbers = gate.number_reasons(result.numbers, result.destroyed, result.rounded, limits(desk))
+    reasons = [*gate.delivery_reasons(decoded.read, account, limits(desk)), *numbers, *reasons]
     # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
     return Judged(item, decoded.read, account, reasons, result.file, decoded.read == result.accepted)
 

@@ -11,10 +11,10 @@ from pipelines.errors import QueryFault, StoreError
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.stores import postgres
-from pipelines.stores.engine import quoted
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import former_names, record_schema, statement_schema
+from schemas.sql import literal
 from schemas.tables import subjects
 
 
@@ -49,7 +49,7 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
                     engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")
                     engine.unregister("nothing")
         engine.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
-        names = ", ".join(quoted(Path(f)) for f in allowed)
+        names = ", ".join(literal(Path(f)) for f in allowed)
         engine.execute(f"SET allowed_paths=[{names}]; SET enable_external_access=false; SET lock_configuration=true")
         try:
             asked = engine.extract_statements(sql)

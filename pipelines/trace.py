@@ -16,10 +16,11 @@ from pipelines.judge import kept_catalogue
 from pipelines.model import ACCOUNT, Home
 from pipelines.night import open_lake
 from pipelines.stores import waiting
-from pipelines.stores.engine import connect, quoted
+from pipelines.stores.engine import connect
 from pipelines.stores.ledger import Ledger, release, snapshot
 from schemas.arrow import former_names, statement_schema
 from schemas.model import Item
+from schemas.sql import literal
 
 DELIVERY = ("delivery_id", "department", "item", "file", "sha256", "size", "period", "sequence", "mode", "received_on",
             "state", "revision", "edition", "release_id", "message_code")  # fmt: skip
@@ -79,7 +80,7 @@ def trace_delivery(home: Home, ledger: Ledger, url: str, row: dict[str, Any]) ->
     with connect(home.work) as engine:
         verdicts = home.verdicts(row["delivery_id"])
         if verdicts.exists():
-            sql = f"SELECT {AT}, verdict, code AS codes FROM read_parquet({quoted(verdicts)})"
+            sql = f"SELECT {AT}, verdict, code AS codes FROM read_parquet({literal(verdicts)})"
             rows = {(r["line"], r["sheet"]): r for r in _rows(engine, sql)}
         item = kept_catalogue(home).items.get(row["item"])
         releases = _releases(ledger)
@@ -125,7 +126,7 @@ def _shown(
     files = sorted(set().union(*holds.values())) if holds else []
     if not files:
         return {}
-    listed = ", ".join(quoted(Path(f)) for f in files)
+    listed = ", ".join(literal(Path(f)) for f in files)
     sql = f"""SELECT filename, delivery_id, line, sheet FROM read_parquet([{listed}], filename = true,
         hive_partitioning = false, union_by_name = true) WHERE record_key = unhex('{key}')"""
     where = {f["filename"]: _place(f) for f in _rows(engine, sql)}

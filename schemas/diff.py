@@ -199,6 +199,8 @@ def _field(code: str, old: FieldSpec, new: FieldSpec, catalog: Catalog) -> Itera
             yield Change("widening" if (after or 0) > (before or 0) else "tightening", code, place, said)
         elif key == "required":
             yield Change("tightening" if after else "widening", code, place, said)
+        elif key == "is_open_ended":
+            yield Change("widening" if after else "tightening", code, place, said)
         elif key == "aliases":
             yield from _set_of(code, place, before, after)
         else:

@@ -15,27 +15,25 @@ records, need the fold; a record outside `involved` is its one new statement.
 
 from __future__ import annotations
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
+
+from schemas.sql import tree
 
 NARROW = "record_key, department, delivery_id, line, sheet, period, sequence, source_time, action, content_hash"
 SAME = "w.delivery_id = s.delivery_id AND w.line = s.line AND w.sheet IS NOT DISTINCT FROM s.sheet"
 EARLIER = "({0}.period < {1}.period OR ({0}.period = {1}.period AND {0}.sequence < {1}.sequence))"
 
 
-def _tree(sql: str) -> exp.Expr:
-    return parse_one(sql, dialect="duckdb")
-
-
 def involved() -> dict[str, exp.Expr]:
     """Parts of `involved`, each a set of record_key: what more than one statement, or a full delivery, speaks of."""
     return {
-        "repeated": _tree("SELECT record_key FROM arrived GROUP BY record_key HAVING COUNT(*) > 1"),
-        "known": _tree("SELECT DISTINCT record_key FROM (SELECT record_key FROM past) p SEMI JOIN arrived USING (record_key)"),  # noqa: E501
+        "repeated": tree("SELECT record_key FROM arrived GROUP BY record_key HAVING COUNT(*) > 1"),
+        "known": tree("SELECT DISTINCT record_key FROM (SELECT record_key FROM past) p SEMI JOIN arrived USING (record_key)"),  # noqa: E501
         # An older statement that arrives after a full delivery which does not repeat it.
-        "overtaken": _tree(f"""SELECT DISTINCT a.record_key FROM arrived a JOIN fulls f ON f.department = a.department
+        "overtaken": tree(f"""SELECT DISTINCT a.record_key FROM arrived a JOIN fulls f ON f.department = a.department
             WHERE {EARLIER.format("a", "f")}"""),
         # Absence counts only against statements not later than the full delivery.
-        "absent": _tree(f"""SELECT p.record_key FROM past p JOIN fulls f ON f.department = p.department
+        "absent": tree(f"""SELECT p.record_key FROM past p JOIN fulls f ON f.department = p.department
             WHERE f.is_new GROUP BY p.record_key, p.department
             HAVING MIN(CASE WHEN {EARLIER.format("p", "f")} THEN 1 ELSE 0 END) = 1"""),
     }
@@ -43,7 +41,7 @@ def involved() -> dict[str, exp.Expr]:
 
 def copies() -> exp.Expr:
     """The new statements of involved records, narrow, with copy_of > 1 for exact repeats within their delivery."""
-    return _tree(f"""SELECT {NARROW}, ROW_NUMBER() OVER (
+    return tree(f"""SELECT {NARROW}, ROW_NUMBER() OVER (
             PARTITION BY delivery_id, record_key, content_hash, action, source_time
             ORDER BY sheet NULLS FIRST, line) AS copy_of
         FROM (SELECT {NARROW} FROM arrived) a SEMI JOIN involved USING (record_key)""")
@@ -51,7 +49,7 @@ def copies() -> exp.Expr:
 
 def stated() -> exp.Expr:
     """All statements of involved records, narrow; is_new tells the new ones. Reads `copies`."""
-    return _tree(f"""SELECT {NARROW}, FALSE AS is_new
+    return tree(f"""SELECT {NARROW}, FALSE AS is_new
         FROM (SELECT {NARROW} FROM past) p SEMI JOIN involved USING (record_key)
         UNION ALL SELECT {NARROW}, TRUE AS is_new FROM copies WHERE copy_of = 1""")
 
@@ -59,7 +57,7 @@ def stated() -> exp.Expr:
 def tops() -> exp.Expr:
     """Per record and department its greatest statements; contents > 1 where they differ, is_absent where the
     department's greatest full delivery is later than all it ever said of the record. Reads `stated`."""
-    return _tree(f"""SELECT r.*, COALESCE(p.precedence, 1000) AS precedence,
+    return tree(f"""SELECT r.*, COALESCE(p.precedence, 1000) AS precedence,
             CASE WHEN MIN(HEX(r.content_hash) || r.action) OVER (PARTITION BY r.record_key, r.department)
                 = MAX(HEX(r.content_hash) || r.action) OVER (PARTITION BY r.record_key, r.department)
                 THEN 1 ELSE 2 END AS contents
@@ -73,25 +71,25 @@ def tops() -> exp.Expr:
 
 def ranked() -> exp.Expr:
     """The statements that could show, best first (place_overall = 1). Reads `tops`."""
-    return _tree("""SELECT *, ROW_NUMBER() OVER (PARTITION BY record_key ORDER BY precedence, period DESC,
+    return tree("""SELECT *, ROW_NUMBER() OVER (PARTITION BY record_key ORDER BY precedence, period DESC,
             sequence DESC, delivery_id, sheet NULLS FIRST, line) AS place_overall
         FROM tops WHERE is_absent = 0 AND (action <> 'withdraw' OR contents > 1)""")
 
 
 def winners() -> exp.Expr:
     """The one statement that each shown, involved record shows. Reads `ranked`."""
-    return _tree(f"SELECT {NARROW}, is_new FROM ranked WHERE place_overall = 1 AND contents = 1")
+    return tree(f"SELECT {NARROW}, is_new FROM ranked WHERE place_overall = 1 AND contents = 1")
 
 
 def conflicts() -> exp.Expr:
     """(record_key, department) of held records: the best department contradicts itself. Reads `ranked`."""
-    return _tree("SELECT record_key, department FROM ranked WHERE place_overall = 1 AND contents > 1")
+    return tree("SELECT record_key, department FROM ranked WHERE place_overall = 1 AND contents > 1")
 
 
 def judged() -> exp.Expr:
     """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003) of the new statements of
     involved records. Reads `copies`, `winners`, `conflicts`, `stated`, `tops`, `published`."""
-    return _tree("""SELECT a.delivery_id, a.line, a.sheet,
+    return tree("""SELECT a.delivery_id, a.line, a.sheet,
             CASE WHEN a.copy_of > 1 THEN 'duplicate'
                 WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'held'
                 WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'held'
@@ -118,14 +116,14 @@ def judged() -> exp.Expr:
 
 def kept() -> exp.Expr:
     """record_key of involved records that go on showing the statement they show. Reads `winners`, `published`."""
-    return _tree(f"""SELECT s.record_key FROM published s SEMI JOIN (SELECT * FROM winners WHERE NOT is_new) w
+    return tree(f"""SELECT s.record_key FROM published s SEMI JOIN (SELECT * FROM winners WHERE NOT is_new) w
         ON w.record_key = s.record_key AND {SAME}""")
 
 
 def shown(columns: list[str]) -> exp.Expr:
     """The new statements that records show from now on, `columns` of them: what both records and history gain."""
     listed = ", ".join(columns)
-    return _tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action <> 'withdraw'
+    return tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action <> 'withdraw'
         UNION ALL SELECT {listed} FROM arrived s SEMI JOIN (SELECT * FROM winners WHERE is_new) w
             ON w.record_key = s.record_key AND {SAME}""")
 
@@ -133,7 +131,7 @@ def shown(columns: list[str]) -> exp.Expr:
 def unshown(columns: list[str]) -> exp.Expr:
     """The other new statements but exact repeats within one delivery: what history alone gains."""
     listed = ", ".join(columns)
-    return _tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action = 'withdraw'
+    return tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action = 'withdraw'
         UNION ALL SELECT {listed} FROM arrived s
             SEMI JOIN (SELECT * FROM copies c ANTI JOIN (SELECT * FROM winners WHERE is_new) w
                 ON w.delivery_id = c.delivery_id AND w.line = c.line AND w.sheet IS NOT DISTINCT FROM c.sheet
@@ -144,14 +142,14 @@ def unshown(columns: list[str]) -> exp.Expr:
 
 def returning(columns: list[str]) -> exp.Expr:
     """The stored statements that records show once more: what records alone gain."""
-    return _tree(f"""SELECT {", ".join(columns)} FROM past s
+    return tree(f"""SELECT {", ".join(columns)} FROM past s
         SEMI JOIN (SELECT * FROM winners ANTI JOIN kept USING (record_key) WHERE NOT is_new) w
         ON w.record_key = s.record_key AND {SAME}""")
 
 
 def verdicts() -> exp.Expr:
     """delivery_id, line, sheet, verdict, code of every new statement. Reads `arrived`, `judged`."""
-    return _tree("""SELECT s.delivery_id, s.line, s.sheet,
+    return tree("""SELECT s.delivery_id, s.line, s.sheet,
             COALESCE(j.verdict, CASE WHEN s.action = 'withdraw' THEN 'held' ELSE 'new' END) AS verdict,
             CASE WHEN j.verdict IS NULL AND s.action = 'withdraw' THEN 'D003' ELSE j.code END AS code
         FROM (SELECT delivery_id, line, sheet, action FROM arrived) s LEFT JOIN judged j

@@ -81,6 +81,7 @@ class FieldSpec(Dated):
     `purpose` says what a person's attribute is collected for where no rule and no key shows it. A field out of its
     dates keeps its column, and deliveries of other periods are read as if it were not there. `formerly` are the names
     it had before, the first one first. `counties` are those whose overlay adds the field; nobody else's is read for it.
+    `is_open_ended` marks the end of a term that may be for good: 长期 and the like are read as schemas.types.OPEN_END.
     """
 
     name: Name
@@ -95,6 +96,7 @@ class FieldSpec(Dated):
     code_set: Name | None = None
     sensitivity: Literal["identifying", "personal", "internal", "public"] = "internal"
     is_free_text: bool = False
+    is_open_ended: bool = False
     purpose: str | None = None
     aliases: tuple[str, ...] = ()
     formerly: tuple[Name, ...] = ()

@@ -21,10 +21,10 @@ LONG = "[0-9０-９](?:[ \\t-]?[0-9０-９]){10}"
 
 def select(item: Item, source: str) -> exp.Select:
     """Over the rows of `row_rules.accepted`: place, line, sheet, notes, subject_id, record_key, content_hash,
-    credit_number, number_kind, identity (JSON), action, source_time, redacted (fields), then the curated fields, each
-    as o_<field>.
+    credit_number, number_kind, name_hash (the engine's own, to find one number under two names), identity (JSON),
+    action, source_time, redacted (fields), then the curated fields, each as o_<field>.
     """
-    name, number = (f"t_{item.by_role(role).name}" for role in ("name", "credit_number"))
+    name, number = item.by_role("name").name, f"t_{item.by_role('credit_number').name}"
     texts = [f for f in item.curated_fields if f.type == "text"]
     action = next((f.name for f in item.fields if f.role == "action"), "NULL")
     known = exp.select(
@@ -36,7 +36,7 @@ def select(item: Item, source: str) -> exp.Select:
     kept = {f.name: f"r_{f.name}" if f.type == "text" else f.name for f in item.curated_fields}
     # What is not said is left out and what is said carries the first name of its field, so that a field added, renamed
     # or moved leaves the hash of every record as it was.
-    said_of = [(f, f"t_{f.name}") for f in item.identifying_fields if f.role != "credit_number"]
+    said_of = [(f, _stated(f)) for f in item.identifying_fields if f.role != "credit_number"]
     said_of += [(f, kept[f.name]) for f in item.curated_fields if f.name != item.source_time]
     said_of.sort(key=lambda pair: pair[0].first_name)
     content = ", ".join(f"'{f.first_name}=' || CAST({column} AS VARCHAR)" for f, column in said_of)
@@ -48,6 +48,7 @@ def select(item: Item, source: str) -> exp.Select:
             _alias(f"keyed_hash(md5(concat_ws(chr(31), {content})))", "content_hash"),
             _alias("cn", "credit_number"),
             _alias("cn_kind", "number_kind"),
+            _alias(f"hash({name})", "name_hash"),
             exp.column("identity"),
             _alias(f"coalesce({action}, 'new')", "action"),
             _alias(f"CAST({item.source_time or 'NULL'} AS TIMESTAMP)", "source_time"),
@@ -61,13 +62,20 @@ def select(item: Item, source: str) -> exp.Select:
 
 def identity(item: Item) -> str:
     """The identifying fields of a row but the number itself, as one JSON text."""
-    parts = ", ".join(f"'{f.name}': t_{f.name}" for f in item.identifying_fields if f.role != "credit_number")
+    parts = ", ".join(f"'{f.name}': {_stated(f)}" for f in item.identifying_fields if f.role != "credit_number")
     return f"CAST(to_json({{{parts}}}) AS VARCHAR)"
 
 
+def _stated(field: FieldSpec) -> str:
+    """What the vault keeps of an identifying field: text as it was sent, but the tidy name; of the rest, the value."""
+    if field.type != "text":
+        return f"CAST({field.name} AS VARCHAR)"
+    return field.name if field.role == "name" else f"t_{field.name}"
+
+
 def redacted(field: FieldSpec, name: str, number: str) -> str:
-    """The text without identity numbers and, in free text, without phones and the row's own name and number (columns
-    `name` and `number`, as the row writes them), the name also with blanks between its characters."""
+    """The text without identity numbers and, in free text, without phones and the row's own number (column `number`)
+    and name (tidy in column `name`, and as the row writes it), the name also with blanks between its characters."""
     text = field.name
     if not field.is_free_text:
         found = f"regexp_replace({text}, '{STRICT}', '{NUMBER_MASK}', 'g')"
@@ -75,14 +83,16 @@ def redacted(field: FieldSpec, name: str, number: str) -> str:
     own = f"CASE WHEN length({name}) > 1 THEN {name} ELSE '' END"
     apart = f"CASE WHEN length({name}) > 1 THEN trim(regexp_replace({name}, '(.)', '\\1 ', 'g')) ELSE '' END"
     wide = f"replace({apart}, ' ', '\u3000')"
+    sent = f"CASE WHEN length(t_{name}) > 1 AND NOT name_is_plain THEN t_{name} ELSE '' END"
     sign = f"""regexp_matches({text}, '{LONG}') OR (length({name}) > 1 AND strpos({text}, {name}) > 0)
+        OR CASE WHEN name_is_plain THEN FALSE ELSE strpos({text}, nullif({sent}, '')) > 0 END
         OR (length({number}) >= 6 AND strpos({text}, {number}) > 0)
         OR (strpos({text}, ' ') > 0 AND strpos({text}, nullif({apart}, '')) > 0)
         OR (strpos({text}, '\u3000') > 0 AND strpos({text}, nullif({wide}, '')) > 0)"""
     clean = f"replace({text}, CASE WHEN length({number}) >= 6 THEN {number} ELSE '' END, '{NUMBER_MASK}')"
     clean = f"translate({clean}, '０１２３４５６７８９Ｘｘ', '0123456789Xx')"
     clean = f"regexp_replace(regexp_replace({clean}, '{LOOSE}', '{NUMBER_MASK}', 'g'), '{PHONE}', '[电话]', 'g')"
-    for said in (own, apart, wide):
+    for said in (sent, own, apart, wide):
         clean = f"replace({clean}, {said}, '[当事人]')"
     return f"CASE WHEN {sign} THEN {clean} ELSE {text} END"
 

@@ -1,48 +1,58 @@
 """The row engine: an item compiled into one SELECT over its staged table, and the list of checks it evaluates.
 
 Layers, each a common table expression of one SELECT, so that no expression is written twice:
-`texts` (trimmed cells) -> `coded` (typed values, codes joined) -> credit-number layers -> `located`; the checks are
-asked of that, twice: `accepted` keeps what none of them stops, `judged` names what stopped the others.
+`texts` (trimmed cells) -> `coded` (plain values, codes joined) -> layers of what was not plain, of the name and of the
+credit number -> `located`; the checks are asked of that, twice: `accepted` keeps what none of them stops, `judged`
+names what stopped the others.
 All trees are SQLGlot; nothing is evaluated here. A check's expression is TRUE where the row fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache, partial
+from itertools import product
 
 from sqlglot import exp, parse_one
 
-from schemas import characters, types
+from schemas import characters, markup, names, types
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS, credit_number
-from schemas.model import Catalog, CodeSet, Item
+from schemas.model import Catalog, CodeSet, FieldSpec, Item
 
 REFUSING = ("L001",)
 LETTERS = {"error": "E", "hold": "H", "warning": "W", "info": "I"}
 STOPPING = "LEH"  # the first letters of tags that keep a row from being accepted
+# Between a code and its label, and around a code.
+SIGNS = ("-", " ", "", ":", "：", ".", "、", "_", "－", "—", "|", "/")
+BRACKETS = (("(", ")"), ("（", "）"), ("[", "]"), ("【", "】"))
 CREDIT_ERRORS = ("I001", "I002", "I003", "I004", "I005", "I006", "I010", "I014")
 CREDIT_REPAIRS = ("I008", "I009", "I013")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that can be wrong with a row. `tag` is what the engine writes into `failed`."""
+    """One thing that can be wrong with a row. `tag` is what the engine writes into `failed`. Where `guard`, a cheap
+    expression that few rows meet, is not true, the check cannot fail and need not be asked."""
 
     tag: str
     field: str
     code: str
     severity: str
     violated: exp.Expr
+    guard: str = ""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Dated limits in force on the as-of date; see catalog/policy."""
+    """Dated limits in force on the as-of date; see catalog/policy. Rows whose name begins like one of `test_names`, or
+    whose number is one of `test_numbers`, are left over from a test."""
 
     minimum_birth_year: int
     adult_age: int
+    test_names: tuple[str, ...] = ()
+    test_numbers: tuple[str, ...] = ()
 
 
 def code_values(code_set: CodeSet, on: date = date.max, department: str | None = None) -> dict[str, str]:
@@ -51,6 +61,8 @@ def code_values(code_set: CodeSet, on: date = date.max, department: str | None =
     ended are, since facts of their time go on being sent.
 
     A label that several codes bore means the one in force, or else the one that was in force last (定安县 is 469021).
+    Behind all that come code and label in one cell (01-身份证), where both mean the same, and codes of figures as a
+    spreadsheet leaves them, without their leading nought or with a fraction (1, 1.0), where they can mean one code
     """
     codes = [c for c in code_set.codes if (c.valid_from or date.min) <= on]
     known = {c.code: c.code for c in codes}
@@ -59,7 +71,34 @@ def code_values(code_set: CodeSet, on: date = date.max, department: str | None =
         known.setdefault(code.label, code.code)
     for whose in ("*", department):
         known |= {v.value: v.code for v in code_set.own if v.department == whose and v.holds(on)}
-    return known
+    return {**_joined(known), **_as_numbers(known), **known}
+
+
+def _joined(known: dict[str, str]) -> dict[str, str]:
+    """A code (or what stands for one) and a label of it in one cell, in either order."""
+    heads: dict[str, list[str]] = {}
+    for value, code in known.items():
+        heads.setdefault(code, []).append(value)
+    found: dict[str, str] = {}
+    for code, values in heads.items():
+        marks = [v for v in values if v.isascii() and v.isalnum()]
+        labels = [v for v in values if not v.isascii()]
+        for mark, label in product(marks, labels):
+            found |= {f"{mark}{sign}{label}": code for sign in SIGNS}
+            found |= {f"{label}{left}{mark}{right}": code for left, right in BRACKETS}
+            found |= {f"{left}{mark}{right}{label}": code for left, right in BRACKETS}
+    return found
+
+
+def _as_numbers(known: dict[str, str]) -> dict[str, str]:
+    """Codes of figures as a spreadsheet writes them that took them for numbers."""
+    meant: dict[str, set[str]] = {}
+    for value, code in known.items():
+        if value.isascii() and value.isdigit():
+            number = value.lstrip("0") or "0"
+            for writing in (number, f"{number}.0"):
+                meant.setdefault(writing, set()).add(code)
+    return {writing: code for writing, codes in meant.items() if len(codes) == 1 for code in codes}
 
 
 def ended(code_set: CodeSet) -> dict[str, date]:
@@ -70,8 +109,11 @@ def ended(code_set: CodeSet) -> dict[str, date]:
     return {code: day for code, day in last.items() if day < date.max}
 
 
-# A check as declared: field, code, severity, and its expression as SQL or made by a kind when it is needed.
-Declared = tuple[str, str, str, str | Callable[[], exp.Expr]]
+# A check as declared: field, code, severity, its expression as SQL or made by a kind when it is needed, and its guard.
+Declared = tuple[str, str, str, str | Callable[[], exp.Expr], str]
+ODD_VALUE, ODD_NAME, BAD_NUMBER, MENDED_NUMBER = (
+    "is_odd", "NOT name_is_plain", "cn_error IS NOT NULL", "cn_repair IS NOT NULL",
+)  # fmt: skip
 
 
 def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
@@ -79,16 +121,16 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
     return [
         Check(
             f"{'L' if code in REFUSING else LETTERS[severity]}{n}", field, code, severity,
-            _sql(violated) if isinstance(violated, str) else violated(),
+            _sql(violated) if isinstance(violated, str) else violated(), guard,
         )
-        for n, (field, code, severity, violated) in enumerate(_declared(item, catalog, policy))
+        for n, (field, code, severity, violated, guard) in enumerate(_declared(item, catalog, policy))
     ]  # fmt: skip
 
 
 def finding_codes(item: Item, catalog: Catalog) -> dict[str, str]:
     """The codes that the checks of an item may give -> a field that gives it."""
-    policy = Policy(minimum_birth_year=1900, adult_age=18)
-    return {code: field for field, code, _, _ in _declared(item, catalog, policy)}
+    policy = Policy(minimum_birth_year=1900, adult_age=18, test_names=("-",))
+    return {code: field for field, code, *_ in _declared(item, catalog, policy)}
 
 
 def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
@@ -100,33 +142,103 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
             found += [_credit(field.name, code, "cn_repair", catalog) for code in CREDIT_REPAIRS]
             found += _person(item, field.name, policy)
             continue
-        if field.required:
-            found.append((field.name, "V001", "error", f"t_{field.name} IS NULL"))
-        if field.type in types.CODES:
-            unreadable = f"t_{field.name} IS NOT NULL AND {field.name} IS NULL"
-            found.append((field.name, types.CODES[field.type], "error", unreadable))
+        found += _value(item, field)
         if field.code_set in catalog.code_sets and ended(catalog.code_sets[field.code_set]):
             day = item.event_date or "as_of"
-            found.append((field.name, "V013", "warning", f"until_{field.name} < {day}"))
+            found.append((field.name, "V013", "warning", f"until_{field.name} < {day}", ""))
         if field.length is not None and field.type == "text":
-            found.append((field.name, "V005", "error", f"LENGTH(t_{field.name}) > {field.length}"))
+            found.append((field.name, "V005", "error", f"LENGTH(t_{field.name}) > {field.length}", ""))
         if field.type == "text":
-            found.append((field.name, "F015", "hold", characters.lost(field)))
+            found.append((field.name, "F015", "hold", characters.lost(field), ""))
         if field.role == "name" or field.is_free_text:
-            found.append((field.name, "F034", "hold", characters.misread(field)))
-        if field.role == "name":
-            found.append((field.name, "F033", "warning", characters.placeholder(field)))
+            found.append((field.name, "F034", "hold", characters.misread(field), ""))
         if characters.may_be_cut(field):
-            found.append((field.name, "F035", "warning", characters.cut(f"t_{field.name}")))
+            found.append((field.name, "F035", "warning", characters.cut(f"t_{field.name}"), ""))
+        if field.role == "name":
+            found.append((field.name, "F033", "warning", characters.placeholder(field), ""))
+            found += _name(field, takes_organisations(item), policy)
+        elif is_tidied(item, field):
+            uncut = types.plain(field, exp.column(f"t_{field.name}")).sql(dialect="duckdb")
+            tidied = f"CASE WHEN {field.name} <> t_{field.name} THEN {field.name} <> {uncut} ELSE FALSE END"
+            found.append((field.name, "V022", "info", tidied, ""))
         for rule in field.rules:
             kind = FIELD_KINDS[rule.kind]
             violated = partial(kind.violated, value, rule.options)
-            found.append((field.name, rule.code or kind.CODE, rule.severity, violated))
+            found.append((field.name, rule.code or kind.CODE, rule.severity, violated, ""))
     for rule in item.rules:
         kind = ITEM_KINDS[rule.kind]
         violated = partial(kind.violated, rule.options)
-        found.append((rule.options["field"], rule.code or kind.CODE, rule.severity, violated))
+        found.append((rule.options["field"], rule.code or kind.CODE, rule.severity, violated, ""))
     return found
+
+
+def takes_organisations(item: Item) -> bool:
+    """Whether a row may be about a business, whose name follows no rule."""
+    return set(item.subject_types) != {"natural_person"}
+
+
+def is_tidied(item: Item, field: FieldSpec) -> bool:
+    """Whether leftovers of web pages are taken out of a field: of what people read, and of what tells records apart."""
+    return field.type == "text" and (field.is_free_text or field.name in item.business_key)
+
+
+def _value(item: Item, field: FieldSpec) -> list[Declared]:
+    """What may be wrong with a value as its type reads it, and what was repaired.
+
+    A placeholder counts as no value, which is told where none is needed. Only what is not plain is asked what it is.
+    """
+    name, text = field.name, f"t_{field.name}"
+    if field.type == "text":
+        return [(name, "V001", "error", f"{name} IS NULL", "")] if field.required and field.role != "name" else []
+    unread = f"h_{name} IS NOT NULL AND {name} IS NULL"
+    none, day_or_month, serial = f"n_{name}", types.is_ambiguous(name), types.is_serial(name)
+
+    def of_unread(what: str) -> str:
+        return f"CASE WHEN {unread} THEN {what} ELSE FALSE END"
+
+    found: list[Declared] = []
+    if field.required:
+        absent = f"CASE WHEN {name} IS NULL THEN {text} IS NULL OR {none} ELSE FALSE END"
+        found.append((name, "V001", "error", absent, ""))
+    if field.type == "date":
+        found.append((name, "V002", "error", of_unread(f"NOT ({none} OR {day_or_month})"), ODD_VALUE))
+        found.append((name, "V011", "error", of_unread(day_or_month), ODD_VALUE))
+        found.append((name, "V015", "warning", f"{name} IS NOT NULL AND {serial}", ODD_VALUE))
+    else:
+        found.append((name, types.CODES[field.type], "error", of_unread(f"NOT {none}"), ODD_VALUE))
+    if field.type in types.TWO_STEPS:
+        repaired = f"h_{name} IS NOT NULL AND {name} IS NOT NULL"
+        if field.type == "date":
+            repaired += f" AND NOT {serial}"
+        found.append((name, "V014", "info", repaired, ODD_VALUE))
+    if not field.required:
+        found.append((name, "V016", "info", f"{unread} AND {none}", ODD_VALUE))
+    return found
+
+
+def _name(field: FieldSpec, takes_organisations: bool, policy: Policy) -> list[Declared]:
+    """What may be wrong with the name of a person, and what was repaired."""
+    name = field.name
+    tests = [f"starts_with({name}, '{word}')" for word in policy.test_names]
+    numbers = ", ".join(f"'{number}'" for number in policy.test_numbers)
+    tests += [f"cn IN ({numbers})"] if numbers else []
+    several, nobody = (ask(name, takes_organisations) for ask in (names.is_several, names.is_nobody))
+    found: list[Declared] = [
+        (name, "V001", "error", f"t_{name} IS NULL", ""),
+        (name, "V017", "info", _if_legible(f"{name} <> t_{name}", field), ODD_NAME),
+        (name, "V018", "error", several, ODD_NAME),
+        (name, "V019", "error", f"t_{name} IS NOT NULL AND {nobody}", ODD_NAME),
+    ]
+    if not takes_organisations:
+        found.append((name, "V020", "warning", _if_legible(names.is_unlike(name), field), ""))
+    if tests:
+        found.append((name, "V021", "hold", " OR ".join(tests), ""))
+    return found
+
+
+def _if_legible(test: str, field: FieldSpec) -> str:
+    """What was read in the wrong encoding is told so, and nothing else of it."""
+    return f"CASE WHEN {test} THEN NOT ({characters.misread(field)}) ELSE FALSE END"
 
 
 def texts(item: Item) -> exp.Select:
@@ -139,7 +251,7 @@ def texts(item: Item) -> exp.Select:
 def accepted(listed: list[Check]) -> exp.Select:
     """The rows of `located` that no check stops, with `notes`, the comma-separated tags of what is still worth saying.
     """
-    stops = exp.or_(*(c.violated.copy() for c in listed if c.tag[0] in STOPPING))
+    stops = _any([c for c in listed if c.tag[0] in STOPPING])
     notes = _tags([c for c in listed if c.tag[0] not in STOPPING])
     passing = exp.not_(exp.Coalesce(this=stops, expressions=[exp.false()]))
     said = exp.select(exp.Star(), exp.alias_(notes, "notes", copy=False), copy=False)
@@ -164,17 +276,32 @@ def _tags(listed: list[Check]) -> exp.Expr:
         return exp.Literal.string("")
     tags = [exp.Case().when(c.violated.copy(), exp.Literal.string(c.tag)) for c in listed]
     named = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(","), *tags])
-    return exp.Case().when(exp.or_(*(c.violated.copy() for c in listed)), named).else_(exp.Literal.string(""))
+    return exp.Case().when(_any(listed), named).else_(exp.Literal.string(""))
+
+
+def _any(listed: list[Check]) -> exp.Expr:
+    """Whether any check fails; those behind one guard are asked together."""
+    guarded: dict[str, list[exp.Expr]] = {}
+    for check in listed:
+        guarded.setdefault(check.guard, []).append(check.violated.copy())
+    unguarded = guarded.pop("", [])
+    cases = [exp.Case().when(_sql(guard), exp.or_(*some)).else_(exp.false()) for guard, some in guarded.items()]
+    return exp.or_(*unguarded, *cases)
 
 
 def located(item: Item) -> exp.Select:
-    """What the rows of `texts` say: its columns, <field> (typed), until_<field> (a code's last day), cn*, known_region.
+    """What the rows of `texts` say: its columns, <field> (typed), h_<field> (its spelling where it was not plain),
+    is_odd (whether any was not), until_<field> (a code's last day), name_is_plain, cn*, known_region.
 
     Code tables are `codes_<set>(value, code, valid_to)`.
     """
     # Built in place: by default each call copies all that was built so far, seconds for a delivery of ten rows.
-    layers: dict[str, exp.Select] = {}
+    def over(below: exp.Select, added: Iterable[tuple[str, exp.Expr]]) -> exp.Select:
+        """One more layer: all columns of the one below and those `added`."""
+        named = (exp.alias_(tree, name, copy=False) for name, tree in added)
+        return exp.select(exp.Star(), *named, copy=False).from_(below.subquery("below", copy=False), copy=False)
 
+    person = item.by_role("name")
     coded = exp.select(exp.column(exp.Star(), table="texts")).from_("texts")
     for f in item.fields:
         if f.type == "code":
@@ -183,26 +310,25 @@ def located(item: Item) -> exp.Select:
             coded.select(exp.alias_(exp.column("valid_to", table=table), f"until_{f.name}"), copy=False)
             on = f"{table}.value = t_{f.name}"
             coded.join(f"codes_{f.code_set} AS {table}", on=on, join_type="left", copy=False)
-        else:
-            coded.select(exp.alias_(types.typed(f, exp.column(f"t_{f.name}")), f.name, copy=False), copy=False)
-    layers["coded"] = coded
-
-    last = "coded"
+        elif f.role != "name":
+            text = exp.column(f"t_{f.name}")
+            value = _tidy(f) if is_tidied(item, f) else types.plain(f, text)
+            name = f"p_{f.name}" if f.type in types.TWO_STEPS else f.name
+            coded.select(exp.alias_(value, name, copy=False), copy=False)
+    last = coded
     number = exp.column(f"t_{item.by_role('credit_number').name}")
     certificate = exp.column(item.by_role("certificate_type").name)
-    for n, layer in enumerate(credit_number.columns(number, certificate)):
-        body = exp.select(exp.Star(), *(exp.alias_(e, name, copy=False) for name, e in layer)).from_(last, copy=False)
-        last = f"credit_{n}"
-        layers[last] = body
-
+    for added in (
+        *types.steps(item.fields),
+        *names.columns(exp.column(f"t_{person.name}"), person.name),
+        *credit_number.columns(number, certificate),
+    ):
+        last = over(last, added)
     region = exp.column("code", table="regions").as_("known_region")
-    known_region = exp.select(exp.column(exp.Star(), table=last), region)
-    known_region = known_region.from_(last).join(
-        "codes_region AS regions", on="regions.value = cn_region", join_type="left"
-    )
-    for name, body in layers.items():
-        known_region.with_(name, as_=body, copy=False)
-    return known_region
+    regions = exp.to_table("codes_region").as_("regions")
+    whole = exp.select(exp.column(exp.Star(), table="below"), region, copy=False)
+    whole.from_(last.subquery("below", copy=False), copy=False)
+    return whole.join(regions, on="regions.value = cn_region", join_type="left", copy=False)
 
 
 @lru_cache(maxsize=8192)
@@ -211,10 +337,16 @@ def _sql(text: str) -> exp.Expr:
     return parse_one(text, dialect="duckdb")
 
 
+def _tidy(field: FieldSpec) -> exp.Expr:
+    text = types.plain(field, exp.column(f"t_{field.name}")).sql(dialect="duckdb")
+    cleaned = f"nullif(trim({markup.cleaned(text)}, '{types.BLANKS}'), '')"
+    return parse_one(f"CASE WHEN {markup.is_likely(text)} THEN {cleaned} ELSE {text} END", dialect="duckdb")
+
+
 def _credit(field: str, code: str, column: str, catalog: Catalog) -> Declared:
     known = catalog.findings.get(code)
     severity = known.severity if known else ("error" if column == "cn_error" else "info")
-    return field, code, severity, f"{column} = '{code}'"
+    return field, code, severity, f"{column} = '{code}'", BAD_NUMBER if column == "cn_error" else MENDED_NUMBER
 
 
 def _person(item: Item, field: str, policy: Policy) -> list[Declared]:
@@ -223,11 +355,17 @@ def _person(item: Item, field: str, policy: Policy) -> list[Declared]:
     # Who is not born yet on the as-of date has a wrong number; only those born are minors, whom the law keeps out.
     minor = f"cn_birth <= as_of AND cn_birth + INTERVAL {policy.adult_age} YEAR > {event}"
     found: list[Declared] = [
-        (field, "I007", "warning", "STARTS_WITH(cn_region, '46') AND known_region IS NULL"),
-        (field, "I011", "error", f"EXTRACT(YEAR FROM cn_birth) < {policy.minimum_birth_year}"),
-        (field, "I012", "error", "cn_birth > as_of"),
-        (item.event_date or field, "L001", "error", minor),
+        (field, "I007", "warning", "STARTS_WITH(cn_region, '46') AND known_region IS NULL", "known_region IS NULL"),
+        (field, "I011", "error", f"EXTRACT(YEAR FROM cn_birth) < {policy.minimum_birth_year}", ""),
+        (field, "I012", "error", "cn_birth > as_of", ""),
+        (field, "I015", "hold", "ends_with(cn, '000') AND cn_birth IS NOT NULL", ""),
+        (item.event_date or field, "L001", "error", minor, ""),
     ]
-    if set(item.subject_types) == {"natural_person"}:
-        found.append((field, "I010", "error", "cn_kind = 'uscc'"))
+    if not takes_organisations(item):
+        found.append((field, "I010", "error", "cn_kind = 'uscc'", ""))
+        return found
+    kinds = [f.name for f in item.live_fields if f.code_set == "subject_type"]
+    found += [(n, "X007", "warning", f"cn_kind = 'uscc' AND {n} = 'natural_person'", "") for n in kinds]
+    if "organisation" not in item.subject_types:  # of the bodies with a code only sole traders stand for a person
+        found.append((field, "I010", "error", "cn_kind = 'uscc' AND NOT starts_with(cn, '92')", ""))
     return found

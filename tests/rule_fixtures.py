@@ -75,14 +75,32 @@ NUMBERS: dict[str, tuple[str | None, ...]] = {
     "I012": (born(AS_OF + timedelta(1)), born(date(2099, 12, 31))),
     "I013": ("46010618600307007×", "4601061860O3070037"),
     "I014": (ORGANISATION[:-1] + "B",),
+    "I015": ("460106186003073000",),
 }
 UNREADABLE = {
     "date": ("2098-13-05", "2098-02-30"),
     "timestamp": ("下午三点",),
     "integer": ("三", "1.5"),
-    "decimal": ("伍仟元整",),
+    "decimal": ("5-10万",),
     "boolean": ("部分",),
     "code": ("未知7",),
+}
+# Writings that are read all the same, each of a type.
+RARE = {
+    "date": ("二〇九八年一月五日", "2098-01-04T16:00:00Z"),
+    "timestamp": ("2098-01-04T16:00:00Z",),
+    "integer": ("１",),
+    "decimal": ("１",),
+    "boolean": ("YES",),
+}
+# What the cell of the name may hold; `{}` is the name.
+NAMES = {
+    "V001": (None,),
+    "V017": ("{}（经营者）", "符　三"),
+    "V018": ("{}等3人", "{}、冼三"),
+    "V019": ("符某某", "无", "符**"),
+    "V020": ("示例餐饮店（{}）", "符"),
+    "V021": ("测试甲",),
 }
 
 
@@ -119,8 +137,11 @@ class Fixtures:
         serials = np.arange(DRAWN, dtype=np.int64)
         columns = rows.columns(serials, serials * 0, DRAWN, "%Y-%m-%d", serials)
         card = next(c.label for c in self.catalog.code_sets["certificate_type"].codes if c.code == IDENTITY_CARD)
+        # What the number of PERSON tells, and what holds on the day of judging.
+        told = {"sex_of_number": "1", "birth_of_number": "1860-03-07", "not_before_as_of": AS_OF.isoformat()}
+        fixed = {f.name: told[r.kind] for f in self.specs.values() for r in f.rules if r.kind in told}
         drawn: list[Cells] = [
-            {**r, self.number: PERSON, self.certificate: card}
+            {**r, **fixed, self.number: PERSON, self.certificate: card}
             for r in pa.table(columns).to_pylist()
             if not any("\n" in (cell or "") for cell in r.values())
         ]
@@ -168,8 +189,21 @@ class Fixtures:
         if check.field == self.number:
             return self._number(check)
         spec = self.specs[check.field]
+        text = self.row[spec.name] or ""
+        if spec.role == "name" and check.code in NAMES:
+            return Ways([[{spec.name: n and n.format(text)}] for n in NAMES[check.code]])
+        if check.code == "V011":
+            return Ways([[{spec.name: "5/1/2098"}]])
+        if check.code in ("V014", "V015"):
+            return Ways([[{spec.name: said}] for said in (RARE[spec.type] if check.code == "V014" else ("72325",))])
+        if check.code == "V016":
+            return Ways([[{spec.name: "暂无"}]])
+        if check.code == "X007":
+            return Ways([[{spec.name: "natural_person", self.number: SOLE_TRADER}]])
+        if check.code == "V022":
+            return Ways([[{spec.name: f"{text[: (spec.length or 0) - 6]}&nbsp;"}, {spec.name: "<b>例</b>"}]])
         if check.code == "V001":
-            return Ways([[{spec.name: None}]])
+            return Ways([[{spec.name: said}] for said in ((None,) if spec.type == "text" else (None, "暂无"))])
         if check.code == "V005":
             return self._length(spec)
         if check.code == "V013":
@@ -267,6 +301,9 @@ class Fixtures:
         late = " 23:59:59" if self.specs[name].type == "timestamp" else ""
         return Ways([[{name: (AS_OF + timedelta(1)).isoformat()}]], [[{name: AS_OF.isoformat() + late}]])
 
+    def _not_before_as_of(self, name: str, options: dict[str, Any]) -> Ways:
+        return Ways([[{name: (AS_OF - timedelta(1)).isoformat()}]], [[{name: AS_OF.isoformat()}]])
+
     def _not_before(self, name: str, options: dict[str, Any]) -> Ways:
         other = options["other"]
         day = date.fromisoformat((self.row[other] or "")[:10])
@@ -274,6 +311,17 @@ class Fixtures:
         if self.row[name]:
             before.append({other: (date.fromisoformat((self.row[name] or "")[:10]) + timedelta(1)).isoformat()})
         return Ways([before], [[{name: self.row[other]}]])
+
+    def _sex_of_number(self, name: str, options: dict[str, Any]) -> Ways:
+        return Ways([[{name: "2"}]], [[{name: "1"}]])  # the number is a man's
+
+    def _birth_of_number(self, name: str, options: dict[str, Any]) -> Ways:
+        return Ways([[{name: "1860-07-03"}]], [[{name: "1860-03-07"}]])
+
+    def _unit_of_text(self, name: str, options: dict[str, Any]) -> Ways:
+        told: Cells = {options["other"]: f"{options['word']}50元"}
+        right, wrong = ("0.005", "50") if options["yuan"] == 10000 else ("50", "0.005")
+        return Ways([[{**told, name: wrong}]], [[{**told, name: right}]])
 
     def _required_if(self, name: str, options: dict[str, Any]) -> Ways:
         when, value = options["when"], str(options["equals"])

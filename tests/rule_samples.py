@@ -97,7 +97,8 @@ def _changes(item: Item) -> set[date]:
 
 
 def policy(catalog: Catalog) -> Policy:
-    return Policy(MINIMUM_BIRTH_YEAR, effective(catalog, "adult_age", AS_OF))
+    age, *tests = (effective(catalog, name, AS_OF) for name in ("adult_age", "test_names", "test_numbers"))
+    return Policy(MINIMUM_BIRTH_YEAR, age, *(tuple(words) for words in tests))
 
 
 def checks(item: Item, catalog: Catalog) -> list[Check]:

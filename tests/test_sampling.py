@@ -172,7 +172,7 @@ def looks_like(code: str, cell: str) -> bool:
         "I013": cell.endswith("\u0425"),
         "V001": cell == "",
         "V002": "-13-" in cell,
-        "V003": cell == "五百",
+        "V003": cell == "5-10万",
         "V004": cell.startswith("未知"),
         "V006": cell.isdigit() and int(cell) > 12,
         "X001": is_day(re.sub("[-/年月日]", "", cell)),

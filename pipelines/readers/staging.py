@@ -25,6 +25,7 @@ from duckdb.func import PythonUDFType
 
 from pipelines.model import publish
 from pipelines.readers.characters import CONTROLS, PRIVATE, repaired
+from schemas.sql import literal
 
 BATCH = 50_000
 Lines = np.ndarray[Any, np.dtype[np.int64]]
@@ -99,11 +100,6 @@ REPAIRS = pa.schema(
 
 def repairs_path(staged: Path) -> Path:
     return staged.with_suffix(".repairs.parquet")
-
-
-def literal(path: Path) -> str:
-    """A path as an SQL string literal."""
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path, view: str = "staged") -> list[str]:

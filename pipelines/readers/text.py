@@ -23,8 +23,9 @@ from pipelines.model import PASSING_ON
 from pipelines.readers.characters import BLANK, REMOVED, without_controls
 from pipelines.readers.encoding import CHUNK, Text, binary, normalise
 from pipelines.readers.headers import match, says_nothing
-from pipelines.readers.staging import Decoded, Fault, StagedWriter, literal, mend, repairs_path, write_skipped
+from pipelines.readers.staging import Decoded, Fault, StagedWriter, mend, repairs_path, write_skipped
 from schemas.model import Format
+from schemas.sql import literal
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "&&", "，")
 HEADER_LINES = 20

@@ -98,7 +98,8 @@ class Defects:
         if code == "X001":
             others = self.rows.days(np.array([serial], dtype=np.int64))[self.others[name]]
             return str(pick(day_texts(day_form), others - 10 - FIRST_DAY.toordinal())[0].as_py())
-        return {"V001": "", "V002": f"{2020 + random % 6}-13-05", "V003": "五百", "V004": f"未知{random % 1000}"}[code]
+        wrong = {"V001": "", "V002": f"{2020 + random % 6}-13-05", "V003": "5-10万", "V004": f"未知{random % 1000}"}
+        return wrong[code]
 
 
 def clean_before(position: int, struck: set[int]) -> int | None:

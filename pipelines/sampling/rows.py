@@ -182,6 +182,9 @@ class Rows:
             elif role == "action":
                 new = list(self.codes.get(spec["code_set"], {}).get("new", ("new",)))
                 column = pick(new[:1], np.zeros(len(serials), dtype=np.int64))
+            elif self.rule(name, "birth_of_number"):
+                born = self.persons.parts(people)[1]
+                column = pa.array([f"{b // 10000}-{b // 100 % 100:02d}-{b % 100:02d}" for b in born.tolist()])
             elif spec["type"] == "date":
                 column = pick(day_texts(day_form), days[name] - FIRST_DAY.toordinal())
             elif spec["type"] == "timestamp":
@@ -204,6 +207,8 @@ class Rows:
             ends = self.says(name, "until", "valid_to", "expir", "end_date", "_end", "截止", "有效期至", "届满")
             if ends and self.rule(name, "not_after_as_of") is None and self.fields[name]["type"] == "date":
                 day = day + 365 * (1 + below(serials, self.mark("years", name), 3))
+            if self.rule(name, "not_before_as_of"):
+                day = np.maximum(day, self.as_of.toordinal() + below(serials, self.mark("left", name), 700))
             found[name] = day
         return found
 
@@ -241,6 +246,9 @@ class Rows:
         key = name in self.item["business_key"]
         seen = serials if key else serials * 8 + versions
         kind = spec["type"]
+        if self.rule(name, "sex_of_number"):
+            known = self.codes[spec["code_set"]]
+            return pick((known["2"][0], known["1"][0]), self.persons.parts(people)[2] % 2)
         if kind == "code":
             return self._code(name, spec["code_set"], serials, mark)
         if kind == "boolean":

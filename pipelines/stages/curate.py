@@ -21,12 +21,13 @@ from pipelines.stages import dedupe
 from pipelines.stages.dedupe import Full, Incoming
 from pipelines.stages.settle import settle
 from pipelines.stages.validate import keyed_functions
-from pipelines.stores.engine import connect, quoted
+from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import Lake
 from schemas import fold
 from schemas.arrow import former_names, statement_schema
 from schemas.model import Item
+from schemas.sql import literal
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def absent(
         return 0, 0
     with connect(home.work) as engine:
         published = lake.relation(engine, "records", item.code, statement_schema(item), former_names(item), records)
-        sql = f"""WITH said AS (SELECT DISTINCT record_key FROM read_parquet({quoted(accepted)})),
+        sql = f"""WITH said AS (SELECT DISTINCT record_key FROM read_parquet({literal(accepted)})),
             own AS (SELECT record_key FROM {published} WHERE department = ? AND (period < ? OR
                 (period = ? AND sequence < ?)))
             SELECT (SELECT count(*) FROM own), (SELECT count(*) FROM own ANTI JOIN said USING (record_key))"""
@@ -208,7 +209,7 @@ def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
     """A data file of the lake; a kill leaves a file that no snapshot names. Returns its rows."""
     # Level 1 is as small as the default here, at two thirds of its time.
     form = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
-    rows = int(_one(engine, f"COPY ({select}) TO {quoted(target)} ({form})"))
+    rows = int(_one(engine, f"COPY ({select}) TO {literal(target)} ({form})"))
     with target.open("rb") as written:  # the release that names this file will be durable, so the file has to be
         os.fsync(written.fileno())
     return rows
@@ -251,7 +252,7 @@ def _rewrite(
     engine: duckdb.DuckDBPyConnection, plan: _planned, lake: Lake, item: Item, records: list[str]
 ) -> tuple[list[str], list[str]]:
     """(new files, replaced files): the files that hold a touched record, without it."""
-    hit = f"""SELECT DISTINCT filename FROM read_parquet([{", ".join(quoted(Path(f)) for f in records)}],
+    hit = f"""SELECT DISTINCT filename FROM read_parquet([{", ".join(literal(Path(f)) for f in records)}],
         filename = true, hive_partitioning = false) SEMI JOIN published USING (record_key)"""
     removed = sorted(str(r[0]) for r in engine.execute(hit).fetchall())
     added = []

@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipelines.stores.engine import quoted
 from schemas import fold
 from schemas.arrow import statement_schema
 from schemas.model import Item
+from schemas.sql import literal
 
 SHOWN = "record_key, content_hash, delivery_id, line, sheet"
 
@@ -86,7 +86,7 @@ def _repeats(engine: duckdb.DuckDBPyConnection, arrived: str, again: list[str]) 
 
 def _statements(d: Incoming) -> str:
     return f"""SELECT *, '{d.department}' AS department, '{d.delivery_id}' AS delivery_id,
-        DATE '{d.period}' AS period, {d.sequence}::INTEGER AS sequence FROM read_parquet({quoted(Path(d.accepted))})"""
+        DATE '{d.period}' AS period, {d.sequence}::INTEGER AS sequence FROM read_parquet({literal(Path(d.accepted))})"""
 
 
 def _fulls(engine: duckdb.DuckDBPyConnection, incoming: list[Incoming], fulls: Iterable[Full]) -> None:
@@ -118,4 +118,4 @@ def run_fold(engine: duckdb.DuckDBPyConnection) -> None:
 
 def parquet(files: list[str]) -> str:
     """SQL reading data files of the lake."""
-    return f"read_parquet([{', '.join(quoted(Path(f)) for f in files)}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(literal(Path(f)) for f in files)}], hive_partitioning = false)"

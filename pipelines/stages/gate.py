@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # a department's dry run asks for the first part alone, and h
 Reason = tuple[str, str, str]  # finding code, message zh, message en
 SCHEMA = "staging"
 # A person may decide that these are right after all; a broken account never is.
-WAIVABLE = ("F011", "F042", "G002", "H001", "H010", "H017")
+WAIVABLE = ("F011", "F042", "G002", "G005", "H001", "H010", "H017")
 FINDING = {FAILED: "G003", UNEVALUATED: "G004"}
 
 
@@ -38,6 +38,10 @@ class DeliveryLimits:
     volume_minimum_rows: int
     absent_share_limit: float
     absent_minimum_rows: int
+    destroyed_share_limit: float
+    destroyed_minimum_count: int
+    rounded_share_limit: float
+    rounded_minimum_count: int
 
 
 def delivery_reasons(read: int, account: dict[str, int], limits: DeliveryLimits) -> list[Reason]:
@@ -55,6 +59,30 @@ def delivery_reasons(read: int, account: dict[str, int], limits: DeliveryLimits)
             )
         )
     return reasons
+
+
+def number_reasons(numbers: int, destroyed: int, rounded: int, limits: DeliveryLimits) -> list[Reason]:
+    """Why a delivery went through a program that took identity numbers for quantities: of `numbers` of 18 digits, those
+    that end in 000 (a spreadsheet keeps 15 digits) and those that are multiples of 64 (a double near 4.6e17 is one).
+
+    One in twelve of such numbers has the right check digit by chance and is somebody else's, so no row is safe.
+    """
+    if destroyed >= limits.destroyed_minimum_count and destroyed > limits.destroyed_share_limit * numbers:
+        zh, en = "末三位为 000", "end in 000"
+        found = destroyed
+    elif rounded >= limits.rounded_minimum_count and rounded > limits.rounded_share_limit * numbers:
+        zh, en = "带有浮点数舍入的痕迹", "bear the mark of floating point"
+        found = rounded
+    else:
+        return []
+    return [
+        (
+            "G005",
+            f"{numbers:,} 个 18 位号码中有 {found:,} 个{zh}：该列曾被当作数值处理，校验码相符的也不可信，整批暂缓。",
+            f"{found:,} of {numbers:,} numbers of 18 digits {en}: the column was taken for quantities, and even numbers"
+            " whose check digit fits are not to be trusted; the delivery is held.",
+        )
+    ]
 
 
 def volume_reasons(

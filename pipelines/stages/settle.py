@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from pipelines.model import Home
 from pipelines.stages.dedupe import Incoming
-from pipelines.stores.engine import quoted
 from pipelines.stores.waiting import OPEN
 from schemas import own_key
 from schemas.model import Item
+from schemas.sql import literal
 
 PLACE = "delivery_id, line, sheet"
 # What says the same or more lies not before the row: corrections often repeat period and sequence of what they correct.
@@ -79,7 +79,7 @@ def settle(
 
 
 def _files(paths: list[Path]) -> str:
-    listed = ", ".join(quoted(p) for p in paths)
+    listed = ", ".join(literal(p) for p in paths)
     return f"read_parquet([{listed}], filename = true, union_by_name = true, hive_partitioning = false)"
 
 
@@ -132,7 +132,7 @@ def _offers(engine: duckdb.DuckDBPyConnection, item: Item, incoming: list[Incomi
     if by_name:
         named = " UNION ALL ".join(
             f"SELECT '{d.delivery_id}' AS delivery_id, line, sheet, {own_key.of_accepted(item)} AS name_key"
-            f" FROM read_parquet({quoted(Path(d.accepted))})"
+            f" FROM read_parquet({literal(Path(d.accepted))})"
             for d in incoming
         )
     columns = "department, delivery_id, period, sequence, record_key"

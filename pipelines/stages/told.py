@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from pipelines.model import Home
 from pipelines.readers import ECHO
 from pipelines.readers.staging import open_staged
-from pipelines.stores.engine import connect, quoted
+from pipelines.stores.engine import connect
 from schemas.model import FindingCode, Item
+from schemas.sql import literal
 
 TEXTS = ("sheet", "field", "label", "code", "severity", "value", "own_key", "echo")
 # `place` is that of the row in `staged/`; a record that could not be read as a row has a line and no place.
@@ -130,18 +131,18 @@ def _open(
     severity = " ".join(f"WHEN '{c.code}' THEN '{c.severity}'" for c in codes.values() if c.code[0] == "D")
     engine.execute(f"""CREATE TABLE folded AS SELECT s.*, v.verdict, v.code FROM
         (SELECT *, {echo_of(sent)} AS echo {", " + lacking if lacking else ""} FROM sent) s
-        JOIN (SELECT * FROM read_parquet({quoted(verdicts)}) WHERE code IS NOT NULL) v
+        JOIN (SELECT * FROM read_parquet({literal(verdicts)}) WHERE code IS NOT NULL) v
         ON v.line = s.line AND v.sheet IS NOT DISTINCT FROM s.sheet""")
     engine.execute("CREATE TABLE sheets AS SELECT sheet, min(place) AS first FROM sent GROUP BY sheet")
     names = ", ".join(FINDINGS.names)
     engine.execute(f"""CREATE VIEW findings AS SELECT {names} FROM (
-        SELECT *, 0 AS nth FROM read_parquet({quoted(findings)}) UNION ALL BY NAME
+        SELECT *, 0 AS nth FROM read_parquet({literal(findings)}) UNION ALL BY NAME
         SELECT place, line, sheet, '' AS field, '' AS label, code, CASE code {severity} ELSE 'info' END AS severity,
             CAST(NULL AS VARCHAR) AS value, {own_key(item)} AS own_key, echo, 1 AS nth FROM folded)
         LEFT JOIN sheets USING (sheet) {IN_FILE_ORDER}""")
     texts = ", ".join(f.name for f in item.live_fields)
     engine.execute(f"""CREATE VIEW stopped AS SELECT {", ".join(ROWS)}, {texts} FROM (
-        SELECT * FROM read_parquet({quoted(rejected)}) WHERE verdict <> 'refused' UNION ALL BY NAME
+        SELECT * FROM read_parquet({literal(rejected)}) WHERE verdict <> 'refused' UNION ALL BY NAME
         SELECT *, CAST(NULL AS VARCHAR) AS wrong FROM folded WHERE verdict = 'held') ORDER BY place""")
 
 

@@ -57,11 +57,13 @@ def compare(home: Home, delivery_id: str, item: Item, stated: Stated, lost_rows:
             found, bad = dict.fromkeys(("sum", "min", "max")), 0
             if field.name in present:
                 text = types.trimmed(exp.column(field.name)).sql(dialect="duckdb")
-                value = types.typed(field, exp.column("t")).sql(dialect="duckdb")
-                value = f"CAST({value} AS DATE)" if field.type == "timestamp" else value
-                total = "sum(v)" if field.type in NUMBERS else "NULL"
-                query = f"""SELECT count(*) FILTER (WHERE t IS NOT NULL AND v IS NULL), {total}, min(v), max(v)
-                    FROM (SELECT t, {value} AS v FROM (SELECT {text} AS t FROM sent))"""
+                name = field.name
+                read = types.read(field, f"SELECT {text} AS t_{name} FROM sent")
+                value = f"CAST({name} AS DATE)" if field.type == "timestamp" else name
+                total = f"sum({name})" if field.type in NUMBERS else "NULL"
+                unreadable = f"h_{name} IS NOT NULL AND {name} IS NULL AND NOT n_{name}"
+                query = f"""SELECT count(*) FILTER (WHERE {unreadable}), {total}, min({value}), max({value})
+                    FROM ({read})"""
                 ((bad, *figures),) = engine.execute(query).fetchall()
                 found = dict(zip(found, figures, strict=True))
             wrong = [

@@ -16,12 +16,13 @@ from pipelines.model import Home
 from pipelines.readers import ECHO
 from pipelines.readers.staging import REPAIRS, open_staged, repairs_path
 from pipelines.stages.told import IN_FILE_ORDER, echo_of, own_key
-from pipelines.stores.engine import connect, pass_on, quoted, watched
+from pipelines.stores.engine import connect, pass_on, watched
 from pipelines.stores.keys import Keys
-from schemas import row_rules
+from schemas import names, row_rules
 from schemas.compiled import Check, Compiled
 from schemas.model import Catalog, CodeSet, Item
 from schemas.own_key import of_judged
+from schemas.sql import literal
 
 SMALL = 1_000  # rows; up to here the engine takes longer to plan what is asked of the rows than to answer
 
@@ -39,7 +40,8 @@ class Fault:
 @dataclass(frozen=True)
 class Validated:
     """Rows by verdict. `read` counts what was sent, the others what became of it: the gate compares the two.
-    `file` is the file's name without the names of people that its own rows hold."""
+    `file` is the file's name without the names of people that its own rows hold. Of the `numbers` of 18 digits those
+    end in 000 that are `destroyed`, and those are multiples of 64 that are `rounded`."""
 
     read: int
     accepted: int
@@ -47,6 +49,9 @@ class Validated:
     refused: int
     held: int
     file: str
+    numbers: int
+    destroyed: int
+    rounded: int
 
 
 def validate(
@@ -63,18 +68,20 @@ def validate(
     period: date | None = None,
     department: str | None = None,
     late: date | None = None,
+    variants: str = "",
     tell: Callable[[float], None] | None = None,
 ) -> Validated:
     """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all; the
     last two as `stages.told` reads them.
     `item` is the item by which the delivery is judged (schemas.overlay), `compiled` what it compiles to; `period`
     (as_of by default) and `department` are the delivery's and decide what its codes mean; events up to `late` came too
-    late by the limit of the item. `tell` hears the share done.
+    late by the limit of the item; `variants` are pairs of characters that names write for one another. `tell` hears the
+    share done.
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
-    credit_number, number_kind, identity (JSON of the identifying fields), action, source_time, redacted, then the
-    curated fields. Order is not promised. rejected: line, sheet, verdict, failed (tags), record_key and name_key
-    (schemas.own_key), then every field as it was sent.
+    credit_number, number_kind, name_hash, identity (JSON of the identifying fields), action, source_time, redacted,
+    then the curated fields. Order is not promised. rejected: line, sheet, verdict, failed (tags), record_key and
+    name_key (schemas.own_key), then every field as it was sent.
 
     Rows flow from one file to the next and are never held in memory. The few that are not accepted are judged a second
     time, for their findings, which is cheaper than to keep what all rows said until all are judged. A small delivery is
@@ -101,11 +108,12 @@ def validate(
             pass_on(
                 engine,
                 f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
-                    identity, action, source_time, redacted, {curated}
+                    name_hash, identity, action, source_time, redacted, {curated}
                     FROM ({compiled.record})""",
                 accepted,
             )
-        engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({quoted(accepted)})")
+        engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({literal(accepted)})")
+        _take_out_conflicting(engine, item, accepted, variants)
         if is_small:
             engine.execute("DELETE FROM located USING accepted WHERE located.place = accepted.place")
         else:
@@ -115,16 +123,20 @@ def validate(
         echoed = f"LEFT JOIN {echoed}" if any(c.startswith(ECHO) for c in present) else ""
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
         record_key, name_key = of_judged(item, compiled.checks)
+        is_conflicting = "verdict = 'accepted' AND place IN (SELECT place FROM conflicting)"
+        held = f"CASE WHEN {is_conflicting} THEN 'held' ELSE verdict END"
+        person = item.by_role("name").name
+        wrong = f"CASE WHEN {is_conflicting} THEN '{person}' ELSE {_stopping(compiled.checks)} END"
         pass_on(
             engine,
-            f"""SELECT place, line, sheet, verdict, failed, {_stopping(compiled.checks)} AS wrong,
+            f"""SELECT place, line, sheet, {held} AS verdict, failed, {wrong} AS wrong,
                 {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
                 {record_key} AS record_key, {name_key} AS name_key, {texts}
                 FROM ({compiled.judged}) {echoed} ORDER BY place""",
             rejected,
         )
         engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole}")
-        engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({quoted(rejected)})")
+        engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({literal(rejected)})")
         if late is not None and (after := _count(engine, f"accepted WHERE {_is_late(item, late)}")):
             faults = [*faults, Fault("H016", None, value=f"{after} / {_count(engine, 'accepted')}")]
         if is_full and (is_incomplete or _count(engine, "rejected")):
@@ -136,6 +148,7 @@ def validate(
         counts["accepted"] = _count(engine, "accepted")
         rows = _count(engine, "sent")
         file = _without_names(engine, item, file)
+        numbers, destroyed, rounded = _numbers(engine, item)
     faulty = len({(f.line, f.sheet) for f in faults if f.line is not None})
     return Validated(
         read=rows + faulty,
@@ -144,7 +157,44 @@ def validate(
         refused=counts.get("refused", 0),
         held=counts.get("held", 0),
         file=file,
+        numbers=numbers,
+        destroyed=destroyed,
+        rounded=rounded,
     )
+
+
+def _take_out_conflicting(engine: duckdb.DuckDBPyConnection, item: Item, accepted: Path, variants: str) -> None:
+    """Take rows out of `accepted` whose number stands under very different names in this delivery: whose it is, nobody
+    here can tell (Q51, Q53). They are in the table `conflicting`.
+
+    Passports of two countries may share a number, and a sole trader is named after the shop or the operator.
+    """
+    engine.execute("CREATE TABLE conflicting (place BIGINT)")
+    kinds = "('citizen', 'resident_permit', 'foreign_card_18')"
+    several = "SELECT subject_id FROM accepted GROUP BY subject_id HAVING min(name_hash) <> max(name_hash)"
+    name = item.by_role("name").name
+    said: dict[bytes, set[str]] = {}
+    for subject, found in engine.execute(
+        f"SELECT DISTINCT subject_id, json_extract_string(identity, '$.{name}') FROM accepted"
+        f" SEMI JOIN ({several}) USING (subject_id) WHERE number_kind IN {kinds}"
+    ).fetchall():
+        said.setdefault(subject, set()).add(found)
+    unlike = [subject for subject, found in said.items() if names.are_unlike(found, variants)]
+    if not unlike:
+        return
+    engine.register("unlike", pa.table({"subject_id": pa.array(unlike, pa.binary())}))
+    engine.execute("INSERT INTO conflicting SELECT place FROM accepted SEMI JOIN unlike USING (subject_id)")
+    pass_on(engine, "SELECT * FROM accepted ANTI JOIN conflicting USING (place)", accepted)
+
+
+def _numbers(engine: duckdb.DuckDBPyConnection, item: Item) -> tuple[int, int, int]:
+    """How many numbers of 18 digits the delivery holds, ending in 000, and being multiples of 64."""
+    sent = item.by_role("credit_number").name
+    found = f"""SELECT count(number), count(*) FILTER (number % 1000 = 0), count(*) FILTER (number % 64 = 0) FROM (
+        SELECT TRY_CAST(credit_number AS BIGINT) AS number FROM accepted WHERE length(credit_number) = 18
+        UNION ALL SELECT TRY_CAST({sent} AS BIGINT) FROM rejected WHERE length({sent}) = 18)"""
+    ((numbers, destroyed, rounded),) = engine.execute(found).fetchall()
+    return int(numbers), int(destroyed), int(rounded)
 
 
 def _without_names(engine: duckdb.DuckDBPyConnection, item: Item, file: str) -> str:
@@ -165,7 +215,7 @@ def late_new(home: Home, delivery_id: str, item: Item, late: date) -> int:
     verdicts in `findings/`."""
     with connect(home.work) as engine:
         for name, path in (("accepted", home.accepted(delivery_id)), ("verdicts", home.verdicts(delivery_id))):
-            engine.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({quoted(path)})")
+            engine.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({literal(path)})")
         same = "v.line = a.line AND v.sheet IS NOT DISTINCT FROM a.sheet AND v.verdict = 'new'"
         return _count(engine, f"accepted a SEMI JOIN verdicts v ON {same} WHERE {_is_late(item, late)}")
 
@@ -221,7 +271,7 @@ def _structural(engine: duckdb.DuckDBPyConnection, catalog: Catalog, faults: lis
 def _repairs(engine: duckdb.DuckDBPyConnection, catalog: Catalog, repairs: Path) -> None:
     """What the reader mended or was struck by in rows that it read: line, sheet, field, code, value, severity."""
     if repairs.exists():
-        engine.execute(f"CREATE VIEW noted_cells AS SELECT * FROM read_parquet({quoted(repairs)})")
+        engine.execute(f"CREATE VIEW noted_cells AS SELECT * FROM read_parquet({literal(repairs)})")
     else:
         engine.register("noted_cells", REPAIRS.empty_table())
     severity = " ".join(f"WHEN '{code}' THEN '{f.severity}'" for code, f in catalog.findings.items())
@@ -258,7 +308,8 @@ def _findings(
         }
     )
     engine.register("checks", checks)
-    names = ", ".join(f.name for f in item.fields)
+    person = item.by_role("name").name
+    cells = ", ".join(f.name for f in item.fields)
     texts = ", ".join(f"t_{f.name}" for f in item.fields)
     value = " ".join(f"WHEN '{f.name}' THEN {f.name}" for f in item.fields)
     labels = " ".join(f"WHEN '{f.name}' THEN '{f.label_zh}'" for f in item.fields)
@@ -266,7 +317,7 @@ def _findings(
         engine,
         f"""WITH noted AS (SELECT place, line, sheet, notes FROM accepted WHERE notes <> ''),
             said AS (
-                SELECT place, line, sheet, failed, {names} FROM rejected
+                SELECT place, line, sheet, failed, {cells} FROM rejected
                 UNION ALL SELECT place, noted.line, noted.sheet, notes, {texts} FROM texts JOIN noted USING (place)),
             tagged AS (SELECT *, unnest(string_split(failed, ',')) AS tag FROM said),
             hidden AS (SELECT place, line, sheet, unnest(string_split(redacted, ',')) AS field
@@ -275,6 +326,8 @@ def _findings(
                 SELECT place, line, sheet, field, label, code, severity, CASE field {value} END AS value,
                     {own_key(item)} AS own_key, nth FROM tagged JOIN checks USING (tag)
                 UNION ALL SELECT DISTINCT NULL, line, sheet, '', '', code, severity, value, NULL, 0 FROM structural
+                UNION ALL SELECT place, line, sheet, '{person}', '{label[person]}', 'D004', 'hold', NULL,
+                    {own_key(item)}, 0 FROM rejected SEMI JOIN conflicting USING (place)
                 UNION ALL {_mended(engine, item, labels)}
                 UNION ALL SELECT place, hidden.line, hidden.sheet, field, CASE field {labels} END, 'L002', 'info', NULL,
                     {own_key(item, "t_")}, 0 FROM hidden JOIN texts USING (place)),

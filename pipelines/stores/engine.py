@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.model import PASSING_ON, publish
+from schemas.sql import literal
 
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:
@@ -52,9 +53,4 @@ def watched(engine: duckdb.DuckDBPyConnection, tell: Callable[[float], None] | N
 
 def pass_on(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
     """Write what a query gives into a file for the next stage, whole or not at all."""
-    publish(target, lambda part: engine.execute(f"COPY ({select}) TO {quoted(part)} ({PASSING_ON})"))
-
-
-def quoted(path: Path) -> str:
-    """A path as an SQL string literal."""
-    return "'" + str(path).replace("'", "''") + "'"
+    publish(target, lambda part: engine.execute(f"COPY ({select}) TO {literal(part)} ({PASSING_ON})"))

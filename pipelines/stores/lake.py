@@ -25,7 +25,7 @@ from pyiceberg.types import (
     TimestampType,
 )
 
-from pipelines.stores.engine import quoted
+from schemas.sql import literal
 
 MARK = "qiongxin.candidate"
 Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first
@@ -69,7 +69,7 @@ class Lake:
     ) -> str:
         """SQL reading data files (at least one) in the shape of today: a column that came later is NULL in older files,
         a renamed one is found under its former names."""
-        listed = f"read_parquet([{', '.join(quoted(Path(f)) for f in files)}], hive_partitioning = false"
+        listed = f"read_parquet([{', '.join(literal(Path(f)) for f in files)}], hive_partitioning = false"
         if len(self.catalog.load_table((space, item)).metadata.schemas) == 1:
             return f"{listed})"
         united = f"{listed}, union_by_name = true)"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.stores.engine import connect, quoted
+from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
+from schemas.sql import literal
 
 BATCH = 64_000
 
@@ -22,7 +23,7 @@ def enter(
     what was said at their places. Subjects are entered once and never change.
     """
     with connect(work) as engine:
-        source = f"read_parquet({quoted(accepted)})"
+        source = f"read_parquet({literal(accepted)})"
         people = engine.sql(
             f"SELECT subject_id, any_value(credit_number) AS number, any_value(number_kind) AS kind FROM {source}"
             " GROUP BY subject_id"

@@ -89,8 +89,9 @@ def _rule(name: str, of: str, told: str, rule: Rule, code: str, query: str | Non
 
 
 def stops(rule: Rule) -> bool:
-    """Whether no record may be against the rule, whatever the edition that its delivery was judged by."""
-    return rule.severity in ("error", "hold") and is_undated(rule)
+    """Whether no record may be against the rule, whatever the edition and the day that its delivery was judged by."""
+    kind = FIELD_KINDS.get(rule.kind) or ITEM_KINDS[rule.kind]
+    return not getattr(kind, "WHEN_TAKEN", False) and rule.severity in ("error", "hold") and is_undated(rule)
 
 
 def is_undated(declared: Dated) -> bool:
@@ -104,11 +105,17 @@ def is_masked(field: FieldSpec) -> bool:
 
 def counting(item: str, violated: exp.Expr) -> str:
     """PostgreSQL that counts the records of an item of which `violated` is true."""
-    asked = violated.transform(
-        lambda node: AS_OF.copy() if isinstance(node, exp.Column) and node.name == "as_of" else node
-    )
+    asked = violated.transform(_in_postgresql)
     table = exp.table_(item, db="records")
     return exp.select(exp.Count(this=exp.Star())).from_(table).where(asked).sql(dialect="postgres", identify=True)
+
+
+def _in_postgresql(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Column) and node.name == "as_of":
+        return AS_OF.copy()
+    if isinstance(node, exp.RegexpExtract):  # of a pattern with one group, the group; NULL where nothing matches
+        return exp.Anonymous(this="substring", expressions=[node.this, node.expression])
+    return node
 
 
 def properties(stated: dict[str, Any]) -> list[dict[str, Any]]:

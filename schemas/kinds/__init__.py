@@ -12,23 +12,31 @@ from typing import Any
 from schemas.kinds import (
     amount_if_code,
     between,
+    birth_of_number,
     document_number,
     matches,
     not_after_as_of,
     not_before,
+    not_before_as_of,
     not_placeholder,
     required_if,
+    sex_of_number,
+    unit_of_text,
 )
 
 FIELD_KINDS: dict[str, Any] = {
     "between": between,
+    "birth_of_number": birth_of_number,
     "document_number": document_number,
     "matches": matches,
     "not_after_as_of": not_after_as_of,
+    "not_before_as_of": not_before_as_of,
     "not_placeholder": not_placeholder,
+    "sex_of_number": sex_of_number,
 }
 ITEM_KINDS: dict[str, Any] = {
     "amount_if_code": amount_if_code,
     "not_before": not_before,
     "required_if": required_if,
+    "unit_of_text": unit_of_text,
 }

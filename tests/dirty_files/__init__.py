@@ -41,6 +41,14 @@ def csv(*rows: dict[str, str], end: str = "\n", delimiter: str = ",") -> str:
     return "".join(delimiter.join(line) + end for line in lines)
 
 
+def table(*rows: dict[str, str]) -> str:
+    """Header and rows of any item, its header the keys of the first row; cells are quoted where they have to be."""
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    odd = set(',"\n')
+    cells = [['"' + c.replace('"', '""') + '"' if odd & set(c) else c for c in line] for line in lines]
+    return "".join(",".join(line) + "\n" for line in cells)
+
+
 def put(case: str, file: str, content: bytes | str) -> Path:
     path = SAMPLES / case / file
     path.parent.mkdir(parents=True, exist_ok=True)

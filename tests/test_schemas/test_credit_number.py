@@ -54,6 +54,31 @@ VECTORS: list[tuple[str | None, str | None, str | None, str | None, str | None]]
     ("4.60106E+17", None, None, "I005", None),
     ("4.60106186003070E+17", None, None, "I005", None),
     ("460106186003070037.0", None, None, "I005", None),
+    ("４．６０１０６Ｅ＋１７", None, None, "I005", None),
+    ("4,60106E+17", None, None, "I005", None),
+    ("460106186003071000", None, None, "I005", None),
+    ("460106186003073000", None, "460106186003073000", None, None),
+    ("469099650101001.0", None, "469099196501010016", None, "I008"),
+    ("12345678.0", "511", "12345678", None, "I009"),
+    ("\u202a460106186003070037\u202c", None, "460106186003070037", None, "I009"),
+    ("460106\u00ad1860\u20110307\u200e0037", None, "460106186003070037", None, "I009"),
+    ("`460106186003070037", None, "460106186003070037", None, "I009"),
+    ("46〇106186〇03070037", None, "460106186003070037", None, "I013"),
+    ("46\u041e106186003070037", None, "460106186003070037", None, "I013"),
+    ("460106XXXXXXXX0037", None, None, "I006", None),
+    ("460106########0037", None, None, "I006", None),
+    ("460106●●●●●●●●0037", None, None, "I006", None),
+    ("N/A", None, None, "I001", None),
+    ("#N/A", None, None, "I001", None),
+    ("无身份证", None, None, "I002", None),
+    ("000", None, None, "I001", None),
+    ("示例460106186003070037", "990", None, "I002", None),
+    ("13000000001", "990", None, "I002", None),
+    ("13000000001", None, None, "I002", None),
+    ("南字第0123456号", "114", "南字第0123456号", None, None),
+    ("南字第 0123456 号", "118", "南字第0123456号", None, "I009"),
+    ("13000000001", "114", None, "I002", None),
+    ("460106186003070037", "553", None, "I010", None),
     ("469099650101001", None, "469099196501010016", None, "I008"),
     ("469099010101997", None, "469099180101019971", None, "I008"),
     ("460029186111110031", None, "460029186111110031", None, None),
@@ -94,7 +119,7 @@ def generated(rng: random.Random) -> tuple[str, str | None]:
     day = f"{rng.randrange(0, 14):02}{rng.randrange(0, 33):02}"
     base = f"{region}{year}{day}{rng.randrange(0, 1000):03}"
     number = base + mod_11_2(base)
-    kind = rng.choice((None, "111", "154", "553", "414", "uscc", "990", "516", "511"))
+    kind = rng.choice((None, "111", "154", "553", "414", "uscc", "990", "516", "511", "114"))
     if rng.random() < 0.15:
         body = rng.choice(("91", "92", "N2", "11", "A1")) + "469099" + "".join(rng.choices("0123456789ABCDEFGHJ", k=9))
         number = body + mod_31(body)
@@ -108,6 +133,9 @@ def generated(rng: random.Random) -> tuple[str, str | None]:
             lambda t: t[:-1],
             lambda t: t + "1",
             lambda t: t[:15] + "000",
+            lambda t: t + ".0",
+            lambda t: t[:6] + t[8:17] + ".0",
+            lambda t: t[:6] + "X" * 8 + t[14:],
             lambda t: "".join(chr(ord(c) + 0xFEE0) for c in t),
             lambda t: "469099" + t[8:17],
             lambda t: "E" + t[1:9],

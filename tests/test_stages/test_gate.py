@@ -8,6 +8,8 @@ from pipelines.stages.evaluate import FAILED, NOT_APPLICABLE, PASSED, UNEVALUATE
 LIMITS = gate.DeliveryLimits(
     reject_rate_limit=0.5, volume_low_factor=0.2, volume_high_factor=5.0, volume_history_count=10,
     volume_minimum_history=5, volume_minimum_rows=100, absent_share_limit=0.2, absent_minimum_rows=20,
+    destroyed_share_limit=0.02, destroyed_minimum_count=3,
+    rounded_share_limit=0.1, rounded_minimum_count=10,
 )  # fmt: skip
 USUAL = [900, 1000, 1000, 1100, 5000]
 
@@ -20,6 +22,26 @@ def test_a_balanced_account_with_few_rejected_rows_passes() -> None:
 def test_a_broken_account_and_too_many_rejected_rows_are_both_told() -> None:
     codes = [code for code, _, _ in gate.delivery_reasons(10, {"rejected": 6, "accepted": 3}, LIMITS)]
     assert codes == ["G001", "G002"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "destroyed", "rounded", "is_held"),
+    [
+        (100, 3, 0, True),
+        (10, 2, 2, False),  # their rows are stopped one by one
+        (1000, 20, 20, False),  # exactly the share
+        (1000, 21, 16, True),
+        (100, 0, 10, False),
+        (100, 0, 11, True),
+        (9, 0, 9, False),  # too few to tell; the rejected rows hold it
+        (0, 0, 0, False),
+    ],
+)
+def test_numbers_that_were_taken_for_quantities_hold_a_delivery(
+    numbers: int, destroyed: int, rounded: int, is_held: bool
+) -> None:
+    reasons = gate.number_reasons(numbers, destroyed, rounded, LIMITS)
+    assert [code for code, _, _ in reasons] == ["G005"] * is_held
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,9 @@ def test_a_total_that_differs_holds_with_both_figures(judged: Callable[..., Answ
 
 def test_a_cell_or_a_row_that_cannot_be_read_leaves_its_total_uncompared(judged: Callable[..., Answer]) -> None:
     said = {"totals": {FINES: {"sum": "0.10"}}}
-    bad = penalty(2, **{FINES: "伍百元"})
+    bad = penalty(2, **{FINES: "5-10万"})
     assert judged(said, penalty(1), bad) == ([], {"F043": "罚款金额（万元）"})
+    assert judged({"totals": {FINES: {"sum": "0.10"}}}, penalty(1), penalty(2, **{FINES: "伍百元"})) == ([], {})
     cut = table(penalty(1), penalty(2)) + "a row cut short\n"
     assert judged(said, content=cut) == ([], {})  # what could be read adds up already
     assert judged({"totals": {FINES: {"sum": "0.15"}}}, content=cut) == ([], {"F043": "罚款金额（万元）"})
