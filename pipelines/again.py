@@ -20,10 +20,10 @@ from typing import Any
 import duckdb
 import pyarrow.compute as pc
 
-from pipelines.check import absence, judged_by, reasons, remarks
+from pipelines.check import absence, asked, judged_by, reasons
 from pipelines.errors import DeliveryError
 from pipelines.judge import Desk, Judged, judge
-from pipelines.model import Delivery, Home
+from pipelines.model import Home
 from pipelines.night import Night
 from pipelines.stages import settle
 from pipelines.stages.told import IN_FILE_ORDER
@@ -207,7 +207,7 @@ MOVES = """SELECT w.line, w.sheet, j.outcome, CASE WHEN j.outcome = 'accepted' T
 def _judge(night: Night, aside: Aside, row: dict[str, Any]) -> Judged:
     """Raises `DeliveryError`."""
     desk = Desk(aside, night.catalog, night.keys, night.as_of)
-    return judge(desk, Delivery.of(row), night.home.raw(row["sha256"]), remarks(night, row), row["received_on"])
+    return judge(desk, asked(night, row))
 
 
 def _open(engine: duckdb.DuckDBPyConnection, night: Night, aside: Aside, row: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines.answer import answering
 from pipelines.errors import DeliveryError
-from pipelines.judge import Desk, judge
+from pipelines.judge import Asked, Desk, judge
 from pipelines.model import Home, publish
 from pipelines.stages.manifest import Manifest, described
 from pipelines.stages.receipt import Answer, Receipt, as_json, document, write_findings
@@ -58,7 +58,7 @@ def dry_run(
     state, messages = "checked", ("", "")
     account = dict.fromkeys(("read", "accepted", "rejected", "refused", "held"), 0)
     try:
-        judged = judge(desk, delivery, file, tell=_counted(tell, "judge", "rows"))
+        judged = judge(desk, Asked(delivery, file), _counted(tell, "judge", "rows"))
     except DeliveryError as e:
         state, messages = "returned", (e.message_zh, e.message_en)
     else:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,6 +25,7 @@ from schemas.calendar import calendar as calendar_of
 from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
 from schemas.model import Catalog, Item
 from schemas.row_rules import Policy
+from schemas.yardstick import of_rows
 
 Tell = Callable[[int, int], None]  # how many are done, of how many
 
@@ -83,14 +85,65 @@ class Judged:
     is_complete: bool
 
 
-def judge(
-    desk: Desk, delivery: Delivery, source: Path, remarks: Iterable[Fault] = (), received: date | None = None,
-    tell: Tell | None = None,
-) -> Judged:  # fmt: skip
-    """decode, validate and identify the bytes at `source`. Writes `staged/`, `accepted/`, `rejected/` and `findings/`
-    of the home. `remarks` are what others say of the file as a whole; `received` is the day it came, the as-of date by
-    default; `tell` hears from time to time how many of the rows are judged. Raises `DeliveryError` where the whole file
-    goes back."""
+@dataclass(frozen=True)
+class Asked:
+    """One delivery to judge: its bytes are at `source`; `remarks` are what others say of the file as a whole;
+    `received` is the day it came, the as-of date by default."""
+
+    delivery: Delivery
+    source: Path
+    remarks: tuple[Fault, ...] = ()
+    received: date | None = None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A delivery that is decoded, and what was seen of it until then."""
+
+    delivery: Delivery
+    item: Item
+    decoded: Decoded
+    part: validate.Part
+    reasons: list[gate.Reason]
+
+
+def judge(desk: Desk, asked: Asked, tell: Tell | None = None) -> Judged:
+    """decode, validate and identify a delivery. Writes `staged/`, `accepted/`, `rejected/` and `findings/` of the home.
+    `tell` hears from time to time how many of the rows are judged. Raises `DeliveryError` where the whole file goes
+    back."""
+    read = _read(desk, asked)
+    rows = read.decoded.rows
+    heard = (lambda share: tell(int(share * rows), rows)) if tell else None
+    (result,) = validate.validate(desk.home, [read.part], _rules(desk, read), heard)
+    return _judged(desk, read, result)
+
+
+def judge_several(desk: Desk, asked: Iterable[Asked]) -> Iterator[tuple[Asked, Judged | DeliveryError]]:
+    """The same of several deliveries, in any order. Small ones that are judged by the same are judged together: what
+    the engine has to plan takes as long for a hundred of them as for one."""
+    together: dict[str, list[tuple[Asked, _Read]]] = defaultdict(list)
+    for one in asked:
+        try:
+            read = _read(desk, one)
+        except DeliveryError as e:
+            yield one, e
+            continue
+        d = one.delivery
+        if validate.is_small(desk.home, d.delivery_id):
+            measure = of_rows(read.item, desk.catalog, desk.compiled(read.item), d.period, d.department)
+            together[measure].append((one, read))
+        else:
+            (result,) = validate.validate(desk.home, [read.part], _rules(desk, read))
+            yield one, _judged(desk, read, result)
+    for pairs in together.values():
+        results = validate.validate(desk.home, [read.part for _, read in pairs], _rules(desk, pairs[0][1]))
+        for (one, read), result in zip(pairs, results, strict=True):
+            yield one, _judged(desk, read, result)
+
+
+def _read(desk: Desk, asked: Asked) -> _Read:
+    """decode a delivery. Raises `DeliveryError`."""
+    delivery = asked.delivery
     if delivery.declared_rows == -1:
         raise DeliveryError(
             "F014",
@@ -98,28 +151,36 @@ def judge(
             "The content differs from the manifest's SHA-256; the upload may be incomplete. Send both again.",
         )
     item = judging(desk.catalog, delivery.item, delivery.department, delivery.period)
-    decoded = _decode(desk, delivery, item, source)
+    decoded = _decode(desk, delivery, item, asked.source)
     faults = [Fault(f.code, f.line, f.sheet, f.value) for f in decoded.faults]
     faults += [Fault(n.code, None, n.sheet, n.value) for n in decoded.notes]
     faults += _about_the_file(item, decoded, delivery.department, desk.catalog, desk.as_of)
     reasons, told = _about_the_manifest(desk, delivery, item, decoded)
     ahead, back = about_the_period(desk, delivery, item)
-    reasons += ahead
-    faults += [*told, *back, *remarks]
     late = None
     if item.reporting_limit is not None:
         days = desk.limit(item.reporting_limit)
-        late = calendar_of(desk.catalog.calendar).last_late(days, received or desk.as_of)
-    result = validate.validate(
-        desk.home, delivery.delivery_id, item, desk.catalog, desk.compiled(item), desk.as_of, desk.keys, faults,
-        delivery.file, delivery.mode == "full", delivery.period, delivery.department, late, desk.limit("han_variants"),
-        (lambda share: tell(int(share * decoded.rows), decoded.rows)) if tell else None,
+        late = calendar_of(desk.catalog.calendar).last_late(days, asked.received or desk.as_of)
+    part = validate.Part(
+        delivery.delivery_id, (*faults, *told, *back, *asked.remarks), delivery.file, delivery.mode == "full", late
+    )
+    return _Read(delivery, item, decoded, part, reasons + ahead)
+
+
+def _rules(desk: Desk, read: _Read) -> validate.Rules:
+    return validate.Rules(
+        read.item, desk.compiled(read.item), desk.catalog, desk.as_of, desk.keys, read.delivery.period,
+        read.delivery.department, desk.limit("han_variants"),
     )  # fmt: skip
+
+
+def _judged(desk: Desk, read: _Read, result: validate.Validated) -> Judged:
+    rows = read.decoded.read
     account = {name: getattr(result, name) for name in ("rejected", "refused", "held", "accepted")}
     numbers = gate.number_reasons(result.numbers, result.destroyed, result.rounded, limits(desk))
-    reasons = [*gate.delivery_reasons(decoded.read, account, limits(desk)), *numbers, *reasons]
+    reasons = [*gate.delivery_reasons(rows, account, limits(desk)), *numbers, *read.reasons]
     # A row that was not taken may be about any record: its delivery says nothing by leaving a record out.
-    return Judged(item, decoded.read, account, reasons, result.file, decoded.read == result.accepted)
+    return Judged(read.item, rows, account, reasons, result.file, rows == result.accepted)
 
 
 def limits(desk: Desk) -> gate.DeliveryLimits:

@@ -138,7 +138,7 @@ def publish(path: Path, write: Callable[[Path], object]) -> None:
 def sweep_parts(home: Home) -> int:
     """Remove what a killed process was writing, files and folders named `….<process id>.part`; returns how many."""
     gone = 0
-    for place in (*RESTRICTED, "outbox", "reports"):
+    for place in (*RESTRICTED, "outbox", "reports", "compiled"):
         for path in (home.root / place).rglob("*.part"):
             pid = path.name.rsplit(".", 2)[-2]
             if not pid.isdigit() or Path(f"/proc/{pid}").exists():

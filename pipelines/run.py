@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import again
-from pipelines.check import check_delivery, tell_department, told
+from pipelines.check import check_deliveries, check_delivery, tell_department, told
 from pipelines.errors import QiongxinError, StoreError
 from pipelines.exchange import deliver, take
+from pipelines.hands import Hands
 from pipelines.night import Night, open_night
 from pipelines.stages import curate, gate, load, obligations, report, sweep, validate
 from pipelines.stages.dedupe import Full, Incoming
@@ -25,6 +27,9 @@ from schemas.calendar import calendar as calendar_of
 
 ORDER = ("receive", "check", "integrate", "gate", "load", "receipts", "deliver")
 Progress = Callable[[str], None]
+SMALL = 1_000_000  # bytes; deliveries up to here, and items with so much to integrate, are worked on side by side
+TOGETHER = 16  # small deliveries of an item that are checked in one piece
+MANY = 24  # small deliveries; fewer are checked before other processes have started
 
 
 def unchecked(night: Night) -> list[str]:
@@ -48,6 +53,13 @@ def check_one(night: Night, delivery_id: str) -> str:
     if night.ledger.deliveries("released", only=delivery_id):
         return again.judge_again(night, delivery_id)
     return check_delivery(night, delivery_id)
+
+
+def check_several(night: Night, delivery_ids: tuple[str, ...]) -> dict[str, str]:
+    """The same of several, by preference of one item and small."""
+    released = {r["delivery_id"] for r in night.ledger.deliveries("released")}.intersection(delivery_ids)
+    states = {key: again.judge_again(night, key) for key in delivery_ids if key in released}
+    return states | check_deliveries(night, [key for key in delivery_ids if key not in released])
 
 
 def pending_items(night: Night) -> list[str]:
@@ -117,23 +129,33 @@ def publish_release(night: Night) -> str | None:
     )  # fmt: skip
 
 
-def write_receipts(night: Night, seconds: Mapping[str, float] | None = None) -> int:
+def write_receipts(night: Night, hands: Hands | None = None, seconds: Mapping[str, float] | None = None) -> int:
     """Final receipts of everything released or returned, and what a held item has to say; returns how many.
 
     The last step: it also writes the night's report, `reports/<day>/index.html`, and sweeps up what is past its limit.
     """
     again.finish(night)
-    done = 0
-    for row in night.ledger.deliveries("released", "returned", "held", "checked"):
-        stage = "checked" if row["state"] == "checked" else "final"
-        if row["receipted"] != told(row, stage) and (stage == "final" or row["message_code"]):
-            _count_late(night, row)
-            tell_department(night, row["delivery_id"], stage)
-            done += 1
+    due = [
+        r["delivery_id"]
+        for r in night.ledger.deliveries("released", "returned", "held", "checked")
+        if r["receipted"] != told(r, _stage(r)) and (_stage(r) == "final" or r["message_code"])
+    ]
+    done = sum(1 for _ in (hands or Hands(night, 1)).each(receipt_one, due, is_worth_it=False))
     within = obligations.limits(night.limit)
     report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {}, within)
     sweep_files(night)
     return done
+
+
+def _stage(row: Mapping[str, Any]) -> str:
+    return "checked" if row["state"] == "checked" else "final"
+
+
+def receipt_one(night: Night, delivery_id: str) -> None:
+    """The receipt of a delivery as it stands after the load."""
+    row = night.ledger.deliveries(only=delivery_id)[0]
+    _count_late(night, row)
+    tell_department(night, delivery_id, _stage(row))
 
 
 def _count_late(night: Night, row: Mapping[str, Any]) -> None:
@@ -152,26 +174,44 @@ def sweep_files(night: Night, is_preview: bool = False) -> list[sweep.Swept]:
     return sweep.sweep(night.home, night.ledger, days, night.as_of, is_preview)
 
 
-def nightly(home: str | Path, day: str | date, tell: Progress = lambda text: None) -> dict[str, Any]:
-    """The whole journey over every finished file now in the inboxes; returns the release and the exit code."""
+def nightly(
+    home: str | Path, day: str | date, tell: Progress = lambda text: None, jobs: int = 1
+) -> dict[str, Any]:
+    """The whole journey over every finished file now in the inboxes; returns the release, the exit code and the
+    seconds of each step. `jobs` processes work on what is small."""
     seconds: dict[str, float] = {}
-    with open_night(home, day) as night:
+    with open_night(home, day) as night, Hands(night, jobs) as hands:
         for line in night.applied:
             tell(line)
         with _timed(seconds, "receive"):
             taken = take(night)
         tell(f"receive: {len(taken.deliveries)} new, {len(taken.again)} known already, {len(taken.waiting)} waiting")
-        unfinished = unchecked(night)
-        for n, delivery_id in enumerate(unfinished, start=1):
-            with _timed(seconds, "check"):
-                state = check_one(night, delivery_id)
-            tell(f"check {n}/{len(unfinished)}: {delivery_id} {state}")
+        with _timed(seconds, "check"):
+            unfinished = unchecked(night)
+            for n, (key, state) in enumerate(_checked(hands, unfinished), start=1):
+                tell(f"check {n}/{len(unfinished)}: {key} {state}")
         return {
-            **_published(night, seconds, tell),
+            **_published(night, hands, seconds, tell),
             "waiting": list(taken.waiting),
             "strangers": list(taken.strangers),
             "report": str(night.home.report(night.as_of.isoformat())),
+            "seconds": {step: round(spent, 3) for step, spent in seconds.items()},
         }
+
+
+def _checked(hands: Hands, delivery_ids: list[str]) -> Iterator[tuple[str, str]]:
+    """Deliveries and what comes of them: large ones one after the other, since each takes every processor, then the
+    small ones, those of an item together and side by side."""
+    small: dict[str, list[str]] = defaultdict(list)
+    known = {r["delivery_id"]: r for r in hands.night.ledger.deliveries()}
+    for key in delivery_ids:
+        if known[key]["size"] > SMALL:
+            yield key, check_one(hands.night, key)
+        else:
+            small[known[key]["item"]].append(key)
+    pieces = [tuple(keys[n : n + TOGETHER]) for keys in small.values() for n in range(0, len(keys), TOGETHER)]
+    for _, states in hands.each(check_several, pieces, sum(map(len, pieces)) >= MANY):
+        yield from states.items()
 
 
 def replay(
@@ -207,26 +247,39 @@ def replay(
         for d in found:
             if not d.is_none:
                 tell(f"check: {d.delivery_id} {check_one(night, d.delivery_id)}")
-        return {**told, **_published(night, {}, tell)}
+        with Hands(night, 1) as hands:
+            return {**told, **_published(night, hands, {}, tell)}
 
 
-def _published(night: Night, seconds: dict[str, float], tell: Progress) -> dict[str, Any]:
+def _published(night: Night, hands: Hands, seconds: dict[str, float], tell: Progress) -> dict[str, Any]:
     """All steps after check; returns the release, what is held, what failed, the exit code."""
     held = [r["delivery_id"] for r in night.ledger.deliveries("held")]
-    for code in pending_items(night):
-        with _timed(seconds, "integrate"):
-            made = integrate_item(night, code)
-        tell(f"integrate: {code} {made}")
+    with _timed(seconds, "integrate"):
+        for code, made in _integrated(hands, pending_items(night)):
+            tell(f"integrate: {code} {made}")
     with _timed(seconds, "gate"):
         verdicts = gate_items(night, tell)
     held += [code for code, verdict in verdicts.items() if verdict != "passed"]
     with _timed(seconds, "load"):
         release = publish_release(night)
     tell(f"load: release {release or 'none'}")
-    tell(f"receipts: {write_receipts(night, seconds)}")
-    tell(f"deliver: receipts of {deliver(night)} deliveries sent")
+    with _timed(seconds, "receipts"):
+        tell(f"receipts: {write_receipts(night, hands, dict(seconds))}")
+    with _timed(seconds, "deliver"):
+        tell(f"deliver: receipts of {deliver(night)} deliveries sent")
     failed = night.ledger.unreachable()
     return {"release": release, "exit_code": 4 if failed else 3 if held else 0, "held": held, "failed": failed}
+
+
+def _integrated(hands: Hands, codes: list[str]) -> Iterator[tuple[str, str]]:
+    """Items and what comes of them, in the same way."""
+    sizes = Counter[str]()
+    for row in hands.night.ledger.deliveries("checked"):
+        sizes[row["item"]] += row["size"]
+    for code in codes:
+        if sizes[code] > SMALL:
+            yield code, integrate_item(hands.night, code)
+    yield from hands.each(integrate_item, [code for code in codes if sizes[code] <= SMALL], is_worth_it=False)
 
 
 @contextmanager

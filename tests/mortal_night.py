@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,6 +133,8 @@ class Watch:
             return None
         if parts[0] == "inbox":
             return "inbox/.taken" if ".taken" in parts else "inbox"
+        # A folder of one process has a name of its own every time.
+        parts = tuple(re.sub(r"^(\w+)[.].*[.]part$", r"\1", part) for part in parts)
         return "/".join(parts[:2]) if parts[0] in ("work", "curated") and len(parts) > 2 else parts[0]
 
     def on_files(self) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import run
-from pipelines.judge import Desk, judge
+from pipelines.judge import Asked, Desk, judge
 from pipelines.model import ACCOUNT, Home
 from pipelines.stages.manifest import Manifest, described
 from pipelines.stages.sentences import tally
@@ -40,7 +40,7 @@ def judged(tmp_path: Path, name: str, content: bytes) -> tuple[Home, str]:
     home = sample_home(tmp_path / "home")
     (tmp_path / name).write_bytes(content)
     delivery = described("civilization_office", "honour", name, len(content), "0" * 64, Manifest(), AS_OF)
-    judge(Desk(home, CATALOG, Keys(bytes(32)), AS_OF), delivery, tmp_path / name)
+    judge(Desk(home, CATALOG, Keys(bytes(32)), AS_OF), Asked(delivery, tmp_path / name))
     return home, delivery.delivery_id
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines import run
 from pipelines.errors import DeliveryError
-from pipelines.judge import Desk, judge
+from pipelines.judge import Asked, Desk, judge
 from pipelines.model import ACCOUNT, Delivery, Home, delivery_id
 from pipelines.query import query
 from pipelines.stages import manifest
@@ -65,7 +65,7 @@ def test_a_file_comes_out_as_its_case_says(number: str, which: int, home: Home) 
     desk = Desk(home, declaring(sent), Keys(bytes(32)), case.as_of)
     delivery = delivery_of(sent, path.read_bytes(), case.as_of)
     try:
-        judged = judge(desk, delivery, path)
+        judged = judge(desk, Asked(delivery, path))
     except DeliveryError as e:
         assert ("returned", e.code) == (sent.state, *sent.codes), e.message_en
         assert CATALOG.findings[e.code].severity == "error"

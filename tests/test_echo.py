@@ -10,7 +10,7 @@ import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.judge import Desk, echoes, judge
+from pipelines.judge import Asked, Desk, echoes, judge
 from pipelines.model import Home
 from pipelines.readers import Headers
 from pipelines.readers.headers import match
@@ -34,7 +34,7 @@ def judged(tmp_path: Path, name: str, content: bytes) -> tuple[Home, str]:
     file = tmp_path / name
     file.write_bytes(content)
     delivery = described("civilization_office", "honour", name, len(content), "0" * 64, Manifest(), AS_OF)
-    judge(Desk(home, CATALOG, Keys(bytes(32)), AS_OF), delivery, file)
+    judge(Desk(home, CATALOG, Keys(bytes(32)), AS_OF), Asked(delivery, file))
     return home, delivery.delivery_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -91,6 +92,9 @@ def sample(
 def nightly(
     day: DayOption,
     engine: Annotated[str, typer.Option(metavar="ENGINE", help="duckdb is the only one built.")] = "duckdb",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes for small files; by default one a processor.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -105,7 +109,7 @@ def nightly(
     from pipelines import run
 
     with named_server(place), screen.progress(as_json) as tell:
-        result = run.nightly(place, day.isoformat(), tell)
+        result = run.nightly(place, day.isoformat(), tell, jobs or len(os.sched_getaffinity(0)))
     if as_json:
         screen.as_json(result)
         raise typer.Exit(result["exit_code"])

@@ -113,8 +113,8 @@ def open_staged(engine: duckdb.DuckDBPyConnection, staged: Path, view: str = "st
         def line_of(places: pa.ChunkedArray) -> pa.Array:
             return pa.array(lines_of(places.to_numpy(), skipped))
 
-        engine.create_function("line_of", line_of, ["BIGINT"], "BIGINT", type=PythonUDFType.ARROW)
-        where = "line_of(file_row_number) AS line, CAST(NULL AS VARCHAR) AS sheet"
+        engine.create_function(f"line_of_{view}", line_of, ["BIGINT"], "BIGINT", type=PythonUDFType.ARROW)
+        where = f"line_of_{view}(file_row_number) AS line, CAST(NULL AS VARCHAR) AS sheet"
     else:
         where = "line, sheet"
     engine.execute(f"CREATE VIEW {view} AS SELECT file_row_number AS place, {where}, {listed} FROM {source}")

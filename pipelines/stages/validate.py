@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from duckdb.func import PythonUDFType
 from pipelines.model import Home
 from pipelines.readers import ECHO
 from pipelines.readers.staging import REPAIRS, open_staged, repairs_path
-from pipelines.stages.told import IN_FILE_ORDER, echo_of, own_key
+from pipelines.stages.told import FINDINGS, IN_FILE_ORDER, echo_of, own_key
 from pipelines.stores.engine import connect, pass_on, watched
 from pipelines.stores.keys import Keys
 from schemas import names, row_rules
@@ -25,6 +26,9 @@ from schemas.own_key import of_judged
 from schemas.sql import literal
 
 SMALL = 1_000  # rows; up to here the engine takes longer to plan what is asked of the rows than to answer
+TOGETHER = 20_000  # rows of small deliveries that are asked at once, so that they pay for one plan
+STEP = 1 << 40  # between the places of one delivery and of the next, where several are judged together
+PART = f"place // {STEP}"
 
 
 @dataclass(frozen=True)
@@ -54,29 +58,44 @@ class Validated:
     rounded: int
 
 
+@dataclass(frozen=True)
+class Rules:
+    """By what rows are judged. `item` is the item as the delivery's period and county have it (schemas.overlay),
+    `compiled` what it compiles to; `period` and `department` decide what its codes mean; `variants` are pairs of
+    characters that names write for one another."""
+
+    item: Item
+    compiled: Compiled
+    catalog: Catalog
+    as_of: date
+    keys: Keys
+    period: date
+    department: str | None = None
+    variants: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One delivery to judge. `faults` is what was seen of it before; `file` its name; a row is late whose event lies on
+    `late` or before."""
+
+    delivery_id: str
+    faults: tuple[Fault, ...] = ()
+    file: str = ""
+    is_full: bool = False
+    late: date | None = None
+
+
+def is_small(home: Home, delivery_id: str) -> bool:
+    """Whether a delivery that is staged may be judged together with others."""
+    return bool(pq.read_metadata(home.staged(delivery_id)).num_rows <= SMALL)
+
+
 def validate(
-    home: Home,
-    delivery_id: str,
-    item: Item,
-    catalog: Catalog,
-    compiled: Compiled,
-    as_of: date,
-    keys: Keys,
-    faults: list[Fault],
-    file: str = "",
-    is_full: bool = False,
-    period: date | None = None,
-    department: str | None = None,
-    late: date | None = None,
-    variants: str = "",
-    tell: Callable[[float], None] | None = None,
-) -> Validated:
-    """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of one delivery, each whole or not at all; the
-    last two as `stages.told` reads them.
-    `item` is the item by which the delivery is judged (schemas.overlay), `compiled` what it compiles to; `period`
-    (as_of by default) and `department` are the delivery's and decide what its codes mean; events up to `late` came too
-    late by the limit of the item; `variants` are pairs of characters that names write for one another. `tell` hears the
-    share done.
+    home: Home, parts: Sequence[Part], rules: Rules, tell: Callable[[float], None] | None = None
+) -> list[Validated]:
+    """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of each delivery, each whole or not at all; the
+    last two as `stages.told` reads them. Several are judged together where all are small. `tell` hears the share done.
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, name_hash, identity (JSON of the identifying fields), action, source_time, redacted,
@@ -84,125 +103,210 @@ def validate(
     name_key (schemas.own_key), then every field as it was sent.
 
     Rows flow from one file to the next and are never held in memory. The few that are not accepted are judged a second
-    time, for their findings, which is cheaper than to keep what all rows said until all are judged. A small delivery is
-    read once, kept, and judged as the SQL stands: to plan it well would take longer than to run it.
+    time, for their findings, which is cheaper than to keep what all rows said until all are judged. Small deliveries
+    are read once, kept, and judged as the SQL stands: to plan it well would take longer than to run it.
     """
-    accepted, rejected = home.accepted(delivery_id), home.rejected(delivery_id)
-    is_incomplete = any(f.line is not None for f in faults)
-    is_small = pq.read_metadata(home.staged(delivery_id)).num_rows <= SMALL
+    item, compiled = rules.item, rules.compiled
+    small = all(is_small(home, part.delivery_id) for part in parts)
+    if len(parts) > 1 and not small:
+        raise ValueError("only small deliveries are judged together")
     with connect(home.work) as engine:
-        if is_small:
+        if small:
             engine.execute("PRAGMA disable_optimizer")
-        present = open_staged(engine, home.staged(delivery_id), "sent")
-        cells = ", ".join(f.name if f.name in present else f"CAST(NULL AS VARCHAR) AS {f.name}" for f in item.fields)
-        whole = f"SELECT place, line, sheet, DATE '{as_of.isoformat()}' AS as_of, {cells} FROM sent"
+        made = _Made(engine, small)
+        echoed = _open_sent(engine, home, parts, item, made)
+        whole = f"SELECT *, DATE '{rules.as_of.isoformat()}' AS as_of FROM sent"
         engine.execute(f"CREATE VIEW staged AS {whole}")
-        _code_tables(engine, item, catalog, period or as_of, department)
-        keyed_functions(engine, keys)
-        kept = "TABLE" if is_small else "VIEW"
-        engine.execute(f"CREATE {kept} texts AS {compiled.texts}")
-        engine.execute(f"CREATE {kept} located AS {compiled.located}")
+        _code_tables(engine, item, rules.catalog, rules.period, rules.department)
+        keyed_functions(engine, rules.keys)
+        made.kept("texts", compiled.texts)
+        made.kept("located", compiled.located)
         engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
+        accepted = [home.accepted(part.delivery_id) for part in parts]
         with watched(engine, tell):
-            pass_on(
-                engine,
+            made.passed_on(
+                "accepted",
                 f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
                     name_hash, identity, action, source_time, redacted, {curated}
                     FROM ({compiled.record})""",
                 accepted,
             )
-        engine.execute(f"CREATE VIEW accepted AS SELECT * FROM read_parquet({literal(accepted)})")
-        _take_out_conflicting(engine, item, accepted, variants)
-        if is_small:
+        if conflicting := _conflicting(engine, item, rules.variants):
+            made.left_out("accepted", conflicting, accepted)
+        if small:
             engine.execute("DELETE FROM located USING accepted WHERE located.place = accepted.place")
         else:
             engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
             engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
-        echoed = f"(SELECT place AS echoed, {echo_of(present)} AS echo FROM sent) ON echoed = place"
-        echoed = f"LEFT JOIN {echoed}" if any(c.startswith(ECHO) for c in present) else ""
         texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
         record_key, name_key = of_judged(item, compiled.checks)
         is_conflicting = "verdict = 'accepted' AND place IN (SELECT place FROM conflicting)"
-        held = f"CASE WHEN {is_conflicting} THEN 'held' ELSE verdict END"
         person = item.by_role("name").name
-        wrong = f"CASE WHEN {is_conflicting} THEN '{person}' ELSE {_stopping(compiled.checks)} END"
-        pass_on(
-            engine,
-            f"""SELECT place, line, sheet, {held} AS verdict, failed, {wrong} AS wrong,
+        echo = "LEFT JOIN (SELECT place AS echoed, echo FROM sent) ON echoed = place" if echoed else ""
+        made.passed_on(
+            "rejected",
+            f"""SELECT place, line, sheet, CASE WHEN {is_conflicting} THEN 'held' ELSE verdict END AS verdict, failed,
+                CASE WHEN {is_conflicting} THEN '{person}' ELSE {_stopping(compiled.checks)} END AS wrong,
                 {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
                 {record_key} AS record_key, {name_key} AS name_key, {texts}
-                FROM ({compiled.judged}) {echoed} ORDER BY place""",
-            rejected,
+                FROM ({compiled.judged}) {echo}""",
+            [home.rejected(part.delivery_id) for part in parts],
+            "ORDER BY place",
         )
         engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole}")
-        engine.execute(f"CREATE VIEW rejected AS SELECT * FROM read_parquet({literal(rejected)})")
-        if late is not None and (after := _count(engine, f"accepted WHERE {_is_late(item, late)}")):
-            faults = [*faults, Fault("H016", None, value=f"{after} / {_count(engine, 'accepted')}")]
-        if is_full and (is_incomplete or _count(engine, "rejected")):
-            faults = [*faults, Fault("H002", None)]
-        _structural(engine, catalog, faults)
-        _repairs(engine, catalog, repairs_path(home.staged(delivery_id)))
-        _findings(engine, home.findings(delivery_id), item, compiled.checks, echoed)
-        counts = dict(engine.execute("SELECT verdict, count(*) FROM rejected GROUP BY verdict").fetchall())
-        counts["accepted"] = _count(engine, "accepted")
-        rows = _count(engine, "sent")
-        file = _without_names(engine, item, file)
-        numbers, destroyed, rounded = _numbers(engine, item)
-    faulty = len({(f.line, f.sheet) for f in faults if f.line is not None})
+        accounts = _accounts(engine, len(parts))
+        faults = [
+            (n, fault)
+            for n, part in enumerate(parts)
+            for fault in (*part.faults, *_after_the_rows(engine, item, part, n, accounts[n]))
+        ]
+        _structural(engine, rules.catalog, faults)
+        _repairs(engine, rules.catalog, [repairs_path(home.staged(part.delivery_id)) for part in parts])
+        made.passed_on(
+            "findings",
+            _findings(engine, item, compiled.checks, echo),
+            [home.findings(part.delivery_id) for part in parts],
+            IN_FILE_ORDER,
+            FINDINGS.names,
+        )
+        made.written()
+        files, numbers = _without_names(engine, item, [part.file for part in parts]), _numbers(engine, item)
+    return [
+        _validated(part, accounts[n], files[n], numbers.get(n, (0, 0, 0))) for n, part in enumerate(parts)
+    ]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a judging makes of its rows: of a large delivery views and files, row for row; of small ones tables, which
+    are written into the files of each when all is known."""
+
+    engine: duckdb.DuckDBPyConnection
+    is_small: bool
+    files: dict[str, tuple[list[Path], str, Sequence[str]]] = field(default_factory=dict)
+
+    def kept(self, name: str, select: str) -> None:
+        self.engine.execute(f"CREATE {'TABLE' if self.is_small else 'VIEW'} {name} AS {select}")
+
+    def passed_on(
+        self, name: str, select: str, files: list[Path], order: str = "", columns: Sequence[str] = ()
+    ) -> None:
+        """`select` as `name` and, `columns` of it (all by default) in `order`, as a file of each part."""
+        if self.is_small:
+            self.engine.execute(f"CREATE TABLE {name} AS {select}")
+            self.files[name] = files, order, columns
+        else:
+            pass_on(self.engine, f"SELECT {', '.join(columns) or '*'} FROM ({select}) {order}", files[0])
+            self.engine.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({literal(files[0])})")
+
+    def left_out(self, name: str, places: list[int], files: list[Path]) -> None:
+        """Take rows at `places` out of what was passed on."""
+        self.engine.execute("INSERT INTO conflicting SELECT unnest(?)", [places])
+        if self.is_small:
+            self.engine.execute(f"DELETE FROM {name} USING conflicting WHERE {name}.place = conflicting.place")
+        else:
+            pass_on(self.engine, f"SELECT * FROM {name} ANTI JOIN conflicting USING (place)", files[0])
+
+    def written(self) -> None:
+        for name, (files, order, columns) in self.files.items():
+            of = "part" if columns else PART  # a place of the whole delivery is none
+            for n, file in enumerate(files):
+                place = f"place - {n * STEP} AS place"
+                listed = ", ".join(place if c == "place" else c for c in columns) or f"* REPLACE ({place})"
+                pass_on(self.engine, f"SELECT {listed} FROM {name} WHERE {of} = {n} {order}", file)
+
+
+def _open_sent(
+    engine: duckdb.DuckDBPyConnection, home: Home, parts: Sequence[Part], item: Item, made: _Made
+) -> bool:
+    """`sent`: place, line, sheet, echo (JSON of the echo columns) and every field of the item; returns whether anything
+    is to be echoed."""
+    selects, echoed = [], False
+    for n, part in enumerate(parts):
+        present = open_staged(engine, home.staged(part.delivery_id), f"sent_{n}")
+        echoed = echoed or any(c.startswith(ECHO) for c in present)
+        cells = ", ".join(f.name if f.name in present else f"CAST(NULL AS VARCHAR) AS {f.name}" for f in item.fields)
+        place = f"place + {n * STEP} AS place" if n else "place"
+        selects.append(f"SELECT {place}, line, sheet, {echo_of(present)} AS echo, {cells} FROM sent_{n}")
+    made.kept("sent", " UNION ALL ".join(selects))
+    return echoed
+
+
+def _after_the_rows(
+    engine: duckdb.DuckDBPyConnection, item: Item, part: Part, n: int, account: Counter[str]
+) -> Iterator[Fault]:
+    """What is to be said of a delivery as a whole once its rows are judged."""
+    own = f"accepted WHERE {PART} = {n}"
+    if part.late is not None and (after := _count(engine, f"{own} AND {_is_late(item, part.late)}")):
+        yield Fault("H016", None, value=f"{after} / {account['accepted']}")
+    is_incomplete = any(f.line is not None for f in part.faults)
+    if part.is_full and (is_incomplete or account["sent"] > account["accepted"]):
+        yield Fault("H002", None)
+
+
+def _accounts(engine: duckdb.DuckDBPyConnection, parts: int) -> list[Counter[str]]:
+    """Of each part its rows by verdict, and as `sent` all of them."""
+    accounts = [Counter[str]() for _ in range(parts)]
+    for part, verdict, rows in engine.execute(
+        f"""SELECT {PART}, verdict, count(*) FROM rejected GROUP BY ALL
+        UNION ALL SELECT {PART}, 'accepted', count(*) FROM accepted GROUP BY ALL
+        UNION ALL SELECT {PART}, 'sent', count(*) FROM sent GROUP BY ALL"""
+    ).fetchall():
+        accounts[part][verdict] = rows
+    return accounts
+
+
+def _validated(part: Part, account: Counter[str], file: str, numbers: tuple[int, int, int]) -> Validated:
+    faulty = len({(f.line, f.sheet) for f in part.faults if f.line is not None})
     return Validated(
-        read=rows + faulty,
-        accepted=counts["accepted"],
-        rejected=counts.get("rejected", 0) + faulty,
-        refused=counts.get("refused", 0),
-        held=counts.get("held", 0),
-        file=file,
-        numbers=numbers,
-        destroyed=destroyed,
-        rounded=rounded,
-    )
+        account["sent"] + faulty, account["accepted"], account["rejected"] + faulty, account["refused"],
+        account["held"], file, *numbers,
+    )  # fmt: skip
 
 
-def _take_out_conflicting(engine: duckdb.DuckDBPyConnection, item: Item, accepted: Path, variants: str) -> None:
-    """Take rows out of `accepted` whose number stands under very different names in this delivery: whose it is, nobody
-    here can tell (Q51, Q53). They are in the table `conflicting`.
+def _conflicting(engine: duckdb.DuckDBPyConnection, item: Item, variants: str) -> list[int]:
+    """Places of accepted rows whose number stands under very different names in one delivery: whose it is, nobody here
+    can tell (Q51, Q53). Makes the table `conflicting` for them.
 
     Passports of two countries may share a number, and a sole trader is named after the shop or the operator.
     """
     engine.execute("CREATE TABLE conflicting (place BIGINT)")
     kinds = "('citizen', 'resident_permit', 'foreign_card_18')"
-    several = "SELECT subject_id FROM accepted GROUP BY subject_id HAVING min(name_hash) <> max(name_hash)"
-    name = item.by_role("name").name
-    said: dict[bytes, set[str]] = {}
-    for subject, found in engine.execute(
-        f"SELECT DISTINCT subject_id, json_extract_string(identity, '$.{name}') FROM accepted"
-        f" SEMI JOIN ({several}) USING (subject_id) WHERE number_kind IN {kinds}"
+    several = f"""SELECT {PART} AS part, subject_id FROM accepted WHERE number_kind IN {kinds}
+        GROUP BY ALL HAVING min(name_hash) <> max(name_hash)"""
+    name = f"json_extract_string(identity, '$.{item.by_role('name').name}')"
+    said: dict[tuple[int, bytes], dict[str, list[int]]] = {}
+    for part, subject, found, place in engine.execute(
+        f"""SELECT part, several.subject_id, {name}, place FROM accepted JOIN ({several}) several
+            ON several.subject_id = accepted.subject_id AND part = {PART}"""
     ).fetchall():
-        said.setdefault(subject, set()).add(found)
-    unlike = [subject for subject, found in said.items() if names.are_unlike(found, variants)]
-    if not unlike:
-        return
-    engine.register("unlike", pa.table({"subject_id": pa.array(unlike, pa.binary())}))
-    engine.execute("INSERT INTO conflicting SELECT place FROM accepted SEMI JOIN unlike USING (subject_id)")
-    pass_on(engine, "SELECT * FROM accepted ANTI JOIN conflicting USING (place)", accepted)
+        said.setdefault((part, subject), {}).setdefault(found, []).append(place)
+    unlike = [by_name for by_name in said.values() if names.are_unlike(by_name, variants)]
+    return [place for by_name in unlike for places in by_name.values() for place in places]
 
 
-def _numbers(engine: duckdb.DuckDBPyConnection, item: Item) -> tuple[int, int, int]:
-    """How many numbers of 18 digits the delivery holds, ending in 000, and being multiples of 64."""
+def _numbers(engine: duckdb.DuckDBPyConnection, item: Item) -> dict[int, tuple[int, int, int]]:
+    """Of each part how many numbers of 18 digits it holds, ending in 000, and being multiples of 64."""
     sent = item.by_role("credit_number").name
-    found = f"""SELECT count(number), count(*) FILTER (number % 1000 = 0), count(*) FILTER (number % 64 = 0) FROM (
-        SELECT TRY_CAST(credit_number AS BIGINT) AS number FROM accepted WHERE length(credit_number) = 18
-        UNION ALL SELECT TRY_CAST({sent} AS BIGINT) FROM rejected WHERE length({sent}) = 18)"""
-    ((numbers, destroyed, rounded),) = engine.execute(found).fetchall()
-    return int(numbers), int(destroyed), int(rounded)
+    found = f"""SELECT part, count(number), count(*) FILTER (number % 1000 = 0), count(*) FILTER (number % 64 = 0)
+        FROM (SELECT {PART} AS part, TRY_CAST(credit_number AS BIGINT) AS number FROM accepted
+                WHERE length(credit_number) = 18
+            UNION ALL SELECT {PART}, TRY_CAST({sent} AS BIGINT) FROM rejected WHERE length({sent}) = 18)
+        GROUP BY part"""
+    return {part: (count, destroyed, rounded) for part, count, destroyed, rounded in engine.execute(found).fetchall()}
 
 
-def _without_names(engine: duckdb.DuckDBPyConnection, item: Item, file: str) -> str:
+def _without_names(engine: duckdb.DuckDBPyConnection, item: Item, files: list[str]) -> list[str]:
+    """The names of the files without the names of people that the rows of each hold."""
     name = f"t_{item.by_role('name').name}"
-    sql = f"SELECT DISTINCT {name} FROM texts WHERE length({name}) > 1 AND strpos(?, {name}) > 0"
-    for (found,) in engine.execute(sql, [file]).fetchall():
-        file = file.replace(found, "[当事人]")
-    return file
+    engine.register("named", pa.table({"part": range(len(files)), "file": files}))
+    sql = f"""SELECT DISTINCT part, {name} FROM texts JOIN named ON part = {PART}
+        WHERE length({name}) > 1 AND strpos(file, {name}) > 0"""
+    told = list(files)
+    for part, found in sorted(engine.execute(sql).fetchall(), key=lambda pair: (-len(pair[1]), pair)):
+        told[part] = told[part].replace(found, "[当事人]")
+    return told
 
 
 def _count(engine: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -255,25 +359,28 @@ def _stopping(checks: tuple[Check, ...]) -> str:
     return f"array_to_string(list_distinct({fields}), ',')"
 
 
-def _structural(engine: duckdb.DuckDBPyConnection, catalog: Catalog, faults: list[Fault]) -> None:
+def _structural(engine: duckdb.DuckDBPyConnection, catalog: Catalog, faults: list[tuple[int, Fault]]) -> None:
     table = pa.table(
         {
-            "line": pa.array([f.line for f in faults], pa.int64()),
-            "sheet": pa.array([f.sheet for f in faults], pa.string()),
-            "code": pa.array([f.code for f in faults], pa.string()),
-            "severity": pa.array([catalog.findings[f.code].severity for f in faults], pa.string()),
-            "value": pa.array([f.value for f in faults], pa.string()),
+            "part": pa.array([n for n, _ in faults], pa.int64()),
+            "line": pa.array([f.line for _, f in faults], pa.int64()),
+            "sheet": pa.array([f.sheet for _, f in faults], pa.string()),
+            "code": pa.array([f.code for _, f in faults], pa.string()),
+            "severity": pa.array([catalog.findings[f.code].severity for _, f in faults], pa.string()),
+            "value": pa.array([f.value for _, f in faults], pa.string()),
         }
     )
     engine.register("structural", table)
 
 
-def _repairs(engine: duckdb.DuckDBPyConnection, catalog: Catalog, repairs: Path) -> None:
-    """What the reader mended or was struck by in rows that it read: line, sheet, field, code, value, severity."""
-    if repairs.exists():
-        engine.execute(f"CREATE VIEW noted_cells AS SELECT * FROM read_parquet({literal(repairs)})")
-    else:
-        engine.register("noted_cells", REPAIRS.empty_table())
+def _repairs(engine: duckdb.DuckDBPyConnection, catalog: Catalog, files: list[Path]) -> None:
+    """What the reader mended or was struck by in rows that it read: part, line, sheet, field, code, value, severity."""
+    tables = [pq.read_table(file) if file.exists() else REPAIRS.empty_table() for file in files]
+    parts = [pa.array([n] * len(table), pa.int64()) for n, table in enumerate(tables)]
+    noted = pa.concat_tables(
+        table.select(REPAIRS.names).append_column("part", part) for table, part in zip(tables, parts, strict=True)
+    )
+    engine.register("noted_cells", noted)
     severity = " ".join(f"WHEN '{code}' THEN '{f.severity}'" for code, f in catalog.findings.items())
     engine.execute(f"CREATE VIEW repairs AS SELECT *, CASE code {severity} END AS severity FROM noted_cells")
 
@@ -282,20 +389,17 @@ def _mended(engine: duckdb.DuckDBPyConnection, item: Item, labels: str) -> str:
     """SQL of the findings that `repairs` are; the rows are looked up only where there are some."""
     told = f"""line, sheet, coalesce(field, ''), coalesce(CASE field {labels} END, ''), code, severity, value"""
     if not _count(engine, "repairs"):
-        return f"SELECT NULL, {told}, NULL, 0 FROM repairs"
-    rows = f"(SELECT place, line AS row_line, sheet AS row_sheet, {own_key(item, 't_')} AS own_key FROM texts)"
-    return f"""SELECT place, {told}, own_key, 0
-        FROM repairs LEFT JOIN {rows} ON row_line = line AND row_sheet IS NOT DISTINCT FROM sheet"""
+        return f"SELECT part, NULL, {told}, NULL, 0 FROM repairs"
+    rows = f"""(SELECT place, {PART} AS row_part, line AS row_line, sheet AS row_sheet, {own_key(item, "t_")} AS own_key
+        FROM texts)"""
+    return f"""SELECT part, place, {told}, own_key, 0 FROM repairs
+        LEFT JOIN {rows} ON row_part = part AND row_line = line AND row_sheet IS NOT DISTINCT FROM sheet"""
 
 
 def _findings(
-    engine: duckdb.DuckDBPyConnection,
-    target: Path,
-    item: Item,
-    listed: tuple[Check, ...],
-    echoed: str,
-) -> None:
-    """All findings, one row each, with the columns and in the order of `stages.told`."""
+    engine: duckdb.DuckDBPyConnection, item: Item, listed: tuple[Check, ...], echo: str
+) -> str:
+    """SQL of all findings, one row each, with the columns of `stages.told`, its part and what its order asks for."""
     label = {f.name: f.label_zh for f in item.fields}
     checks = pa.table(
         {
@@ -313,9 +417,7 @@ def _findings(
     texts = ", ".join(f"t_{f.name}" for f in item.fields)
     value = " ".join(f"WHEN '{f.name}' THEN {f.name}" for f in item.fields)
     labels = " ".join(f"WHEN '{f.name}' THEN '{f.label_zh}'" for f in item.fields)
-    pass_on(
-        engine,
-        f"""WITH noted AS (SELECT place, line, sheet, notes FROM accepted WHERE notes <> ''),
+    return f"""WITH noted AS (SELECT place, line, sheet, notes FROM accepted WHERE notes <> ''),
             said AS (
                 SELECT place, line, sheet, failed, {cells} FROM rejected
                 UNION ALL SELECT place, noted.line, noted.sheet, notes, {texts} FROM texts JOIN noted USING (place)),
@@ -323,18 +425,16 @@ def _findings(
             hidden AS (SELECT place, line, sheet, unnest(string_split(redacted, ',')) AS field
                 FROM accepted WHERE redacted <> ''),
             found AS (
-                SELECT place, line, sheet, field, label, code, severity, CASE field {value} END AS value,
-                    {own_key(item)} AS own_key, nth FROM tagged JOIN checks USING (tag)
-                UNION ALL SELECT DISTINCT NULL, line, sheet, '', '', code, severity, value, NULL, 0 FROM structural
-                UNION ALL SELECT place, line, sheet, '{person}', '{label[person]}', 'D004', 'hold', NULL,
+                SELECT {PART} AS part, place, line, sheet, field, label, code, severity,
+                    CASE field {value} END AS value, {own_key(item)} AS own_key, nth FROM tagged JOIN checks USING (tag)
+                UNION ALL SELECT DISTINCT part, CAST(NULL AS BIGINT), line, sheet, '', '', code, severity, value,
+                    NULL, 0 FROM structural
+                UNION ALL SELECT {PART}, place, line, sheet, '{person}', '{label[person]}', 'D004', 'hold', NULL,
                     {own_key(item)}, 0 FROM rejected SEMI JOIN conflicting USING (place)
                 UNION ALL {_mended(engine, item, labels)}
-                UNION ALL SELECT place, hidden.line, hidden.sheet, field, CASE field {labels} END, 'L002', 'info', NULL,
-                    {own_key(item, "t_")}, 0 FROM hidden JOIN texts USING (place)),
-            sheets AS (SELECT sheet, min(place) AS first FROM sent GROUP BY sheet)
-        SELECT place, line, sheet, field, label, code, severity, value, own_key,
-            {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"}
-        FROM found {echoed} LEFT JOIN sheets USING (sheet) {IN_FILE_ORDER}
-        """,
-        target,
-    )
+                UNION ALL SELECT {PART}, place, hidden.line, hidden.sheet, field, CASE field {labels} END, 'L002',
+                    'info', NULL, {own_key(item, "t_")}, 0 FROM hidden JOIN texts USING (place)),
+            sheets AS (SELECT {PART} AS part, sheet, min(place) AS first FROM sent GROUP BY ALL)
+        SELECT part, place, line, sheet, field, label, code, severity, value, own_key,
+            {"echo" if echo else "CAST(NULL AS VARCHAR) AS echo"}, nth, first
+        FROM found {echo} LEFT JOIN sheets USING (part, sheet)"""

@@ -1,12 +1,12 @@
 """One night over many small files, against a real PostgreSQL: seconds per file, by step.
 
-Run: `PYTHONPATH=. python tests/benchmarks/small_files.py [FILES] [--items all] [--profile FILE]`. FILES (500) files of
-100 rows each, of the items of `tests.conftest.SHAPES` or of all, from up to three departments each, in every format
-that `sample` writes. The first night of a home also makes its database, tables and compiled items: it is held before,
-over one file of each department and item, and not counted.
+Run: `PYTHONPATH=. python tests/benchmarks/small_files.py [FILES] [--items all] [--jobs N] [--profile FILE]`.
+FILES (500) files of 100 rows, of the items of `tests.conftest.SHAPES` or of all, from up to three departments each, in
+every format that `sample` writes. The first night of a home also makes its database, tables and compiled items: it is
+held before, over one file of each department and item, and not counted.
 
-`processor` is this process alone; the server's is printed beside. `--profile` writes the statistics of cProfile, which
-by itself makes a night half as long again.
+`--profile` writes the statistics of cProfile of this process (with --jobs 1 of all), which by itself makes a night half
+as long again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from __future__ import annotations
 import argparse
 import cProfile
 import json
+import os
 import shutil
-import statistics
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -35,12 +34,6 @@ from tests.conftest import SHAPES, discard
 
 ROWS = 100
 FIRST, DAY = date(2026, 11, 1), date(2026, 11, 22)
-STEPS = {
-    "open": "open_night", "receive": "take", "check": "check_delivery", "integrate": "integrate_item",
-    "gate": "gate_items", "load": "publish_release", "receipts": "write_receipts",
-}  # fmt: skip
-
-
 def fill(home: Path, files: int, items: tuple[str, ...], as_of: date, seed: int) -> int:
     """Fill the inboxes with at least `files` files of about 100 rows, then take away what is too much."""
     known = read_catalogue(sampling.CATALOG).items
@@ -58,41 +51,11 @@ def fill(home: Path, files: int, items: tuple[str, ...], as_of: date, seed: int)
     return min(files, len(made))
 
 
-class Clock:
-    """Wall and processor seconds by step; what a step spends in another is counted once, there."""
-
-    def __init__(self) -> None:
-        self.wall: dict[str, list[float]] = defaultdict(list)
-        self.cpu: dict[str, list[float]] = defaultdict(list)
-
-    def timed(self, step: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **more: Any) -> Any:
-            wall, cpu = time.perf_counter(), time.process_time()
-            try:
-                return call(*args, **more)
-            finally:
-                self.wall[step].append(time.perf_counter() - wall)
-                self.cpu[step].append(time.process_time() - cpu)
-
-        return timed
-
-
-def night(home: Path, day: date, clock: Clock) -> dict[str, Any]:
-    kept = {name: getattr(run, name) for name in STEPS.values()}
-    for step, name in STEPS.items():
-        if name != "open_night":
-            setattr(run, name, clock.timed(step, kept[name]))
-    try:
-        return run.nightly(home, day)
-    finally:
-        for name, call in kept.items():
-            setattr(run, name, call)
-
-
 def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("files", type=int, nargs="?", default=500)
     asked.add_argument("--items", default="shapes")
+    asked.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     asked.add_argument("--profile", default="")
     said = asked.parse_args()
     items = tuple(read_catalogue(sampling.CATALOG).items) if said.items == "all" else SHAPES
@@ -108,24 +71,30 @@ def main() -> None:
         files = fill(home, said.files, items, DAY, 1)
         sent = [p for p in home.glob("inbox/*/*/*") if p.is_file() and not p.name.endswith(".manifest.json")]
         formats = Counter(p.suffix for p in sent)
-        clock, profiler = Clock(), cProfile.Profile()
-        before, started, cpu = processor_seconds(Home(home)), time.perf_counter(), time.process_time()
+        profiler = cProfile.Profile()
+        before, started, cpu = processor_seconds(Home(home)), time.perf_counter(), spent()
         if said.profile:
             profiler.enable()
-        told = night(home, DAY, clock)
+        told = run.nightly(home, DAY, jobs=said.jobs)
         if said.profile:
             profiler.disable()
             profiler.dump_stats(said.profile)
-        wall, own = time.perf_counter() - started, time.process_time() - cpu
+        wall, own = time.perf_counter() - started, spent() - cpu
         every = processor_seconds(Home(home)) - before
-        report(home, files, items, formats, clock, (wall, own, every - own), told)
+        report(home, files, items, formats, said.jobs, (wall, own, every - own), told)
     finally:
         discard(home)
         shutil.rmtree(home.parent, ignore_errors=True)
 
 
+def spent() -> float:
+    """Processor seconds of this process and of those that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def report(
-    home: Path, files: int, items: tuple[str, ...], formats: Counter[str], clock: Clock,
+    home: Path, files: int, items: tuple[str, ...], formats: Counter[str], jobs: int,
     spent: tuple[float, float, float], told: dict[str, Any],
 ) -> None:  # fmt: skip
     states: Counter[str] = Counter()
@@ -135,15 +104,13 @@ def report(
     wall, own, server = spent
     departments = len({p.name for p in Home(home).outbox.iterdir()})
     print(f"{files} files, {len(items)} items, {departments} departments, {dict(formats)}, {dict(states)}")
-    print(f"release {told['release']}, {psutil.cpu_count()} processors, load {psutil.getloadavg()[0]:.1f}")
-    print("| step | times | wall s | s/file | processor s | s/file | median of one, wall s |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
-    for step in clock.wall:
-        w, c = clock.wall[step], clock.cpu[step]
-        print(f"| {step} | {len(w)} | {sum(w):.1f} | {sum(w) / files:.3f} | {sum(c):.1f} | {sum(c) / files:.3f}"
-              f" | {statistics.median(w):.3f} |")
-    print(f"| night | 1 | {wall:.1f} | {wall / files:.3f} | {own:.1f} | {own / files:.3f} | |")
-    print(f"database server: {server:.1f} processor seconds")
+    print(f"release {told['release']}, {jobs} of {psutil.cpu_count()} processors, load {psutil.getloadavg()[0]:.1f}")
+    print("| step | wall s | s/file |")
+    print("|---|--:|--:|")
+    for step, seconds in told["seconds"].items():
+        print(f"| {step} | {seconds:.1f} | {seconds / files:.3f} |")
+    print(f"| night | {wall:.1f} | {wall / files:.3f} |")
+    print(f"processor seconds: {own:.1f} ({own / files:.3f} a file), database server {server:.1f}")
     print(json.dumps({"files": files, "wall_per_file": round(wall / files, 4), "cpu_per_file": round(own / files, 4)}))
 
 

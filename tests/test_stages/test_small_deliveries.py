@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import sampling
-from pipelines.judge import Desk, Judged, judge
+from pipelines.judge import Asked, Desk, Judged, judge
 from pipelines.model import Delivery, Home, delivery_id
 from pipelines.stages import validate
 from pipelines.stores.keys import Keys
@@ -26,9 +26,8 @@ def judged(desk: Desk, source: Path) -> tuple[Judged, list[Any]]:
     department = source.parts[-3]
     name = delivery_id(department, ITEM, DAY, 1, "incremental", digest)
     size = source.stat().st_size
-    told = judge(
-        desk, Delivery(name, department, ITEM, source.name, DAY, 1, "incremental", digest, size, None), source
-    )
+    delivery = Delivery(name, department, ITEM, source.name, DAY, 1, "incremental", digest, size, None)
+    told = judge(desk, Asked(delivery, source))
     written = []
     for path in (desk.home.accepted(name), desk.home.rejected(name), desk.home.findings(name)):
         table = pq.read_table(path)

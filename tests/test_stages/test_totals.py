@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.judge import Desk, about_the_period, judge
+from pipelines.judge import Asked, Desk, about_the_period, judge
 from pipelines.model import Delivery, Home
 from pipelines.stages.totals import fits
 from pipelines.stores.keys import Keys
@@ -35,7 +35,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
         path.write_text(content or table(*rows), encoding="utf-8")
         sent = Sent(file="file.csv", item="administrative_penalty", department="haikou", manifest=said)
         delivery = delivery_of(sent, path.read_bytes(), as_of)
-        result = judge(Desk(home, CATALOG, Keys(bytes(32)), as_of), delivery, path)
+        result = judge(Desk(home, CATALOG, Keys(bytes(32)), as_of), Asked(delivery, path))
         told = {
             f["code"]: f["value"]
             for f in pq.read_table(home.findings(delivery.delivery_id)).to_pylist() if f["line"] is None

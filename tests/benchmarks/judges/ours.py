@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 from plain import Found, run
 
-from pipelines.judge import Desk, judge
+from pipelines.judge import Asked, Desk, judge
 from pipelines.model import Delivery, Home, delivery_id
 from pipelines.night import kept_catalogue
 from pipelines.stages.dedupe import Incoming, open_statements, run_fold
@@ -28,7 +28,7 @@ def judged(rules: dict[str, Any]) -> Found:
     delivery = Delivery(
         name, department, item, source.name, day, 1, "incremental", rules["sha256"], size, rules["rows"]
     )
-    result = judge(desk, delivery, source)
+    result = judge(desk, Asked(delivery, source))
     assert result.read == rules["rows"] == sum(result.account.values())
     headers = {c["field"]: c["header"] for c in rules["columns"]}
     with connect(home.work) as engine:
