@@ -117,7 +117,7 @@ def judged_by(desk: Desk, row: dict[str, Any]) -> str:
         item = judging(desk.catalog, row["item"], row["department"], row["period"])
     except (DeliveryError, KeyError):
         return ""
-    rows = yardstick(item, desk.catalog, desk.compiled(item), row["period"], row["department"])
+    rows = yardstick(item, desk.words, desk.compiled(item), row["period"], row["department"])
     return f"{rows}/{'|'.join(str(v) for v in asdict(limits(desk)).values())}"
 
 

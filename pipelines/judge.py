@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from schemas.calendar import calendar as calendar_of
 from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
 from schemas.model import Catalog, Item
 from schemas.row_rules import Policy
+from schemas.words import Words
 from schemas.yardstick import of_rows
 
 Tell = Callable[[int, int], None]  # how many are done, of how many
@@ -44,6 +46,10 @@ class Desk:
         year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
         tests = (tuple(self.limit(name)) for name in ("test_names", "test_numbers"))
         return Policy(year, self.limit("adult_age"), *tests)
+
+    @cached_property
+    def words(self) -> Words:
+        return Words(self.catalog)
 
     def compiled(self, item: Item) -> Compiled:
         """What an item compiles to, kept under the home from task to task and night to night."""
@@ -121,7 +127,7 @@ def judge(desk: Desk, asked: Asked, tell: Tell | None = None) -> Judged:
 def judge_several(desk: Desk, asked: Iterable[Asked]) -> Iterator[tuple[Asked, Judged | DeliveryError]]:
     """The same of several deliveries, in any order. Small ones that are judged by the same are judged together: what
     the engine has to plan takes as long for a hundred of them as for one."""
-    together: dict[str, list[tuple[Asked, _Read]]] = defaultdict(list)
+    together: dict[tuple[str, str], list[tuple[Asked, _Read]]] = defaultdict(list)
     for one in asked:
         try:
             read = _read(desk, one)
@@ -130,8 +136,8 @@ def judge_several(desk: Desk, asked: Iterable[Asked]) -> Iterator[tuple[Asked, J
             continue
         d = one.delivery
         if validate.is_small(desk.home, d.delivery_id):
-            measure = of_rows(read.item, desk.catalog, desk.compiled(read.item), d.period, d.department)
-            together[measure].append((one, read))
+            rows = of_rows(read.item, desk.words, desk.compiled(read.item), d.period, d.department)
+            together[key(read.item, desk.catalog, desk.policy), rows].append((one, read))
         else:
             (result,) = validate.validate(desk.home, [read.part], _rules(desk, read))
             yield one, _judged(desk, read, result)
@@ -169,7 +175,7 @@ def _read(desk: Desk, asked: Asked) -> _Read:
 
 def _rules(desk: Desk, read: _Read) -> validate.Rules:
     return validate.Rules(
-        read.item, desk.compiled(read.item), desk.catalog, desk.as_of, desk.keys, read.delivery.period,
+        read.item, desk.compiled(read.item), desk.words, desk.as_of, desk.keys, read.delivery.period,
         read.delivery.department, desk.limit("han_variants"),
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ from schemas.sql import literal
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "&&", "，")
 HEADER_LINES = 20
+SMALL = 64_000  # bytes; up to here reading record by record is done before an engine has started
 SPAN = 200  # physical lines one record may take; a longer run means a quote that never closes
 SHOWN, SHOWN_LENGTH = 10_000, 500  # of how many faulty records the text is shown, and how much of it
 csv.field_size_limit(16 << 20)
@@ -86,7 +87,8 @@ def read_text(
                 pass
             blank = text.lines - layout.at - 1
             return _decoded(text, layout, columns, unknown, 0, [], blank, total_lines=1)
-        rows, faults, blank = _fast(text, target, layout, names, work) or _exact(text, target, layout, names)
+        fast = None if text.path.stat().st_size <= SMALL else _fast(text, target, layout, names, work)
+        rows, faults, blank = fast or _exact(text, target, layout, names)
         return _decoded(text, layout, columns, unknown, rows, faults, blank)
     finally:
         if text.path != source:

@@ -21,9 +21,10 @@ from pipelines.stores.engine import connect, pass_on, watched
 from pipelines.stores.keys import Keys
 from schemas import names, row_rules
 from schemas.compiled import Check, Compiled
-from schemas.model import Catalog, CodeSet, Item
+from schemas.model import Catalog, Item
 from schemas.own_key import of_judged
 from schemas.sql import literal
+from schemas.words import Words
 
 SMALL = 1_000  # rows; up to here the engine takes longer to plan what is asked of the rows than to answer
 TOGETHER = 20_000  # rows of small deliveries that are asked at once, so that they pay for one plan
@@ -61,12 +62,12 @@ class Validated:
 @dataclass(frozen=True)
 class Rules:
     """By what rows are judged. `item` is the item as the delivery's period and county have it (schemas.overlay),
-    `compiled` what it compiles to; `period` and `department` decide what its codes mean; `variants` are pairs of
-    characters that names write for one another."""
+    `compiled` what it compiles to; `period` and `department` decide what its codes (`words`) mean; `variants` are
+    pairs of characters that names write for one another."""
 
     item: Item
     compiled: Compiled
-    catalog: Catalog
+    words: Words
     as_of: date
     keys: Keys
     period: date
@@ -117,7 +118,7 @@ def validate(
         echoed = _open_sent(engine, home, parts, item, made)
         whole = f"SELECT *, DATE '{rules.as_of.isoformat()}' AS as_of FROM sent"
         engine.execute(f"CREATE VIEW staged AS {whole}")
-        _code_tables(engine, item, rules.catalog, rules.period, rules.department)
+        _code_tables(engine, rules)
         keyed_functions(engine, rules.keys)
         made.kept("texts", compiled.texts)
         made.kept("located", compiled.located)
@@ -161,8 +162,8 @@ def validate(
             for n, part in enumerate(parts)
             for fault in (*part.faults, *_after_the_rows(engine, item, part, n, accounts[n]))
         ]
-        _structural(engine, rules.catalog, faults)
-        _repairs(engine, rules.catalog, [repairs_path(home.staged(part.delivery_id)) for part in parts])
+        _structural(engine, rules.words.catalog, faults)
+        _repairs(engine, rules.words.catalog, [repairs_path(home.staged(part.delivery_id)) for part in parts])
         made.passed_on(
             "findings",
             _findings(engine, item, compiled.checks, echo),
@@ -328,17 +329,14 @@ def _is_late(item: Item, late: date) -> str:
     return f"{item.event_date} <= DATE '{late.isoformat()}' AND action <> 'withdraw'"
 
 
-def _code_tables(
-    engine: duckdb.DuckDBPyConnection, item: Item, catalog: Catalog, period: date, department: str | None
-) -> None:
-    for name in {f.code_set for f in item.fields if f.code_set} | {"region"}:
-        code_set = catalog.code_sets.get(name) or CodeSet(name=name, codes=())
-        known, ended = row_rules.code_values(code_set, period, department), row_rules.ended(code_set)
+def _code_tables(engine: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    for name in {f.code_set for f in rules.item.fields if f.code_set} | {"region"}:
+        known = rules.words.of(name, rules.period, rules.department)
         table = pa.table(
             {
-                "value": pa.array(known.keys(), pa.string()),
-                "code": pa.array(known.values(), pa.string()),
-                "valid_to": pa.array([ended.get(code) for code in known.values()], pa.date32()),
+                "value": pa.array(known.values.keys(), pa.string()),
+                "code": pa.array(known.values.values(), pa.string()),
+                "valid_to": pa.array([known.until.get(code) for code in known.values.values()], pa.date32()),
             }
         )
         engine.register("arriving", table)
