@@ -14,12 +14,14 @@ import signal
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from pipelines.errors import StoreError
 from pipelines.night import Night, open_night
 
 AHEAD = 2  # pieces in each process's hands, so that none waits for this one
@@ -54,16 +56,22 @@ class Hands:
                 yield key, step(self.night, key)
             return
         under_way: dict[Future[R], K] = {}
-        while left or under_way:
-            while left and len(under_way) < self.others * AHEAD:
-                key = left.popleft()
-                under_way[self._pool().submit(_do, step, key)] = key
-            if left:
-                key = left.popleft()
-                yield key, step(self.night, key)
-            done, _ = wait(under_way, timeout=0 if left else None, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield under_way.pop(future), future.result()
+        try:
+            while left or under_way:
+                while left and len(under_way) < self.others * AHEAD:
+                    key = left.popleft()
+                    under_way[self._pool().submit(_do, step, key)] = key
+                if left:
+                    key = left.popleft()
+                    yield key, step(self.night, key)
+                done, _ = wait(under_way, timeout=0 if left else None, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield under_way.pop(future), future.result()
+        except BrokenProcessPool as e:
+            raise StoreError(
+                "nightly: a process that worked beside this one was killed, as the system does when memory is short."
+                " Run again, with --jobs 1 if it happens again."
+            ) from e
 
     def _pool(self) -> ProcessPoolExecutor:
         if self.pool is None:

@@ -12,6 +12,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from schemas.sql import literal as literal  # stores know no schemas
+
 ACCOUNT = ("new", "changed", "unchanged", "duplicate", "superseded", "withdrawn", "rejected", "refused", "held")
 
 

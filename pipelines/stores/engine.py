@@ -10,8 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.model import PASSING_ON, publish
-from schemas.sql import literal
+from pipelines.model import PASSING_ON, literal, publish
 
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:

@@ -25,7 +25,7 @@ from pyiceberg.types import (
     TimestampType,
 )
 
-from schemas.sql import literal
+from pipelines.model import literal
 
 MARK = "qiongxin.candidate"
 Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first

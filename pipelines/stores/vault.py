@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.model import literal
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
-from schemas.sql import literal
 
 BATCH = 64_000
 

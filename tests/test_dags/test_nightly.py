@@ -41,7 +41,7 @@ def test_the_dag_follows_the_order_of_the_journey(tmp_path: Path) -> None:
 
 
 def test_the_command_line_follows_the_order_of_the_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = {"take": "receive", "check_delivery": "check", "integrate_item": "integrate", "gate_items": "gate",
+    steps = {"take": "receive", "check_several": "check", "integrate_item": "integrate", "gate_items": "gate",
              "publish_release": "load", "write_receipts": "receipts", "deliver": "deliver"}  # fmt: skip
     taken: list[str] = []
     for name, step in steps.items():
