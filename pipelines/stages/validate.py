@@ -27,7 +27,6 @@ from schemas.sql import literal
 from schemas.words import Words
 
 SMALL = 1_000  # rows; up to here the engine takes longer to plan what is asked of the rows than to answer
-TOGETHER = 20_000  # rows of small deliveries that are asked at once, so that they pay for one plan
 STEP = 1 << 40  # between the places of one delivery and of the next, where several are judged together
 PART = f"place // {STEP}"
 
@@ -89,7 +88,11 @@ class Part:
 
 def is_small(home: Home, delivery_id: str) -> bool:
     """Whether a delivery that is staged may be judged together with others."""
-    return bool(pq.read_metadata(home.staged(delivery_id)).num_rows <= SMALL)
+    return _rows(home, delivery_id) <= SMALL
+
+
+def _rows(home: Home, delivery_id: str) -> int:
+    return int(pq.read_metadata(home.staged(delivery_id)).num_rows)
 
 
 def validate(
@@ -108,11 +111,12 @@ def validate(
     are read once, kept, and judged as the SQL stands: to plan it well would take longer than to run it.
     """
     item, compiled = rules.item, rules.compiled
-    small = all(is_small(home, part.delivery_id) for part in parts)
+    rows = [_rows(home, part.delivery_id) for part in parts]
+    small = max(rows) <= SMALL
     if len(parts) > 1 and not small:
         raise ValueError("only small deliveries are judged together")
     with connect(home.work) as engine:
-        if small:
+        if sum(rows) <= SMALL:
             engine.execute("PRAGMA disable_optimizer")
         made = _Made(engine, small)
         echoed = _open_sent(engine, home, parts, item, made)

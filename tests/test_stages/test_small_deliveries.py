@@ -53,8 +53,9 @@ def test_small_delivery_says_what_a_large_one_would(
     assert rows == expected
 
 
+@pytest.mark.parametrize("small", [validate.SMALL, 120])
 def test_deliveries_that_are_judged_together_hear_what_each_hears_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files of two items and of every way to read: rows at the same lines, one number under two names in two files and
     in one, repaired and unread rows, echoes, full deliveries, periods that know other codes, one that goes back."""
@@ -81,6 +82,7 @@ def test_deliveries_that_are_judged_together_hear_what_each_hears_alone(
     for path in sorted((tmp_path / "home").glob("inbox/*/*/*")):
         if not path.name.endswith(".manifest.json"):
             asked.append(put(path, ITEM, path.parts[-3], "incremental", DAY))
+    monkeypatch.setattr(validate, "SMALL", small)  # more rows than that are planned for, together too
     desks = []
     for name in ("alone", "together"):
         home = Home(tmp_path / name)
