@@ -44,7 +44,7 @@ class Desk:
     @property
     def policy(self) -> Policy:
         year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
-        tests = (tuple(self.limit(name)) for name in ("test_names", "test_numbers"))
+        tests = (tuple(self.limit(name)) for name in ("test_names", "test_numbers", "withdrawal_words"))
         return Policy(year, self.limit("adult_age"), *tests)
 
     @cached_property

@@ -101,7 +101,7 @@ def unneeded(catalog: Catalog) -> list[str]:
         used = {item.event_date, item.source_time, *item.business_key}
         used |= {v for rule in item.rules for v in rule.options.values() if isinstance(v, str)}
         for f in item.fields:
-            is_needed = f.required or f.role != "attribute" or f.purpose or f.name in used or f.rules
+            is_needed = f.required or f.role not in ("attribute", "remarks") or f.purpose or f.name in used or f.rules
             if not is_needed and any(word in text for word in words for text in (f.label_zh, *f.aliases)):
                 found.append(f"{item.code}.{f.name}")
     return found

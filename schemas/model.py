@@ -88,7 +88,7 @@ class FieldSpec(Dated):
     label_zh: str
     label_en: str
     type: Literal["text", "code", "date", "timestamp", "integer", "decimal", "boolean"]
-    role: Literal["credit_number", "certificate_type", "name", "action", "attribute"] = "attribute"
+    role: Literal["credit_number", "certificate_type", "name", "action", "remarks", "attribute"] = "attribute"
     unit: str | None = None
     length: int | None = None
     scale: int | None = None

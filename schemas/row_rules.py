@@ -47,12 +47,14 @@ class Check:
 @dataclass(frozen=True)
 class Policy:
     """Dated limits in force on the as-of date; see catalog/policy. Rows whose name begins like one of `test_names`, or
-    whose number is one of `test_numbers`, are left over from a test."""
+    whose number is one of `test_numbers`, are left over from a test; `withdrawal_words` in its remarks say that a row
+    should not be."""
 
     minimum_birth_year: int
     adult_age: int
     test_names: tuple[str, ...] = ()
     test_numbers: tuple[str, ...] = ()
+    withdrawal_words: tuple[str, ...] = ()
 
 
 def code_values(code_set: CodeSet, on: date = date.max, department: str | None = None) -> dict[str, str]:
@@ -129,7 +131,7 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
 
 def finding_codes(item: Item, catalog: Catalog) -> dict[str, str]:
     """The codes that the checks of an item may give -> a field that gives it."""
-    policy = Policy(minimum_birth_year=1900, adult_age=18, test_names=("-",))
+    policy = Policy(minimum_birth_year=1900, adult_age=18, test_names=("-",), withdrawal_words=("-",))
     return {code: field for field, code, *_ in _declared(item, catalog, policy)}
 
 
@@ -161,6 +163,8 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
             uncut = types.plain(field, exp.column(f"t_{field.name}")).sql(dialect="duckdb")
             tidied = f"CASE WHEN {field.name} <> t_{field.name} THEN {field.name} <> {uncut} ELSE FALSE END"
             found.append((field.name, "V022", "info", tidied, ""))
+        if field.role == "remarks" and policy.withdrawal_words:
+            found.append((field.name, "V024", "hold", _asks_withdrawal(item, field, policy), ""))
         for rule in field.rules:
             kind = FIELD_KINDS[rule.kind]
             violated = partial(kind.violated, value, rule.options)
@@ -234,6 +238,13 @@ def _name(field: FieldSpec, takes_organisations: bool, policy: Policy) -> list[D
     if tests:
         found.append((name, "V021", "hold", " OR ".join(tests), ""))
     return found
+
+
+def _asks_withdrawal(item: Item, field: FieldSpec, policy: Policy) -> str:
+    """SQL: the remarks ask for what only the row's action may say (Q85)."""
+    asks = " OR ".join(f"strpos({field.name}, '{word}') > 0" for word in policy.withdrawal_words)
+    said = [f"coalesce({f.name}, 'new') <> 'withdraw'" for f in item.live_fields if f.role == "action"]
+    return " AND ".join([f"({asks})", *said])
 
 
 def _if_legible(test: str, field: FieldSpec) -> str:

@@ -71,7 +71,7 @@ def profile(item: Item, figures: Figures, previous: Figures | None, within: Limi
         if f.is_always_required:
             zh, en = f"必填项“{f.label_zh}”没有空值", f"Required {f.name} is filled"
             asked.append(_at_most(f"nulls_{f.name}", 0, zh, en))
-        elif f.role == "attribute" and f.holds(as_of):
+        elif f.role in ("attribute", "remarks") and f.holds(as_of):
             asked.append(_empty_share(f, figures, previous, within))
         if f.code_set is not None:
             zh, en = f"“{f.label_zh}”都在代码表中", f"{f.name} holds only codes of {f.code_set}"

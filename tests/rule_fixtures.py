@@ -200,6 +200,8 @@ class Fixtures:
             return Ways([[{spec.name: "暂无"}]])
         if check.code == "X007":
             return Ways([[{spec.name: "natural_person", self.number: SOLE_TRADER}]])
+        if check.code == "V024":
+            return Ways([[{spec.name: "该处罚已撤销，请删除"}]], [[{spec.name: "仅作示例"}]])
         if check.code == "V022":
             return Ways([[{spec.name: f"{text[: (spec.length or 0) - 6]}&nbsp;"}, {spec.name: "<b>例</b>"}]])
         if check.code == "V001":

@@ -97,7 +97,8 @@ def _changes(item: Item) -> set[date]:
 
 
 def policy(catalog: Catalog) -> Policy:
-    age, *tests = (effective(catalog, name, AS_OF) for name in ("adult_age", "test_names", "test_numbers"))
+    names = ("adult_age", "test_names", "test_numbers", "withdrawal_words")
+    age, *tests = (effective(catalog, name, AS_OF) for name in names)
     return Policy(MINIMUM_BIRTH_YEAR, age, *(tuple(words) for words in tests))
 
 

@@ -222,10 +222,11 @@ def check_layout(cells: Sequence[str], fields: Mapping[str, str]) -> None:
         )
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
+        told = [c.strip(BLANK) for c, n in zip(cells, match(cells, fields), strict=True) if n == twice[0]]
         raise DeliveryError(
             "F006",
-            f"有两列对应同一字段 {twice[0]}。请只保留一列。",
-            f"Two columns mean the field {twice[0]}. Keep one of them.",
+            f"“{'”和“'.join(told)}”这几列对应同一信息项。请只保留一列。",
+            f"The columns {' and '.join(told)} mean one field ({twice[0]}). Keep one of them.",
         )
 
 
