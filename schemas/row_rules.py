@@ -228,7 +228,7 @@ def _name(field: FieldSpec, takes_organisations: bool, policy: Policy) -> list[D
     tests += [f"cn IN ({numbers})"] if numbers else []
     several, nobody = (ask(name, takes_organisations) for ask in (names.is_several, names.is_nobody))
     found: list[Declared] = [
-        (name, "V001", "error", f"t_{name} IS NULL", ""),
+        *([(name, "V001", "error", f"t_{name} IS NULL", "")] if field.required else []),
         (name, "V017", "info", _if_legible(f"{name} <> t_{name}", field), ODD_NAME),
         (name, "V018", "error", several, ODD_NAME),
         (name, "V019", "error", f"t_{name} IS NOT NULL AND {nobody}", ODD_NAME),

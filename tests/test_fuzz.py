@@ -17,13 +17,14 @@ from pipelines import judge, run, sampling
 from pipelines.errors import DeliveryError
 from pipelines.model import ACCOUNT, Home
 from pipelines.query import query
-from pipelines.stages.validate import Fault, validate
+from pipelines.stages.validate import Fault, Part, Rules, validate
 from pipelines.stores.keys import open_keys
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import record_schema
 from schemas.compiled import compile_item
 from schemas.load import load
 from schemas.row_rules import Policy
+from schemas.words import Words
 from tests.conftest import SHAPES, SOAK
 
 CATALOG = load()
@@ -147,7 +148,8 @@ def test_whatever_stands_in_a_cell_every_row_is_taken_or_told(clean: list[Path],
             pytest.fail(f"{item.code}: {e}")
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
         compiled = compile_item(item, CATALOG, policy)
-        result = validate(home, "odd", item, CATALOG, compiled, DAY + timedelta(30), keys, faults, "odd.csv")
+        rules = Rules(item, compiled, Words(CATALOG), DAY + timedelta(30), keys, DAY + timedelta(30))
+        (result,) = validate(home, [Part("odd", tuple(faults), "odd.csv")], rules)
         assert decoded.read == result.read == result.accepted + result.rejected + result.refused + result.held
         findings = pq.read_table(home.findings("odd")).to_pylist()
         stopped = {f["line"] for f in findings if f["severity"] in ("error", "hold") and f["line"] is not None}

@@ -25,7 +25,7 @@ from pipelines.cli import main
 from pipelines.commands.folder import publish_folder
 from pipelines.errors import UsageFault
 from pipelines.model import Home
-from pipelines.stages.validate import Fault, validate
+from pipelines.stages.validate import Fault, Part, Rules, validate
 from pipelines.stores.keys import open_keys
 from schemas import patterns
 from schemas.compiled import compile_item
@@ -35,6 +35,7 @@ from schemas.overlay import effective
 from schemas.row_rules import Policy
 from schemas.site import MARK, site, words
 from schemas.site.items import law_of
+from schemas.words import Words
 from tests.chromium import DESKTOP, PHONE, PROGRAM, Browser
 from tests.conftest import SHAPES, SOAK
 
@@ -328,7 +329,8 @@ def test_a_sample_is_what_it_teaches(item: str, made: dict[str, bytes], sample_h
     for year, accepted in ((1850, 5), (1900, 0))[: 2 if item == "honour" else 1]:  # a real home returns the sample
         policy = Policy(minimum_birth_year=year, adult_age=18)
         compiled = compile_item(judged, HERE, policy)
-        result = validate(home, item, judged, HERE, compiled, DAY, open_keys(home.root), faults, "sample.csv")
+        rules = Rules(judged, compiled, Words(HERE), DAY, open_keys(home.root), DAY)
+        (result,) = validate(home, [Part(item, tuple(faults), "sample.csv")], rules)
         told = pq.read_table(home.findings(item)).to_pylist()
         stopped = [(f["field"], f["code"], f["value"]) for f in told if f["severity"] in ("error", "hold")]
         assert result.accepted == accepted, stopped
