@@ -9,7 +9,7 @@ from schemas.model import FieldSpec
 
 LOST = "\ufffd"  # what a decoder writes for bytes that are no character
 RESAVED = "锟斤拷"  # two of those, saved as UTF-8 and read as GBK
-PLACEHOLDER = "▀"  # what the police's systems write for a character that they cannot encode
+UNENCODABLE = "▀"  # what the police's systems write for a character that they cannot encode
 _LATIN = "\u0080-\u00ffŒœŠšŸŽžƒˆ˜–—‘’‚“”„†‡•…‰‹›€™"
 
 
@@ -58,4 +58,4 @@ def without_cut(text: str) -> str:
 
 
 def placeholder(field: FieldSpec) -> str:
-    return f"strpos(t_{field.name}, '{PLACEHOLDER}') > 0"
+    return f"strpos(t_{field.name}, '{UNENCODABLE}') > 0"

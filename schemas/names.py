@@ -14,8 +14,7 @@ from itertools import combinations
 from sqlglot import exp, parse_one
 
 from schemas import markup
-from schemas.characters import LOST
-from schemas.characters import PLACEHOLDER as ILLEGIBLE_ONE
+from schemas.characters import LOST, UNENCODABLE
 from schemas.shapes import COMPATIBLE, DASHES, DOTS, HAN, INVISIBLE, PLACEHOLDER, SPACES, UNIFIED, translated
 
 Layers = list[list[tuple[str, exp.Expr]]]
@@ -38,7 +37,7 @@ BEHIND = f"^([{HAN}·]{{2,}})(?:[(](?:{ROLES})[)]|{TITLES})$"
 SEVERAL = f"等[0-9一二三四五六七八九十两数几多]*(?:名|个)?人$|[{HAN}]、[{HAN}]"
 SEVERAL_PERSONS = f"{SEVERAL}|[{HAN}][;/&,+][{HAN}]"
 ORGANISATION = "(?:公司|商行|超市|饭店|餐馆|餐厅|酒店|宾馆|合作社|经营部|服务部|中心|委员会|事务所|[店厂])$"
-ILLEGIBLE = f"{LOST}{ILLEGIBLE_ONE}\ue000-\uf8ff\U000f0000-\U0010ffff"
+ILLEGIBLE = f"{LOST}{UNENCODABLE}\ue000-\uf8ff\U000f0000-\U0010ffff"
 # Longer than this a name of Han characters is one of several parts, or no person's.
 USUAL_LENGTH = 4
 

@@ -1,6 +1,6 @@
 """The row engine: an item compiled into one SELECT over its staged table, and the list of checks it evaluates.
 
-Layers, each a common table expression of one SELECT, so that no expression is written twice:
+Layers, each a subquery of the next, so that no expression is written twice:
 `texts` (trimmed cells) -> `coded` (plain values, codes joined) -> layers of what was not plain, of the name and of the
 credit number -> `located`; the checks are asked of that, twice: `accepted` keeps what none of them stops, `judged`
 names what stopped the others.
