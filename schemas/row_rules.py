@@ -264,7 +264,7 @@ def accepted(listed: list[Check]) -> exp.Select:
     """
     stops = _any([c for c in listed if c.tag[0] in STOPPING])
     notes = _tags([c for c in listed if c.tag[0] not in STOPPING])
-    passing = exp.not_(exp.Coalesce(this=stops, expressions=[exp.false()]))
+    passing = exp.not_(exp.Coalesce(this=stops, expressions=[exp.false()]), copy=False)
     said = exp.select(exp.Star(), exp.alias_(notes, "notes", copy=False), copy=False)
     return said.from_("located", copy=False).where(passing, copy=False)
 
@@ -285,9 +285,9 @@ def _tags(listed: list[Check]) -> exp.Expr:
     """Most rows pass: they pay for one OR, not for a text of all tags."""
     if not listed:
         return exp.Literal.string("")
-    tags = [exp.Case().when(c.violated.copy(), exp.Literal.string(c.tag)) for c in listed]
+    tags = [exp.Case().when(c.violated.copy(), exp.Literal.string(c.tag), copy=False) for c in listed]
     named = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(","), *tags])
-    return exp.Case().when(_any(listed), named).else_(exp.Literal.string(""))
+    return exp.Case().when(_any(listed), named, copy=False).else_(exp.Literal.string(""), copy=False)
 
 
 def _any(listed: list[Check]) -> exp.Expr:
@@ -296,8 +296,11 @@ def _any(listed: list[Check]) -> exp.Expr:
     for check in listed:
         guarded.setdefault(check.guard, []).append(check.violated.copy())
     unguarded = guarded.pop("", [])
-    cases = [exp.Case().when(_sql(guard), exp.or_(*some)).else_(exp.false()) for guard, some in guarded.items()]
-    return exp.or_(*unguarded, *cases)
+    cases = [
+        exp.Case().when(_sql(guard).copy(), exp.or_(*some, copy=False), copy=False).else_(exp.false(), copy=False)
+        for guard, some in guarded.items()
+    ]
+    return exp.or_(*unguarded, *cases, copy=False)
 
 
 def located(item: Item) -> exp.Select:

@@ -108,11 +108,12 @@ def plain(field: FieldSpec, text: exp.Expr) -> exp.Expr:
     return tree(without_cut(sql)) if may_be_cut(field) else text.copy()
 
 
-def spelt(text: exp.Expr) -> exp.Expr:
-    """Trimmed text in half-width capitals, with plain blanks and dashes and without characters that nobody sees."""
-    sql, pairs = text.sql(dialect="duckdb"), dict.fromkeys(SPACES, " ") | dict.fromkeys(DASHES, "-")
-    half = f"CASE WHEN regexp_matches({sql}, '{ASCII}') THEN {sql} ELSE {translated(sql, pairs, INVISIBLE)} END"
-    return tree(f"upper({half})")
+def spelt(text: str) -> str:
+    """SQL: a trimmed text in half-width capitals, with plain blanks and dashes and without characters that nobody sees.
+    """
+    pairs = dict.fromkeys(SPACES, " ") | dict.fromkeys(DASHES, "-")
+    half = f"CASE WHEN regexp_matches({text}, '{ASCII}') THEN {text} ELSE {translated(text, pairs, INVISIBLE)} END"
+    return f"upper({half})"
 
 
 def helpers(field: FieldSpec) -> list[Layer]:
@@ -166,14 +167,13 @@ def steps(fields: Iterable[FieldSpec]) -> list[Layer]:
         if field.type != "code" and field.type not in TWO_STEPS:
             continue
         name, read = field.name, field.name if field.type == "code" else f"p_{field.name}"
-        spelling = spelt(exp.column(f"t_{name}")).sql(dialect="duckdb")
-        layers[0].append(
-            (f"h_{name}", tree(f"CASE WHEN {read} IS NULL AND t_{name} IS NOT NULL THEN {spelling} END"))
-        )
+        odd = f"{read} IS NULL AND t_{name} IS NOT NULL"
+        layers[0].append((f"h_{name}", tree(f"CASE WHEN {odd} THEN {spelt(f't_{name}')} END")))
         for layer, more in zip(layers[1:], helpers(field), strict=False):
             layer += more
         if field.type in TWO_STEPS:
-            value = exp.Case().when(tree(f"h_{name} IS NULL"), exp.column(read)).else_(rare(field))
+            value = exp.Case().when(tree(f"h_{name} IS NULL"), exp.column(read), copy=False)
+            value = value.else_(rare(field), copy=False)
             layers[3].append((name, value))
     spellings = [name for name, _ in layers[0]]
     layers[1].append(("is_odd", tree(f"coalesce({', '.join(spellings)}) IS NOT NULL")))
