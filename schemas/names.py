@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import combinations
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from schemas import markup
 from schemas.characters import LOST, UNENCODABLE
 from schemas.shapes import COMPATIBLE, DASHES, DOTS, HAN, INVISIBLE, PLACEHOLDER, SPACES, UNIFIED, translated
+from schemas.sql import tree
 
 Layers = list[list[tuple[str, exp.Expr]]]
 LETTER = "A-Za-zÀ-ɏ"
@@ -63,7 +64,7 @@ def columns(raw: exp.Expr, field: str) -> Layers:
             ),
         ],
     ]
-    return [[(name, parse_one(text, dialect="duckdb")) for name, text in layer] for layer in sql]
+    return [[(name, tree(text)) for name, text in layer] for layer in sql]
 
 
 def is_several(name: str, takes_organisations: bool) -> str:

@@ -6,9 +6,10 @@ in SQL: `subject_id_of(number)` and `keyed_hash(text)`, each text -> 16 bytes.
 
 from __future__ import annotations
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from schemas.model import FieldSpec, Item
+from schemas.sql import tree
 
 # 18 digits with a date inside: a citizen number wherever it stands. Free text is searched more widely.
 STRICT = "[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])[0-9]{3}[0-9Xx]"
@@ -117,4 +118,4 @@ def key_text(field: FieldSpec) -> str:
 
 
 def _alias(sql: str, name: str) -> exp.Expr:
-    return exp.alias_(parse_one(sql, dialect="duckdb"), name)
+    return exp.alias_(tree(sql), name)

@@ -15,11 +15,12 @@ from datetime import date
 from functools import lru_cache, partial
 from itertools import product
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from schemas import characters, markup, names, types
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS, credit_number
 from schemas.model import Catalog, CodeSet, FieldSpec, Item
+from schemas.sql import tree
 
 REFUSING = ("L001",)
 LETTERS = {"error": "E", "hold": "H", "warning": "W", "info": "I"}
@@ -312,7 +313,7 @@ def located(item: Item) -> exp.Select:
     # Built in place: by default each call copies all that was built so far, seconds for a delivery of ten rows.
     def over(below: exp.Select, added: Iterable[tuple[str, exp.Expr]]) -> exp.Select:
         """One more layer: all columns of the one below and those `added`."""
-        named = (exp.alias_(tree, name, copy=False) for name, tree in added)
+        named = (exp.alias_(value, name, copy=False) for name, value in added)
         return exp.select(exp.Star(), *named, copy=False).from_(below.subquery("below", copy=False), copy=False)
 
     person = item.by_role("name")
@@ -348,13 +349,13 @@ def located(item: Item) -> exp.Select:
 @lru_cache(maxsize=8192)
 def _sql(text: str) -> exp.Expr:
     """Shared: whoever builds it into a tree copies it. Reading the catalogue asks for most texts many times."""
-    return parse_one(text, dialect="duckdb")
+    return tree(text)
 
 
 def _tidy(field: FieldSpec) -> exp.Expr:
     text = types.plain(field, exp.column(f"t_{field.name}")).sql(dialect="duckdb")
     cleaned = f"nullif(trim({markup.cleaned(text)}, '{types.BLANKS}'), '')"
-    return parse_one(f"CASE WHEN {markup.is_likely(text)} THEN {cleaned} ELSE {text} END", dialect="duckdb")
+    return tree(f"CASE WHEN {markup.is_likely(text)} THEN {cleaned} ELSE {text} END")
 
 
 def _credit(field: str, code: str, column: str, catalog: Catalog) -> Declared:

@@ -11,9 +11,10 @@ and yet has the right check digit is good here; the caller holds it, since one i
 
 from __future__ import annotations
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from schemas.shapes import ASCII, DASHES, INVISIBLE, PLACEHOLDER, SPACES, translated
+from schemas.sql import tree
 
 PERSON = "^[1-9][0-9]{16}[0-9X]$"
 USCC = "^[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}$"
@@ -177,7 +178,7 @@ def columns(raw: exp.Expr, cert_type: exp.Expr) -> list[Layer]:
             ),
         ],
     ]
-    return [[(name, parse_one(sql, dialect="duckdb")) for name, sql in layer] for layer in layers]
+    return [[(name, tree(sql)) for name, sql in layer] for layer in layers]
 
 
 def _is_other_document(number: str) -> str:

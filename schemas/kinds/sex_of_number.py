@@ -6,7 +6,9 @@ the check digit only by chance, so mostly it is the sex that was typed wrongly: 
 
 from typing import Any
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
+
+from schemas.sql import tree
 
 CODE = "X004"
 TYPES = ("code",)
@@ -29,4 +31,4 @@ def sentence(options: dict[str, Any]) -> tuple[str, str]:
 def violated(column: exp.Expr, options: dict[str, Any]) -> exp.Expr:
     sex = column.sql(dialect="duckdb")
     odd = "strpos('13579', substr(cn17, 17, 1)) > 0"
-    return parse_one(f"({sex} = '2' AND {odd}) OR ({sex} = '1' AND NOT {odd})", dialect="duckdb")
+    return tree(f"({sex} = '2' AND {odd}) OR ({sex} = '1' AND NOT {odd})")

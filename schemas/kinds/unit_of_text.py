@@ -6,7 +6,9 @@ before the amount in the text, e.g. 罚款). 5000 in a column of 万元 beside �
 
 from typing import Any
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
+
+from schemas.sql import tree
 
 CODE = "X006"
 TYPES = {"field": ("decimal",), "other": ("text",)}
@@ -41,7 +43,7 @@ def violated(options: dict[str, Any]) -> exp.Expr:
     yuan = f"TRY_CAST(replace({found}, ',', '') AS DECIMAL(18, 6))"
     mistaken = field if options["yuan"] == 10000 else f"{field} * 10000"
     test = f"CASE WHEN {field} > 0 AND strpos({other}, '{options['word']}') > 0 THEN {mistaken} = {yuan} ELSE FALSE END"
-    return parse_one(test, dialect="duckdb")
+    return tree(test)
 
 
 def fault(options: dict[str, Any]) -> str | None:
