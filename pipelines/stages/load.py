@@ -72,11 +72,13 @@ def _becomes_segment(candidate: Candidate) -> bool:
 
 
 def _vault(home: Home, url: str, item: str, candidate: Candidate, keys: Keys) -> None:
+    own = {key: home.accepted(key) for key in candidate.deliveries}
+    back = {key: home.again(key, "accepted") for key in candidate.again}
     with _connect(url) as connection, connection.cursor() as cursor:
-        for delivery_id in candidate.deliveries:
-            vault.enter(cursor, home.work, home.accepted(delivery_id), item, delivery_id, keys)
-        for delivery_id in candidate.again:
-            vault.enter(cursor, home.work, home.again(delivery_id, "accepted"), item, delivery_id, keys, is_again=True)
+        vault.enter_subjects(cursor, home.work, [*own.values(), *back.values()], keys)
+        connection.commit()
+        vault.enter_statements(cursor, home.work, item, own)
+        vault.enter_statements(cursor, home.work, item, back, is_again=True)
         connection.commit()
 
 

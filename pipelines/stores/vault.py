@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +15,61 @@ from pipelines.stores.keys import Keys
 BATCH = 64_000
 
 
-def enter(
-    cursor: Any, work: Path, accepted: Path, item: str, delivery_id: str, keys: Keys, is_again: bool = False
-) -> None:
-    """Numbers and names of one delivery's accepted rows, on an ADBC cursor whose transaction the caller ends.
+def enter_subjects(cursor: Any, work: Path, accepted: Sequence[Path], keys: Keys) -> None:
+    """The subjects of accepted rows and their numbers, on an ADBC cursor. The caller ends the transaction, and enters
+    no others in it.
 
-    Entering a delivery again replaces what it said; with `is_again` the rows are some that come back, and replace only
-    what was said at their places. Subjects are entered once and never change.
+    Subjects are entered once and never change. Many items enter theirs at the same time, and who enters a subject
+    waits for the other who just did: all of them do so in the order of the pseudonyms, so that nobody waits in a ring.
     """
     with connect(work) as engine:
-        source = f"read_parquet({literal(accepted)})"
         people = engine.sql(
-            f"SELECT subject_id, any_value(credit_number) AS number, any_value(number_kind) AS kind FROM {source}"
-            " GROUP BY subject_id"
+            "SELECT subject_id, any_value(credit_number) AS number, any_value(number_kind) AS kind"
+            f" FROM {_read(accepted)} GROUP BY subject_id ORDER BY subject_id"
         ).to_arrow_reader(BATCH)
         cursor.execute("CREATE TEMP TABLE people (subject_id bytea, credit_number bytea, number_kind text)")
         sealed = (_sealed(batch, keys) for batch in people)
         schema = pa.schema([("subject_id", pa.binary()), ("credit_number", pa.binary()), ("number_kind", pa.string())])
         cursor.adbc_ingest("people", pa.RecordBatchReader.from_batches(schema, sealed), mode="append", temporary=True)
+        # A table is read in the order in which it was filled; one that is temporary, by nobody else's scan.
         cursor.execute(
             "INSERT INTO vault.subject (subject_id, credit_number, number_kind)"
             " SELECT subject_id, credit_number, number_kind FROM people ON CONFLICT DO NOTHING"
         )
         cursor.execute("DROP TABLE people")
-        where = f"delivery_id = '{delivery_id}'"
+
+
+def enter_statements(cursor: Any, work: Path, item: str, accepted: Mapping[str, Path], is_again: bool = False) -> None:
+    """What the accepted rows of each delivery called their subjects, on an ADBC cursor whose transaction the caller
+    ends.
+
+    Entering a delivery again replaces what it said; with `is_again` the rows are some that come back, and replace only
+    what was said at their places.
+    """
+    if not accepted:
+        return
+    files = pa.table({"delivery_id": list(accepted), "filename": [str(p) for p in accepted.values()]})
+    source = f"{_read(accepted.values())} JOIN files USING (filename)"
+    place = "delivery_id, line, coalesce(sheet, '') AS sheet"
+    with connect(work) as engine:
+        engine.register("files", files)
         if is_again:
-            places = engine.sql(f"SELECT line, coalesce(sheet, '') AS sheet FROM {source}").to_arrow_reader(BATCH)
-            cursor.execute("CREATE TEMP TABLE places (line bigint, sheet text)")
+            cursor.execute("CREATE TEMP TABLE places (delivery_id text, line bigint, sheet text)")
+            places = engine.sql(f"SELECT {place} FROM {source}").to_arrow_reader(BATCH)
             cursor.adbc_ingest("places", places, mode="append", temporary=True)
-            where += " AND (line, sheet) IN (SELECT line, sheet FROM places)"
+            where = "(delivery_id, line, sheet) IN (SELECT delivery_id, line, sheet FROM places)"
+        else:
+            where = f"delivery_id IN ({', '.join(map(literal, accepted))})"
         cursor.execute(f"DELETE FROM vault.statement_identity WHERE {where}")
         cursor.execute("DROP TABLE IF EXISTS places")
         said = engine.sql(
-            f"SELECT '{delivery_id}' AS delivery_id, line, coalesce(sheet, '') AS sheet, '{item}' AS item,"
-            f" record_key, identity FROM {source}"
+            f"SELECT {place}, {literal(item)} AS item, record_key, identity FROM {source}"
         ).to_arrow_reader(BATCH)
         cursor.adbc_ingest("statement_identity", said, mode="append", db_schema_name="vault")
+
+
+def _read(files: Iterable[Path]) -> str:
+    return f"read_parquet([{', '.join(map(literal, files))}], filename = true)"
 
 
 def _sealed(batch: pa.RecordBatch, keys: Keys) -> pa.RecordBatch:
