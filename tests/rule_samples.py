@@ -159,8 +159,11 @@ class Judge:
         return found
 
     def judge(self, case: Case, rows: Sequence[Cells]) -> list[Judged]:
+        return self.judge_by(case, rows, checks(case.item, self.catalog))
+
+    def judge_by(self, case: Case, rows: Sequence[Cells], listed: Sequence[Check]) -> list[Judged]:
         self.locate(case, rows)
-        return self.ask(checks(case.item, self.catalog))
+        return self.ask(listed)
 
     def _code_table(self, name: str, on: date) -> None:
         if self._sets.get(name) != on:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from schemas.compiled import compile_item
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.load import load
 from schemas.model import FieldSpec, Item, Rule
+from schemas.row_rules import Check
 from schemas.words import Words
 from tests.conftest import SOAK
 from tests.oracle_credit_number import mod_11_2
@@ -47,7 +49,7 @@ from tests.rule_samples import (
 
 CATALOG = load()
 CASES = cases(CATALOG)
-MUTATED, MUTANTS = (len(CASES), 10_000) if SOAK else (3, 4)
+MUTATED, MUTANTS = (len(CASES), 12) if SOAK else (3, 4)
 CHOSEN = sorted(random.Random(11).sample(sorted(CASES), MUTATED))
 
 
@@ -56,6 +58,12 @@ def judge() -> Judge:
     return Judge(CATALOG)
 
 
+@cache
+def listed_of(code: str) -> list[Check]:
+    return checks(CASES[code].item, CATALOG)
+
+
+@cache
 def samples_of(item: str) -> list[Sample]:
     path = path_of(item)
     assert path.exists(), f"tests/samples/rules/{item}.csv is missing. Run {RENEW} {item} and review what it made."
@@ -67,7 +75,7 @@ def test_every_row_comes_out_as_its_file_says(code: str, judge: Judge) -> None:
     case, samples = CASES[code], samples_of(code)
     fields = [f.name for f in case.item.live_fields]
     assert [*samples[0].cells] == fields, f"other fields than the item's. Run {RENEW} {code}."
-    found = differences(samples, judge.judge(case, [s.cells for s in samples]))
+    found = differences(samples, judge.judge_by(case, [s.cells for s in samples], listed_of(code)))
     assert not found, (
         f"tests/samples/rules/{code}.csv: {found[0]} ({len(found)} rows differ). Put the rule back; or, if the change"
         f" is meant, run {RENEW} {code} and review the difference."
@@ -77,7 +85,7 @@ def test_every_row_comes_out_as_its_file_says(code: str, judge: Judge) -> None:
 @pytest.mark.parametrize("code", CASES)
 def test_every_check_has_a_row_that_fails_it(code: str) -> None:
     shown = {(s.expected[0], s.where) for s in samples_of(code) if s.expected}
-    compiled = {(finding(c), condition(c)) for c in checks(CASES[code].item, CATALOG)}
+    compiled = {(finding(c), condition(c)) for c in listed_of(code)}
     what = f"tests/samples/rules/{code}.csv"
     assert not compiled - shown, f"{what}: no row for {sorted(compiled - shown)[0]}. Run {RENEW} {code}."
     lost = sorted(shown - compiled)
@@ -88,7 +96,7 @@ def test_every_check_has_a_row_that_fails_it(code: str) -> None:
 def test_every_rule_that_is_declared_is_compiled(code: str) -> None:
     """The credit number, for one, is judged by its role alone: a rule beside it would be read by nobody."""
     item = CASES[code].item
-    compiled = {(c.field, c.code, c.severity, condition(c)) for c in checks(item, CATALOG)}
+    compiled = {(c.field, c.code, c.severity, condition(c)) for c in listed_of(code)}
     declared = [(f.name, r, FIELD_KINDS[r.kind], (exp.column(f.name),)) for f in item.live_fields for r in f.rules]
     declared += [(r.options["field"], r, ITEM_KINDS[r.kind], ()) for r in item.rules]
     for name, rule, kind, value in declared:
@@ -207,12 +215,23 @@ def test_a_rule_taken_out_of_an_item_is_missed(code: str, judge: Judge) -> None:
         assert differences(samples, judge.ask(checks(mutant, CATALOG))), f"{code}: nothing shows that {what} is gone"
 
 
+@pytest.mark.parametrize("code", CASES)
+def test_every_check_stops_a_row_of_its_own(code: str, judge: Judge) -> None:
+    """Also those that no item declares: of types, codes, credit numbers and the law. A check that is not compiled
+    takes its findings along and leaves the others (the next test asks a few), so it is missed where it finds any."""
+    listed = listed_of(code)
+    judged = judge.judge_by(CASES[code], [s.cells for s in samples_of(code)], listed)
+    idle = {c.tag for c in listed} - {tag for row in judged for tag in row.tags}
+    assert not idle, f"{code}: nothing shows whether {sorted(finding(c) for c in listed if c.tag in idle)} are there"
+
+
 @pytest.mark.parametrize("code", CHOSEN)
 def test_a_check_that_is_not_compiled_is_missed(code: str, judge: Judge) -> None:
-    """Also those that no item declares: of types, codes, credit numbers and the law."""
-    samples, listed = samples_of(code), checks(CASES[code].item, CATALOG)
+    samples, listed = samples_of(code), listed_of(code)
     judge.locate(CASES[code], [s.cells for s in samples])
-    assert not differences(samples, judge.ask(listed))
-    for gone in random.Random(code).sample(listed, min(MUTANTS, len(listed))):
-        found = differences(samples, judge.ask([c for c in listed if c is not gone]))
-        assert found, f"{code}: nothing shows that {finding(gone)} is gone"
+    whole = judge.ask(listed)
+    assert not differences(samples, whole)
+    for gone in random.Random(code).sample(listed, min(4, len(listed))):
+        without = judge.ask([c for c in listed if c is not gone])
+        assert [row.tags for row in without] == [tuple(t for t in row.tags if t != gone.tag) for row in whole]
+        assert differences(samples, without), f"{code}: nothing shows that {finding(gone)} is gone"
