@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -20,11 +20,11 @@ from pipelines.readers import Column, Decoded, Headers, Layout, decode, empty, n
 from pipelines.stages import gate, manifest, totals, validate
 from pipelines.stages.validate import Fault
 from pipelines.stores.keys import Keys
-from schemas import editions, lint_law, overlay
+from schemas import editions, lint_law, overlay, row_rules
 from schemas import load as catalogue
 from schemas.calendar import calendar as calendar_of
 from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
-from schemas.model import Catalog, Item
+from schemas.model import Catalog, FieldSpec, Item
 from schemas.row_rules import Policy
 from schemas.words import Words
 from schemas.yardstick import of_rows
@@ -224,8 +224,7 @@ def _about_the_file(
     """What is to be said of the file as a whole. Raises `DeliveryError` F012 where a required column is missing."""
     if decoded.read == 0:
         return [Fault("F003", None)]
-    missing = [f.label_zh for f in item.fields if f.required and f.name not in decoded.columns]
-    if missing:
+    if missing := [f.label_zh for f in _missing(item, decoded.columns)]:
         named = "、".join(missing)
         zh, en = _other_edition(item, decoded, department, catalog)
         raise DeliveryError(
@@ -243,6 +242,17 @@ def _about_the_file(
         else Fault("F005", None, value=_with_edition(header, elsewhere, whole) or _with_nearest(header, known))
         for header in decoded.unknown_headers
     ]
+
+
+def _missing(item: Item, columns: Collection[str]) -> list[FieldSpec]:
+    """Required fields that have no column. A list of withdrawals, which has columns for what tells a record and for
+    what is to be done with it and no more, needs no others."""
+    required, key = [f for f in item.fields if f.required], row_rules.key_fields(item)
+    others = [f for f in required if f.name not in key and f.role != "name"]
+    withdraws = any(f.role == "action" and f.name in columns for f in item.live_fields)
+    if withdraws and not any(f.name in columns for f in others):
+        required = [f for f in required if f.name in key]
+    return [f for f in required if f.name not in columns]
 
 
 def _about_the_manifest(

@@ -1,8 +1,9 @@
 """The fold of statements into current records, as trees: one definition for every engine.
 
 The current record is a pure function of all statements about it (design.md 2), so the order of arrival decides
-nothing. Within a department the greatest (source time, period, sequence) wins; between departments declared
-precedence; a withdrawn or absent winner lets the next department show; different contents that tie hold the record.
+nothing. Within a department the greatest (source time, period, sequence) wins, where a statement that tells no time of
+its own counts as made when its period ended; between departments declared precedence; a withdrawn or absent winner lets
+the next department show; different contents that tie hold the record.
 
 Relations (rows of `arrived` and `past` are statements; both have the columns of `schemas.arrow.statement_schema`):
 `arrived` new statements · `past` stored ones · `fulls` (department, period, sequence, is_new) the greatest complete
@@ -21,6 +22,8 @@ from schemas.sql import tree
 
 NARROW = "record_key, department, delivery_id, line, sheet, period, sequence, source_time, action, content_hash"
 SAME = "w.delivery_id = s.delivery_id AND w.line = s.line AND w.sheet IS NOT DISTINCT FROM s.sheet"
+MADE = "COALESCE(s.source_time, CAST(s.period + INTERVAL 1 DAY AS TIMESTAMP))"
+SAYS = "CASE WHEN r.action = 'withdraw' THEN r.action ELSE HEX(r.content_hash) END"
 EARLIER = "({0}.period < {1}.period OR ({0}.period = {1}.period AND {0}.sequence < {1}.sequence))"
 
 
@@ -58,11 +61,10 @@ def tops() -> exp.Expr:
     """Per record and department its greatest statements; contents > 1 where they differ, is_absent where the
     department's greatest full delivery is later than all it ever said of the record. Reads `stated`."""
     return tree(f"""SELECT r.*, COALESCE(p.precedence, 1000) AS precedence,
-            CASE WHEN MIN(HEX(r.content_hash) || r.action) OVER (PARTITION BY r.record_key, r.department)
-                = MAX(HEX(r.content_hash) || r.action) OVER (PARTITION BY r.record_key, r.department)
-                THEN 1 ELSE 2 END AS contents
+            CASE WHEN MIN({SAYS}) OVER (PARTITION BY r.record_key, r.department)
+                = MAX({SAYS}) OVER (PARTITION BY r.record_key, r.department) THEN 1 ELSE 2 END AS contents
         FROM (SELECT s.*, RANK() OVER (PARTITION BY s.record_key, s.department
-                    ORDER BY s.source_time DESC NULLS LAST, s.period DESC, s.sequence DESC) AS place,
+                    ORDER BY {MADE} DESC, s.period DESC, s.sequence DESC) AS place,
                 MIN(CASE WHEN f.department IS NULL THEN 0 WHEN {EARLIER.format("s", "f")} THEN 1 ELSE 0 END)
                     OVER (PARTITION BY s.record_key, s.department) AS is_absent
             FROM stated s LEFT JOIN fulls f ON f.department = s.department) r

@@ -35,7 +35,8 @@ CREDIT_REPAIRS = ("I008", "I009", "I013")
 @dataclass(frozen=True)
 class Check:
     """One thing that can be wrong with a row. `tag` is what the engine writes into `failed`. Where `guard`, a cheap
-    expression that few rows meet, is not true, the check cannot fail and need not be asked."""
+    expression that few rows meet, is not true, the check cannot fail and need not be asked. Where `unless`, the row
+    says nothing that it is about: a withdrawal needs no more than a key."""
 
     tag: str
     field: str
@@ -43,6 +44,7 @@ class Check:
     severity: str
     violated: exp.Expr
     guard: str = ""
+    unless: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,23 @@ ODD_VALUE, ODD_NAME, BAD_NUMBER, MENDED_NUMBER = (
 
 def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
     """All checks of an item in the order of its fields; the tag is severity letter (L = refused) + position."""
+    withdraws = " OR ".join(f"{f.name} = 'withdraw'" for f in item.live_fields if f.role == "action")
+    always = key_fields(item)
     return [
         Check(
             f"{'L' if code in REFUSING else LETTERS[severity]}{n}", field, code, severity,
             _sql(violated) if isinstance(violated, str) else violated(), guard,
+            "" if field in always or code in REFUSING else withdraws,
         )
         for n, (field, code, severity, violated, guard) in enumerate(_declared(item, catalog, policy))
     ]  # fmt: skip
+
+
+def key_fields(item: Item) -> set[str]:
+    """The fields that tell which record a row is about, and which of its statements is the later: all that a
+    withdrawal has to say."""
+    roles = ("credit_number", "certificate_type", "action")
+    return {*item.business_key, item.source_time or "", *(f.name for f in item.live_fields if f.role in roles)}
 
 
 def finding_codes(item: Item, catalog: Catalog) -> dict[str, str]:
@@ -286,13 +298,32 @@ def _tags(listed: list[Check]) -> exp.Expr:
     """Most rows pass: they pay for one OR, not for a text of all tags."""
     if not listed:
         return exp.Literal.string("")
-    tags = [exp.Case().when(c.violated.copy(), exp.Literal.string(c.tag), copy=False) for c in listed]
+    tags = [exp.Case().when(_asked(c), exp.Literal.string(c.tag), copy=False) for c in listed]
     named = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(","), *tags])
     return exp.Case().when(_any(listed), named, copy=False).else_(exp.Literal.string(""), copy=False)
 
 
+def _asked(check: Check) -> exp.Expr:
+    """Whether a check fails, of whatever row."""
+    if not check.unless:
+        return check.violated.copy()
+    return _unless(check.unless, check.violated.copy())
+
+
+def _unless(test: str, violated: exp.Expr) -> exp.Expr:
+    return exp.Case().when(_sql(test).copy(), exp.false(), copy=False).else_(violated, copy=False)
+
+
 def _any(listed: list[Check]) -> exp.Expr:
-    """Whether any check fails; those behind one guard are asked together."""
+    """Whether any check fails; those behind one guard are asked together, and those that a row may do without."""
+    parts = []
+    for test in {c.unless: None for c in listed}:
+        some = _guarded([c for c in listed if c.unless == test])
+        parts.append(_unless(test, some) if test else some)
+    return exp.or_(*parts, copy=False)
+
+
+def _guarded(listed: list[Check]) -> exp.Expr:
     guarded: dict[str, list[exp.Expr]] = {}
     for check in listed:
         guarded.setdefault(check.guard, []).append(check.violated.copy())

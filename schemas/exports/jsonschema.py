@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from schemas.model import Catalog, FieldSpec, Item
-from schemas.row_rules import code_values
+from schemas.row_rules import code_values, key_fields
 
 DIGITS = {"integer": r"^[+-]?[0-9]{1,18}$", "decimal": r"^[+-]?[0-9]{1,18}([.][0-9]+)?$"}
 FORMS: dict[str, dict[str, Any]] = {
@@ -24,7 +24,7 @@ def make(item: Item, catalog: Catalog) -> bytes:
     row = {
         "type": "object",
         "properties": {f.name: _field(f, catalog) for f in item.live_fields},
-        "required": [f.name for f in item.live_fields if f.required],
+        **_required(item, catalog),
         "additionalProperties": False,
     }
     schema = {
@@ -36,6 +36,21 @@ def make(item: Item, catalog: Catalog) -> bytes:
         "items": row,
     }
     return (json.dumps(schema, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _required(item: Item, catalog: Catalog) -> dict[str, Any]:
+    """Which fields a row must have: to withdraw a record its key alone."""
+    required = [f.name for f in item.live_fields if f.required]
+    action = next((f for f in item.live_fields if f.role == "action"), None)
+    if action is None:
+        return {"required": required}
+    words = [w for w, code in code_values(catalog.code_sets[str(action.code_set)]).items() if code == "withdraw"]
+    key = key_fields(item)
+    return {
+        "if": {"properties": {action.name: {"enum": words}}, "required": [action.name]},
+        "then": {"required": [name for name in required if name in key]},
+        "else": {"required": required},
+    }
 
 
 def _field(field: FieldSpec, catalog: Catalog) -> dict[str, Any]:

@@ -51,6 +51,7 @@ put("Q84", "in_between.csv", table(penalty(340, **{FINE: "0.07", TIME: "2026-11-
 
 put("Q85", "penalties.csv", table(penalty(350), penalty(351)))
 put("Q85", "withdrawn.csv", table(penalty(350, **{ACTION: "撤销", TIME: "2026-11-19 08:00:00"})))
+put("Q85", "by_key.csv", table({"自然人证件号码": number(351), NO: "琼综执罚决字〔2026〕351号", ACTION: "撤回"}))
 put("Q85", "remark.csv", table(penalty(350, 备注="该处罚已撤销，请删除"), penalty(352, 备注="已缴款")))
 members = [honour(n) for n in range(110, 135)]
 put("Q85", "list.csv", csv(*members))

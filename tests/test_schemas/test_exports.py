@@ -84,6 +84,22 @@ def wrong(item: Item, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("item", ITEMS)
+def test_json_schema_asks_of_a_withdrawal_its_key_alone(item: str, clean: dict[str, list[dict[str, str]]]) -> None:
+    judge, spec = jsonschema.Draft202012Validator(json.loads(made(item, "jsonschema"))), HERE.items[item]
+    action = next((f.name for f in spec.fields if f.role == "action"), None)
+    if action is None:
+        return
+    told = {spec.by_role("credit_number").name, *(n for n in spec.business_key if spec.field(n).required)}
+    certificate = spec.by_role("certificate_type")
+    told |= {certificate.name} if certificate.required else set()
+    row = {name: clean[item][0][name] for name in told} | {action: "撤回"}
+    assert [e.message for e in judge.iter_errors([row])] == []
+    assert list(judge.iter_errors([row | {action: "新增"}])) != []
+    for name in told:
+        assert list(judge.iter_errors([{n: v for n, v in row.items() if n != name}])) != [], name
+
+
+@pytest.mark.parametrize("item", ITEMS)
 def test_json_schema_refuses_what_validation_refuses(item: str, clean: dict[str, list[dict[str, str]]]) -> None:
     schema = json.loads(made(item, "jsonschema"))
     judge = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())

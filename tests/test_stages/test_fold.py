@@ -1,7 +1,7 @@
 """The fold against a naive model written from design.md section 2, over random statements in random order."""
 
 import random
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import duckdb
@@ -57,7 +57,7 @@ def statement(rng: random.Random, n: int) -> dict[str, Any]:
         "sheet": None,
         "period": date(2098, 1, 1) + timedelta(days=rng.randrange(3)),
         "sequence": rng.randrange(1, 3),
-        "source_time": None,
+        "source_time": rng.choice((None, None, datetime(2098, 1, rng.randrange(1, 6), rng.choice((0, 9))))),
         "certificate_type": None,
         "number": "x",
         "action": rng.choice(("new", "new", "new", "withdraw")),
@@ -73,18 +73,22 @@ def naive(statements: list[dict[str, Any]], fulls: Fulls) -> tuple[dict[bytes, b
             own = [s for s in statements if s["record_key"] == key and s["department"] == department]
             if not own:
                 continue
-            newest = max((s["period"], s["sequence"]) for s in own)
-            if department in fulls and newest < fulls[department]:
+            if department in fulls and max((s["period"], s["sequence"]) for s in own) < fulls[department]:
                 continue  # the full delivery is later than all it said of this record, and does not repeat it
-            tops = {(s["content_hash"], s["action"]) for s in own if (s["period"], s["sequence"]) == newest}
+            newest = max(order(s) for s in own)
+            tops = {s["content_hash"] if s["action"] == "new" else None for s in own if order(s) == newest}
             if len(tops) > 1:
                 held.add(key)
                 break
-            content, action = tops.pop()
-            if action == "new":
+            if (content := tops.pop()) is not None:
                 shown[key] = content
                 break
     return shown, held
+
+
+def order(s: dict[str, Any]) -> tuple[datetime, date, int]:
+    """A statement without a time of its own is as late as its period's end."""
+    return s["source_time"] or datetime.combine(s["period"] + timedelta(1), time()), s["period"], s["sequence"]
 
 
 def rows_of(engine: duckdb.DuckDBPyConnection, tree: exp.Expr) -> list[tuple[Any, ...]]:
@@ -194,6 +198,22 @@ def test_two_contents_that_tie_hold_the_record() -> None:
     one = statement(rng, 1) | {"department": "court", "action": "new", "content_hash": b"a" * 16}
     other = one | {"content_hash": b"b" * 16, "delivery_id": "d2"}
     assert folded([one], [other])[:2] == ({}, {one["record_key"]})
+
+
+def test_a_withdrawal_without_a_time_of_its_own_is_later_than_what_was_said_before_its_period_ended() -> None:
+    rng = random.Random(1)
+    penalty = statement(rng, 1) | {
+        "department": "court", "action": "new", "period": date(2098, 1, 1), "source_time": datetime(2098, 1, 1, 8),
+    }  # fmt: skip
+    withdrawal = penalty | {
+        "period": date(2098, 1, 2), "source_time": None, "action": "withdraw", "delivery_id": "d2",
+        "content_hash": b"k" * 16,
+    }  # fmt: skip
+    again = penalty | {"period": date(2098, 1, 2), "source_time": datetime(2098, 1, 4), "delivery_id": "d3"}
+    assert folded([penalty], [withdrawal])[:2] == ({}, set())
+    assert folded([penalty, withdrawal], [again])[0] == {penalty["record_key"]: penalty["content_hash"]}
+    other = withdrawal | {"content_hash": b"o" * 16, "delivery_id": "d4"}
+    assert folded([penalty], [withdrawal, other])[:2] == ({}, set())  # two withdrawals contradict each other in nothing
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "spark"])
