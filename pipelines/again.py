@@ -27,7 +27,7 @@ from pipelines.model import Home
 from pipelines.night import Night
 from pipelines.stages import settle
 from pipelines.stages.told import IN_FILE_ORDER
-from pipelines.stores import waiting
+from pipelines.stores import reversals, waiting
 from pipelines.stores.engine import connect, pass_on
 from schemas.arrow import former_names, statement_schema
 from schemas.sql import literal
@@ -89,12 +89,13 @@ def due(night: Night) -> list[str]:
     revision, found, same = night.catalog.revision, [], []
     pending = waiting.replays(night.ledger, "pending")
     with_open = waiting.deliveries_with_open(night.ledger)
+    void = {r["delivery_id"] for r in reversals.known(night.ledger)}
     known: dict[tuple[str, str, date], str] = {}
     for row in night.ledger.deliveries("held", "returned", "released"):
         key = row["delivery_id"]
         if row["compared"] == revision or (row["state"] == "released" and key not in with_open):
             continue
-        if row["state"] == "returned" and row["message_code"] == "F040":
+        if key in void or (row["state"] == "returned" and row["message_code"] == "F040"):
             continue  # void: the same file came with another manifest
         if not night.home.raw(row["sha256"]).exists():
             continue  # past its dated limit: only the department can send it again

@@ -15,13 +15,13 @@ from typing import Any
 
 from pipelines import again
 from pipelines.check import check_deliveries, check_delivery, tell_department, told
-from pipelines.errors import QiongxinError, StoreError
+from pipelines.errors import QiongxinError, StoreError, UsageFault
 from pipelines.exchange import deliver, take
 from pipelines.hands import Hands
 from pipelines.night import Night, open_night
 from pipelines.stages import curate, gate, load, obligations, report, sweep, validate
-from pipelines.stages.dedupe import Full, Incoming
-from pipelines.stores import waiting
+from pipelines.stages.dedupe import Full, Incoming, Reverted
+from pipelines.stores import reversals, waiting
 from schemas import profile, suite
 from schemas.calendar import calendar as calendar_of
 
@@ -63,9 +63,10 @@ def check_several(night: Night, delivery_ids: tuple[str, ...]) -> dict[str, str]
 
 
 def pending_items(night: Night) -> list[str]:
-    """Items with checked deliveries that no release holds yet, or with rows that come back."""
+    """Items with checked deliveries that no release holds yet, with rows that come back, or with reversals."""
     back = waiting.replays(night.ledger, "pending").values()
-    return sorted({str(r["item"]) for r in (*night.ledger.deliveries("checked"), *back)})
+    void = reversals.pending(night.ledger)
+    return sorted({str(r["item"]) for r in (*night.ledger.deliveries("checked"), *back, *void)})
 
 
 def integrate_item(night: Night, code: str) -> str:
@@ -85,20 +86,28 @@ def integrate_item(night: Night, code: str) -> str:
         for rows, is_again in ((night.ledger.deliveries("checked", item=code), False), (back, True))
         for r in rows
     ]
-    if not incoming:
+    void = reversals.known(night.ledger, code)
+    reverted = [
+        Reverted(
+            r["delivery_id"], r["department"], r["period"].isoformat(), r["sequence"],
+            r["mode"] == "full" and r["is_complete"], r["release_id"] is None,
+        )
+        for r in void
+    ]  # fmt: skip
+    if not incoming and not any(r.is_new for r in reverted):
         return "none"
     item = night.catalog.items[code]
     base = night.ledger.published(code)
     fulls = [
         Full(r["department"], r["period"].isoformat(), r["sequence"])
         for r in night.ledger.deliveries("released", item=code)
-        if r["mode"] == "full" and r["is_complete"]
+        if r["mode"] == "full" and r["is_complete"] and r["delivery_id"] not in {v["delivery_id"] for v in void}
     ]
     earliest = night.limit("earliest_event_date")
     figures = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
     candidate = curate.curate(
         night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of,
-        waiting.open_rows(night.ledger, item=code), night.keys, fulls, figures,
+        waiting.open_rows(night.ledger, item=code), night.keys, fulls, figures, reverted,
     )  # fmt: skip
     load.stage(night.home, night.ledger, item, candidate, night.keys)
     return "candidate"
@@ -115,11 +124,12 @@ def publish_release(night: Night) -> str | None:
     """load: every candidate that passed, as one release."""
     passed = []
     waits = {r["delivery_id"] for r in night.ledger.deliveries("checked")} | {*waiting.replays(night.ledger, "pending")}
+    waits |= {r["delivery_id"] for r in reversals.pending(night.ledger)}
     for code in night.catalog.items:
         candidate = curate.read_candidate(night.home, code)
         if candidate is None:
             continue
-        if not waits.intersection([*candidate.deliveries, *candidate.again]):
+        if not waits.intersection([*candidate.deliveries, *candidate.again, *candidate.reverted]):
             curate.sweep_planned(night.home, night.lake, code)
             load.forget(night.home, candidate)  # released by a run that was killed before it could put this away
         elif night.ledger.gate_verdict(candidate.candidate) == "passed":
@@ -234,7 +244,9 @@ def replay(
             again.finish(night)
         found, gone = [], []
         states = ("checked", "held", "returned", "released")
-        rows = [r for r in night.ledger.deliveries(*states) if first <= r["period"] <= last]
+        void = {r["delivery_id"] for r in reversals.known(night.ledger)}
+        asked = [r for r in night.ledger.deliveries(*states) if first <= r["period"] <= last]
+        rows = [r for r in asked if r["delivery_id"] not in void]
         for n, row in enumerate(rows, start=1):
             if not night.home.raw(row["sha256"]).exists():
                 gone.append(row["delivery_id"])
@@ -249,6 +261,26 @@ def replay(
                 tell(f"check: {d.delivery_id} {check_one(night, d.delivery_id)}")
         with Hands(night, 1) as hands:
             return {**told, **_published(night, hands, {}, tell)}
+
+
+def revert(
+    home: str | Path, day: str | date, delivery_id: str, by: str, reason: str, tell: Progress = lambda text: None
+) -> dict[str, Any]:
+    """Take a released delivery back: none of its statements counts any more, what others say of its records shows, and
+    its rows are `withdrawn` in the account. History keeps them. Says who decided it, and why.
+
+    Safe to kill: asked once, it is carried out by this run or by the next night. Returns `release`, `held`, `failed`,
+    `exit_code`. Raises `StoreError`, `UsageFault`.
+    """
+    with open_night(home, day) as night, Hands(night, 1) as hands:
+        if not night.ledger.deliveries("released", only=delivery_id):
+            raise UsageFault(f"{delivery_id}: no release holds it, so nothing of it shows. Reject it with its receipt.")
+        if reversals.of(night.ledger, delivery_id):
+            raise UsageFault(f"{delivery_id}: reverted already. Send what is right in it under a higher sequence.")
+        again.finish(night)
+        waiting.forget_replay(night.ledger, delivery_id)
+        reversals.ask(night.ledger, delivery_id, night.as_of, by, reason)
+        return _published(night, hands, {}, tell)
 
 
 def _published(night: Night, hands: Hands, seconds: dict[str, float], tell: Progress) -> dict[str, Any]:

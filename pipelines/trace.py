@@ -15,7 +15,7 @@ from pipelines.errors import UsageFault
 from pipelines.judge import kept_catalogue
 from pipelines.model import ACCOUNT, Home
 from pipelines.night import open_lake
-from pipelines.stores import waiting
+from pipelines.stores import reversals, waiting
 from pipelines.stores.engine import connect
 from pipelines.stores.ledger import Ledger, release, snapshot
 from schemas.arrow import former_names, statement_schema
@@ -30,8 +30,10 @@ STATED = "hex(record_key) AS record_key, delivery_id, line, sheet, department, p
 
 def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[str, Any]]:
     """Every statement about the record, the latest period first: its place (delivery, file, line, sheet), how it was
-    judged (night, revision, edition, release) and `shown`, the numbers of the first and last release that show it, as
-    pairs. Raises `UsageFault` where no release has such a record.
+    judged (night, revision, edition, release), `shown`, the numbers of the first and last release that show it, as
+    pairs, `replaces`, the key of the record whose wrong key it corrects, and `reverted`, the number of the release from
+    which its delivery counts no more. A statement about another record that replaces this one is among them, with the
+    action `replaced` and its own `record_key`. Raises `UsageFault` where no release has such a record.
     """
     try:
         wanted = bytes.fromhex(key).hex().upper()
@@ -47,10 +49,14 @@ def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[st
             if last is None or not (files := lake.files("history", item.code, last[1])):
                 continue
             stored = lake.relation(engine, "history", item.code, statement_schema(item), former_names(item), files)
-            stated = _rows(engine, f"SELECT {STATED} FROM {stored} WHERE record_key = unhex('{wanted}')")
+            replaces = "replaces" if item.replacing_fields else "CAST(NULL AS BLOB)"
+            sql = f"""SELECT {STATED}, hex({replaces}) AS replaces FROM {stored}
+                WHERE record_key = unhex('{wanted}') OR {replaces} = unhex('{wanted}')"""
+            stated = [s if s["record_key"] == wanted else {**s, "action": "replaced"} for s in _rows(engine, sql)]
             if stated:
                 shown = _shown(engine, lake, item, releases, wanted)
-                found += [{"item": item.code, **s, "shown": shown.get(_place(s), [])} for s in stated]
+                own = [shown.get(_place(s), []) if s["record_key"] == wanted else [] for s in stated]
+                found += [{"item": item.code, **s, "shown": spans} for s, spans in zip(stated, own, strict=True)]
     if not found:
         raise UsageFault(f"--record {key}: no release speaks of it. Look for keys with 'qiongxin query'.")
     known = {r["delivery_id"]: r for r in ledger.deliveries()}
@@ -60,11 +66,13 @@ def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[st
         for moved in waiting.ended(ledger, delivery_id):
             if moved["judged_under"]:
                 back[_place(moved)] = moved["judged_under"], moved["ended_release"]
+    void = {r["delivery_id"]: numbers.get(r["release_id"]) for r in reversals.known(ledger)}
     for s in found:
         row = known[s["delivery_id"]]
         revision, came_with = back.get(_place(s), (row["revision"], row["release_id"]))
         s |= {"file": row["file"], "sha256": row["sha256"], "received_on": row["received_on"]}
         s |= {"revision": revision, "edition": row["edition"], "release": numbers.get(came_with)}
+        s["reverted"] = void.get(s["delivery_id"])
     return sorted(found, key=lambda s: (str(s["period"]), s["sequence"], s["delivery_id"], s["line"]), reverse=True)
 
 

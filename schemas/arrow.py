@@ -27,8 +27,10 @@ def record_schema(item: Item) -> pa.Schema:
 
 
 def statement_schema(item: Item) -> pa.Schema:
-    """Arrow schema of a statement, and of the data files of both tables: the record's columns and the row's action."""
-    return record_schema(item).append(pa.field("action", pa.string()))
+    """Arrow schema of a statement, and of the data files of both tables: the record's columns, the row's action and,
+    where rows may name one, the key of the record that it replaces."""
+    shape = record_schema(item).append(pa.field("action", pa.string()))
+    return shape.append(pa.field("replaces", pa.binary())) if item.replacing_fields else shape
 
 
 def former_names(item: Item) -> dict[str, tuple[str, ...]]:

@@ -152,6 +152,8 @@ def _attribute(code: str, key: str, old: Any, new: Any, names: Mapping[str, str]
         yield Change("widening" if set(old) <= set(new) else "tightening", code, key, said)
     elif key == "history_in_warehouse":
         yield Change("widening" if new else "tightening", code, key, said)
+    elif key == "one_subject":
+        yield Change("tightening" if new else "widening", code, key, said)
     else:
         yield Change("editorial", code, key, said)
 
@@ -187,7 +189,7 @@ def _field(code: str, old: FieldSpec, new: FieldSpec, catalog: Catalog) -> Itera
             known = catalog.code_sets.get(before, CodeSet(name=before, codes=()))
             wider = {c.code for c in known.codes} <= {c.code for c in catalog.code_sets[after].codes}
             yield Change("widening", code, place, said) if wider else Change("breaking", code, place, said, REBUILD)
-        elif key in ("type", "unit", "scale", "role", "is_free_text"):
+        elif key in ("type", "unit", "scale", "role", "replaces", "is_free_text"):
             yield Change("breaking", code, place, said, REBUILD)
         elif key == "sensitivity":
             if "identifying" in (before, after):

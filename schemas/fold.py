@@ -5,13 +5,23 @@ nothing. Within a department the greatest (source time, period, sequence) wins, 
 its own counts as made when its period ended; between departments declared precedence; a withdrawn or absent winner lets
 the next department show; different contents that tie hold the record.
 
-Relations (rows of `arrived` and `past` are statements; both have the columns of `schemas.arrow.statement_schema`):
-`arrived` new statements · `past` stored ones · `fulls` (department, period, sequence, is_new) the greatest complete
-full-mode delivery of each department · `precedence` (department, precedence) · `published` (record_key, content_hash,
-delivery_id, line, sheet) what shows now of the involved records.
+Relations (rows of `arrived`, `past` and `dropped` are statements, with the columns of `schemas.arrow.statement_schema`
+and those of `Lookups`): `arrived` new statements · `past` stored ones that count · `dropped` those that count no more,
+since their delivery was reverted after the last release · `fulls` (department, period, sequence, is_new) the greatest
+complete full-mode delivery of each department · `lifted` (department, period, sequence) full-mode deliveries among the
+dropped · `precedence` (department, precedence) · `published` (record_key, content_hash, delivery_id, line, sheet) what
+shows now of the involved records.
 
 Most nights bring mostly records that nobody has spoken of before, stated once. Only the others, the `involved`
 records, need the fold; a record outside `involved` is its one new statement.
+
+**One decision, one subject.** Where an item says so, a department's decision (`decision_key`, the business key without
+the subject) stands for one subject. If it speaks of several at a time, the one it has named for longest goes on
+showing, and the others are held (D005): somebody's number is wrong, and nobody innocent may bear the record. If none
+came first, none shows.
+
+**Another key.** A statement whose `replaces` is the key of another record ends what its department says of that one, as
+a withdrawal of the same time would: the number or the document number had been wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +30,10 @@ from sqlglot import exp
 
 from schemas.sql import tree
 
-NARROW = "record_key, department, delivery_id, line, sheet, period, sequence, source_time, action, content_hash"
+NARROW = (
+    "record_key, department, delivery_id, line, sheet, period, sequence, source_time, action, content_hash,"
+    " decision_key, replaces"
+)
 SAME = "w.delivery_id = s.delivery_id AND w.line = s.line AND w.sheet IS NOT DISTINCT FROM s.sheet"
 MADE = "COALESCE(s.source_time, CAST(s.period + INTERVAL 1 DAY AS TIMESTAMP))"
 SAYS = "CASE WHEN r.action = 'withdraw' THEN r.action ELSE HEX(r.content_hash) END"
@@ -28,7 +41,8 @@ EARLIER = "({0}.period < {1}.period OR ({0}.period = {1}.period AND {0}.sequence
 
 
 def involved() -> dict[str, exp.Expr]:
-    """Parts of `involved`, each a set of record_key: what more than one statement, or a full delivery, speaks of."""
+    """Parts of `involved`, each a set of record_key: what more than one statement, or a full delivery, speaks of, and
+    what a reversal or another key leaves without a statement."""
     return {
         "repeated": tree("SELECT record_key FROM arrived GROUP BY record_key HAVING COUNT(*) > 1"),
         "known": tree("SELECT DISTINCT record_key FROM (SELECT record_key FROM past) p SEMI JOIN arrived USING (record_key)"),  # noqa: E501
@@ -39,7 +53,31 @@ def involved() -> dict[str, exp.Expr]:
         "absent": tree(f"""SELECT p.record_key FROM past p JOIN fulls f ON f.department = p.department
             WHERE f.is_new GROUP BY p.record_key, p.department
             HAVING MIN(CASE WHEN {EARLIER.format("p", "f")} THEN 1 ELSE 0 END) = 1"""),
+        "reverted": tree("SELECT DISTINCT record_key FROM dropped"),
+        # Absent no more, since the full delivery that left them out is reverted.
+        "lifted_back": tree(f"""SELECT DISTINCT p.record_key FROM past p JOIN lifted f ON f.department = p.department
+            WHERE {EARLIER.format("p", "f")}"""),
     }
+
+
+def replaced() -> exp.Expr:
+    """record_key of what statements that arrive, or are dropped, replace, and of new ones that stored ones replace."""
+    return tree("""SELECT DISTINCT replaces AS record_key FROM arrived WHERE replaces IS NOT NULL
+        UNION SELECT DISTINCT replaces FROM dropped WHERE replaces IS NOT NULL
+        UNION SELECT DISTINCT p.replaces FROM (SELECT replaces FROM past WHERE replaces IS NOT NULL) p
+            SEMI JOIN arrived a ON a.record_key = p.replaces""")
+
+
+def rivalling() -> exp.Expr:
+    """record_key of all whose decision the night, or an involved record, speaks of for more than one subject."""
+    keys = "record_key, decision_key"
+    return tree(f"""WITH told AS (SELECT {keys} FROM arrived UNION ALL SELECT {keys} FROM past
+            UNION ALL SELECT {keys} FROM dropped),
+        asked AS (SELECT decision_key FROM arrived UNION SELECT decision_key FROM dropped
+            UNION SELECT decision_key FROM past SEMI JOIN involved USING (record_key)),
+        several AS (SELECT decision_key FROM told SEMI JOIN asked USING (decision_key)
+            GROUP BY decision_key HAVING MIN(record_key) <> MAX(record_key))
+        SELECT DISTINCT record_key FROM told SEMI JOIN several USING (decision_key)""")
 
 
 def copies() -> exp.Expr:
@@ -51,10 +89,16 @@ def copies() -> exp.Expr:
 
 
 def stated() -> exp.Expr:
-    """All statements of involved records, narrow; is_new tells the new ones. Reads `copies`."""
-    return tree(f"""SELECT {NARROW}, FALSE AS is_new
+    """All statements of involved records, narrow; is_new tells the new ones, is_other withdrawals that are the word of
+    a statement about another record, which replaces this one. Reads `copies`."""
+    told = "department, delivery_id, line, sheet, period, sequence, source_time, 'withdraw' AS action, content_hash"
+    other = f"SELECT replaces AS record_key, {told}, decision_key, NULL AS replaces"
+    is_said = "WHERE replaces IS NOT NULL AND action <> 'withdraw'"
+    return tree(f"""SELECT {NARROW}, FALSE AS is_new, 0 AS is_other
         FROM (SELECT {NARROW} FROM past) p SEMI JOIN involved USING (record_key)
-        UNION ALL SELECT {NARROW}, TRUE AS is_new FROM copies WHERE copy_of = 1""")
+        UNION ALL SELECT {NARROW}, TRUE AS is_new, 0 AS is_other FROM copies WHERE copy_of = 1
+        UNION ALL SELECT *, FALSE, 1 FROM ({other} FROM past {is_said}) o SEMI JOIN involved USING (record_key)
+        UNION ALL SELECT *, TRUE, 1 FROM ({other} FROM arrived {is_said}) o SEMI JOIN involved USING (record_key)""")
 
 
 def tops() -> exp.Expr:
@@ -64,18 +108,39 @@ def tops() -> exp.Expr:
             CASE WHEN MIN({SAYS}) OVER (PARTITION BY r.record_key, r.department)
                 = MAX({SAYS}) OVER (PARTITION BY r.record_key, r.department) THEN 1 ELSE 2 END AS contents
         FROM (SELECT s.*, RANK() OVER (PARTITION BY s.record_key, s.department
-                    ORDER BY {MADE} DESC, s.period DESC, s.sequence DESC) AS place,
+                    ORDER BY {MADE} DESC, s.period DESC, s.sequence DESC, s.is_other DESC) AS place,
                 MIN(CASE WHEN f.department IS NULL THEN 0 WHEN {EARLIER.format("s", "f")} THEN 1 ELSE 0 END)
                     OVER (PARTITION BY s.record_key, s.department) AS is_absent
             FROM stated s LEFT JOIN fulls f ON f.department = s.department) r
         LEFT JOIN precedence p ON p.department = r.department WHERE r.place = 1""")
 
 
+def rivals() -> exp.Expr:
+    """(record_key, department) of records that are held since their department's decision stands for another subject.
+    Reads `stated`, `tops`."""
+    return tree(f"""WITH alive AS (SELECT DISTINCT record_key, department FROM tops WHERE decision_key IS NOT NULL
+                AND is_absent = 0 AND contents = 1 AND action <> 'withdraw'),
+            counted AS (SELECT s.record_key, s.department, s.decision_key, s.period, s.sequence, {MADE} AS made,
+                SUM(CASE WHEN s.action = 'withdraw' THEN 1 ELSE 0 END) OVER (
+                    PARTITION BY s.record_key, s.department
+                    ORDER BY {MADE} DESC, s.period DESC, s.sequence DESC) AS withdrawn_since
+                FROM stated s SEMI JOIN alive a ON a.record_key = s.record_key AND a.department = s.department),
+            placed AS (SELECT record_key, department, decision_key, RANK() OVER (
+                    PARTITION BY department, decision_key ORDER BY made, period, sequence) AS place
+                FROM counted WHERE withdrawn_since = 0),
+            firsts AS (SELECT department, decision_key, MIN(record_key) AS first_key, MAX(record_key) AS last_key
+                FROM placed WHERE place = 1 GROUP BY department, decision_key)
+        SELECT DISTINCT p.record_key, p.department FROM placed p
+        JOIN firsts f ON f.department = p.department AND f.decision_key = p.decision_key
+        WHERE p.record_key <> f.first_key OR f.first_key <> f.last_key""")
+
+
 def ranked() -> exp.Expr:
-    """The statements that could show, best first (place_overall = 1). Reads `tops`."""
-    return tree("""SELECT *, ROW_NUMBER() OVER (PARTITION BY record_key ORDER BY precedence, period DESC,
-            sequence DESC, delivery_id, sheet NULLS FIRST, line) AS place_overall
-        FROM tops WHERE is_absent = 0 AND (action <> 'withdraw' OR contents > 1)""")
+    """The statements that could show, best first (place_overall = 1). Reads `tops`, `rivals`."""
+    return tree("""SELECT t.*, ROW_NUMBER() OVER (PARTITION BY t.record_key ORDER BY t.precedence, t.period DESC,
+            t.sequence DESC, t.delivery_id, t.sheet NULLS FIRST, t.line) AS place_overall
+        FROM tops t ANTI JOIN rivals r ON r.record_key = t.record_key AND r.department = t.department
+        WHERE t.is_absent = 0 AND (t.action <> 'withdraw' OR t.contents > 1)""")
 
 
 def winners() -> exp.Expr:
@@ -89,11 +154,12 @@ def conflicts() -> exp.Expr:
 
 
 def judged() -> exp.Expr:
-    """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003) of the new statements of
-    involved records. Reads `copies`, `winners`, `conflicts`, `stated`, `tops`, `published`."""
+    """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003, D005) of the new
+    statements of involved records. Reads `copies`, `winners`, `conflicts`, `rivals`, `stated`, `tops`, `published`."""
     return tree("""SELECT a.delivery_id, a.line, a.sheet,
             CASE WHEN a.copy_of > 1 THEN 'duplicate'
                 WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'held'
+                WHEN r.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'held'
                 WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'held'
                 WHEN a.action = 'withdraw' AND t.line IS NOT NULL THEN 'withdrawn'
                 WHEN a.action = 'withdraw' THEN 'superseded'
@@ -104,11 +170,13 @@ def judged() -> exp.Expr:
                 WHEN b.record_key IS NOT NULL THEN 'changed' ELSE 'new' END AS verdict,
             CASE WHEN a.copy_of > 1 THEN 'D001'
                 WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D002'
+                WHEN r.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D005'
                 WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'D003' END AS code
         FROM copies a
         LEFT JOIN winners w ON w.record_key = a.record_key
         LEFT JOIN published b ON b.record_key = a.record_key
         LEFT JOIN conflicts c ON c.record_key = a.record_key AND c.department = a.department
+        LEFT JOIN rivals r ON r.record_key = a.record_key AND r.department = a.department
         LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action <> 'withdraw') x
             ON x.record_key = a.record_key AND x.department = a.department
         LEFT JOIN (SELECT record_key, delivery_id, line, sheet FROM tops) t
@@ -158,5 +226,5 @@ def verdicts() -> exp.Expr:
             ON j.delivery_id = s.delivery_id AND j.line = s.line AND j.sheet IS NOT DISTINCT FROM s.sheet""")
 
 
-STEPS = (("copies", copies), ("stated", stated), ("tops", tops), ("ranked", ranked), ("winners", winners),
-         ("conflicts", conflicts), ("judged", judged), ("kept", kept))  # fmt: skip
+STEPS = (("copies", copies), ("stated", stated), ("tops", tops), ("rivals", rivals), ("ranked", ranked),
+         ("winners", winners), ("conflicts", conflicts), ("judged", judged), ("kept", kept))  # fmt: skip

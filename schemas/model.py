@@ -82,6 +82,7 @@ class FieldSpec(Dated):
     dates keeps its column, and deliveries of other periods are read as if it were not there. `formerly` are the names
     it had before, the first one first. `counties` are those whose overlay adds the field; nobody else's is read for it.
     `is_open_ended` marks the end of a term that may be for good: 长期 and the like are read as schemas.types.OPEN_END.
+    `replaces` names the field of the key, or the number, of which this one holds the wrong value that was sent before.
     """
 
     name: Name
@@ -97,6 +98,7 @@ class FieldSpec(Dated):
     sensitivity: Literal["identifying", "personal", "internal", "public"] = "internal"
     is_free_text: bool = False
     is_open_ended: bool = False
+    replaces: Name | None = None
     purpose: str | None = None
     aliases: tuple[str, ...] = ()
     formerly: tuple[Name, ...] = ()
@@ -139,6 +141,7 @@ class Item(Dated):
 
     `category` is that of the national basic catalogue of public credit information; `domain`, `groups`,
     `real_name_domains` and `supervision_targets` are those of the plan. All are codes of `catalog/codes`.
+    `one_subject`: a decision of a department, known by the business key, stands for one subject.
     `reporting_limit` is the policy that says how many working days after its event a row is to be here.
     `fields` are those of all editions, since they share one table; `schemas.editions` tells which are in force.
     `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
@@ -164,6 +167,7 @@ class Item(Dated):
     to_confirm: tuple[str, ...] = ()
     subject_types: tuple[Literal["natural_person", "sole_trader", "organisation"], ...]
     business_key: tuple[Name, ...] = Field(min_length=1)
+    one_subject: bool = False
     event_date: Name | None = None
     source_time: Name | None = None
     history_in_warehouse: bool = False
@@ -189,10 +193,24 @@ class Item(Dated):
                     "business_key",
                     f"'{name}' is identifying. Leave it out: the subject is part of every key already.",
                 )
+        for f in self.replacing_fields:
+            self._agree_on_replaced(f)
         for role in ("credit_number", "certificate_type", "name"):
             if (count := sum(f.role == role for f in self.fields)) != 1:
                 raise Fault("fields", f"{count} fields have role = '{role}'. Give it to exactly one.")
         return self
+
+    def _agree_on_replaced(self, field: FieldSpec) -> None:
+        key = f"fields.{field.name}.replaces"
+        of = next((f for f in self.fields if f.name == field.replaces), None)
+        if of is None or (of.role != "credit_number" and of.name not in self.business_key):
+            raise Fault(key, "only a field of the business key or the number tells records apart. Name one of them.")
+        if field.type != of.type or field.code_set != of.code_set:
+            raise Fault(key, f"'{of.name}' is of another type. Declare both alike.")
+        if (of.role == "credit_number") != (field.sensitivity == "identifying"):
+            raise Fault(key, "a wrong number identifies somebody, too; nothing else in a key may. Mend sensitivity.")
+        if any(f is not field and f.replaces == field.replaces for f in self.fields):
+            raise Fault(key, f"another field replaces '{of.name}' already. Remove one of them.")
 
     def field(self, name: str) -> FieldSpec:
         return next(f for f in self.fields if f.name == name)
@@ -209,6 +227,11 @@ class Item(Dated):
     def curated_fields(self) -> tuple[FieldSpec, ...]:
         """Fields that may leave the vault: everything not identifying, in declared order."""
         return tuple(f for f in self.fields if f.sensitivity != "identifying" and f.role != "action")
+
+    @property
+    def replacing_fields(self) -> tuple[FieldSpec, ...]:
+        """Fields that tell the key under which a record was sent before by mistake."""
+        return tuple(f for f in self.fields if f.replaces)
 
     @property
     def identifying_fields(self) -> tuple[FieldSpec, ...]:

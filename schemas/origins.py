@@ -59,9 +59,10 @@ def _lines(
             return f"catalog/elements.toml:{toml_lines.nearest(known, f'{element}.{attribute}')}"
         return f"catalog/items/{item.code}.toml:{toml_lines.nearest(base, key)}"
 
-    for key in Item.model_fields:
+    for key, declared in Item.model_fields.items():
         value = getattr(item, key)
-        if key not in ("fields", "rules", "editions") and value not in ((), None):
+        is_silent = value == declared.get_default() and key not in base
+        if key not in ("fields", "rules", "editions") and value not in ((), None) and not is_silent:
             yield Origin(key, _toml(value), where(key))
     for edition in item.editions:
         yield Origin("editions", edition.code, where("editions"))

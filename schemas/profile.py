@@ -1,7 +1,8 @@
 """The batch profile of an item: every figure its gate asks about, as SELECTs of one row over a candidate's tables.
 
-Relations: `current` (the records that the deliveries bring or change), `published` (record_key, content_hash: what
-shows now of the records they speak of), `arrived` and `verdicts` (one row per row of the deliveries). All trees are
+Relations: `current` (the records that the deliveries bring or change), `published` (record_key, content_hash,
+delivery_id: what shows now of the records they speak of), `dropped` (delivery_id: of those that a person has reverted,
+which moves what it moves), `arrived` and `verdicts` (one row per row of the deliveries). All trees are
 SQLGlot in the portable subset; code sets are joined, never long literal lists. Figures only: counts, and the first and
 last day.
 """
@@ -58,6 +59,7 @@ MOVEMENT = (
         "SELECT COUNT(CASE WHEN current.record_key IS NULL THEN 1 END) AS removed_rows,"
         " COUNT(CASE WHEN current.content_hash <> published.content_hash THEN 1 END) AS changed_rows"
         " FROM published LEFT JOIN current ON current.record_key = published.record_key"
+        " WHERE published.delivery_id NOT IN (SELECT delivery_id FROM dropped)"
     ),
     _one("SELECT COUNT(*) AS rows_arrived FROM arrived"),
     _one("SELECT COUNT(verdict) AS rows_judged FROM verdicts"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from schemas.model import FieldSpec, Item
+from schemas.row_rules import REPLACED
 from schemas.sql import tree
 
 # 18 digits with a date inside: a citizen number wherever it stands. Free text is searched more widely.
@@ -23,7 +24,8 @@ LONG = "[0-9０-９](?:[ \\t-]?[0-9０-９]){10}"
 def select(item: Item, source: str) -> exp.Select:
     """Over the rows of `row_rules.accepted`: place, line, sheet, notes, subject_id, record_key, content_hash,
     credit_number, number_kind, name_hash (the engine's own, to find one number under two names), identity (JSON),
-    action, source_time, redacted (fields), then the curated fields, each as o_<field>.
+    action, source_time, redacted (fields), replaces where rows may name a wrong key, then the curated fields, each as
+    o_<field>.
     """
     name, number = item.by_role("name").name, f"t_{item.by_role('credit_number').name}"
     texts = [f for f in item.curated_fields if f.type == "text"]
@@ -54,6 +56,7 @@ def select(item: Item, source: str) -> exp.Select:
             _alias(f"coalesce({action}, 'new')", "action"),
             _alias(f"CAST({item.source_time or 'NULL'} AS TIMESTAMP)", "source_time"),
             _alias(f"concat_ws(',', {differs})" if differs else "''", "redacted"),
+            *([_alias(replaced_key(item), "replaces")] if item.replacing_fields else []),
             *(_alias(column, f"o_{name}") for name, column in kept.items()),
         )
         .with_("said", as_=known, copy=False)
@@ -100,7 +103,23 @@ def redacted(field: FieldSpec, name: str, number: str) -> str:
 
 def record_key(item: Item, subject: str) -> str:
     """Which fact a row states: `subject` is SQL of its subject id."""
-    return f"unhex(md5(concat_ws(chr(31), '{item.code}', hex({subject}), {business_key(item)})))"
+    return _key(item, subject, business_key(item))
+
+
+def _key(item: Item, subject: str, of: str) -> str:
+    return f"unhex(md5(concat_ws(chr(31), '{item.code}', hex({subject}), {of})))"
+
+
+def replaced_key(item: Item) -> str:
+    """The key of the record that a row replaces, NULL where it names no other: what it says of the wrong number or
+    document number, and for the rest its own key."""
+    wrong = {f.replaces: f for f in item.replacing_fields}
+    said = [REPLACED if of == item.by_role("credit_number").name else f.name for of, f in wrong.items()]
+    parts = [[key_text(f) for f in (wrong.get(k), item.field(k)) if f] for k in item.business_key]
+    subject = f"coalesce(subject_id_of({REPLACED}), subject_id)" if REPLACED in said else "subject_id"
+    other = _key(item, subject, ", ".join(f"coalesce({', '.join(p)}, '')" for p in parts))
+    given = " OR ".join(f"{column} IS NOT NULL" for column in said)
+    return f"CASE WHEN {given} THEN nullif({other}, {record_key(item, 'subject_id')}) END"
 
 
 def business_key(item: Item) -> str:

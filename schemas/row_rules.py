@@ -28,6 +28,7 @@ STOPPING = "LEH"  # the first letters of tags that keep a row from being accepte
 # Between a code and its label, and around a code.
 SIGNS = ("-", " ", "", ":", "：", ".", "、", "_", "－", "—", "|", "/")
 BRACKETS = (("(", ")"), ("（", "）"), ("[", "]"), ("【", "】"))
+REPLACED = "rn"  # prefix of what is known of the wrong number that a row replaces
 CREDIT_ERRORS = ("I001", "I002", "I003", "I004", "I005", "I006", "I010", "I014")
 CREDIT_REPAIRS = ("I008", "I009", "I013")
 
@@ -157,6 +158,8 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
             found += [_credit(field.name, code, "cn_repair", catalog) for code in CREDIT_REPAIRS]
             found += _person(item, field.name, policy)
             continue
+        if field.replaces == item.by_role("credit_number").name:
+            found += _replaced(field, catalog)
         found += _value(item, field)
         if field.code_set in catalog.code_sets and ended(catalog.code_sets[field.code_set]):
             day = item.event_date or "as_of"
@@ -189,6 +192,13 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
     return found
 
 
+def _replaced(field: FieldSpec, catalog: Catalog) -> list[Declared]:
+    """A wrong number that nobody can have sent before is wrong itself."""
+    given = f"t_{field.name} IS NOT NULL"
+    codes = [catalog.findings[code] for code in CREDIT_ERRORS if code in catalog.findings and code != "I001"]
+    return [(field.name, c.code, c.severity, f"{given} AND {REPLACED}_error = '{c.code}'", given) for c in codes]
+
+
 def takes_organisations(item: Item) -> bool:
     """Whether a row may be about a business, whose name follows no rule."""
     return set(item.subject_types) != {"natural_person"}
@@ -196,7 +206,8 @@ def takes_organisations(item: Item) -> bool:
 
 def is_tidied(item: Item, field: FieldSpec) -> bool:
     """Whether leftovers of web pages are taken out of a field: of what people read, and of what tells records apart."""
-    return field.type == "text" and (field.is_free_text or field.name in item.business_key)
+    is_key = field.name in item.business_key or field.replaces in item.business_key
+    return field.type == "text" and (field.is_free_text or is_key)
 
 
 def _value(item: Item, field: FieldSpec) -> list[Declared]:
@@ -364,10 +375,14 @@ def located(item: Item) -> exp.Select:
     last = coded
     number = exp.column(f"t_{item.by_role('credit_number').name}")
     certificate = exp.column(item.by_role("certificate_type").name)
+    numbers = credit_number.columns(number, certificate)
+    if wrong := [f for f in item.replacing_fields if f.replaces == item.by_role("credit_number").name]:
+        others = credit_number.columns(exp.column(f"t_{wrong[0].name}"), certificate, REPLACED)
+        numbers = [[*layer, *other] for layer, other in zip(numbers, others, strict=True)]
     for added in (
         *types.steps(item.fields),
         *names.columns(exp.column(f"t_{person.name}"), person.name),
-        *credit_number.columns(number, certificate),
+        *numbers,
     ):
         last = over(last, added)
     region = exp.column("code", table="regions").as_("known_region")

@@ -30,6 +30,7 @@ def warehouse(items: Iterable[Item]) -> sa.MetaData:
                 sa.Column("record_key", sa.LargeBinary, nullable=False, index=True),
                 *_columns(item),
                 sa.Column("action", sa.Text, nullable=False),
+                *([sa.Column("replaces", sa.LargeBinary)] if item.replacing_fields else []),
                 schema="history",
                 comment=item.name_zh,
             )

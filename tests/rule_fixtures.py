@@ -28,7 +28,7 @@ from pipelines.sampling.rows import Rows, read_catalogue
 from schemas import load as catalogue
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.model import FieldSpec, Item
-from schemas.row_rules import Check, ended
+from schemas.row_rules import CREDIT_ERRORS, Check, ended
 from tests.oracle_credit_number import mod_11_2
 from tests.rule_samples import (
     AS_OF,
@@ -190,6 +190,9 @@ class Fixtures:
             return self._number(check)
         spec = self.specs[check.field]
         text = self.row[spec.name] or ""
+        if spec.replaces == self.number and check.code in CREDIT_ERRORS:
+            wrong = ["E00000000"] if check.code == "I010" else NUMBERS[check.code]
+            return Ways([[{spec.name: n}] for n in wrong])
         if spec.role == "name" and check.code in NAMES:
             return Ways([[{spec.name: n and n.format(text)}] for n in NAMES[check.code]])
         if check.code == "V011":

@@ -257,7 +257,7 @@ def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[...,
     with psycopg.connect(old.replace("+psycopg", ""), autocommit=True) as connection:
         columns = ("edition", "delivered", "manifest", "late", "yardstick", "compared")
         connection.execute(f"ALTER TABLE ledger.delivery {', '.join(f'DROP COLUMN {c}' for c in columns)}")
-        tables = ("catalogue", "migration", "look", "unreachable", "waiting_row", "replay")
+        tables = ("catalogue", "migration", "look", "unreachable", "waiting_row", "replay", "reversal")
         connection.execute(f"DROP TABLE {', '.join(f'ledger.{t}' for t in tables)}")
     for _ in range(2):
         with Ledger(old) as ledger:

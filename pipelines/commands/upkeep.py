@@ -60,6 +60,39 @@ def replay(
     raise typer.Exit(told["exit_code"])
 
 
+@app.command(epilog="Example: qiongxin revert --delivery 3681ad5e --by 'Wang, data desk' --reason 'sent by mistake'")
+def revert(
+    delivery: Annotated[str, typer.Option(metavar="ID", help="A released delivery; its first letters do.")],
+    by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it.")],
+    reason: Annotated[str, typer.Option(metavar="WHY", help="Why; the department reads it in its receipt.")],
+    day: TodayOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a released delivery back, in a release of its own.
+
+    None of its rows counts any more, and what others say of its records shows. History keeps what it said.
+    """
+    from pipelines import run
+
+    if not by.strip() or not reason.strip():
+        raise UsageFault("revert: --by and --reason say who decided it, and why. Give both.")
+    place = existing(home)
+    with open_ledger(home) as ledger:
+        row = one_delivery(ledger, delivery)
+    with named_server(place), screen.progress(as_json) as tell:
+        told = run.revert(place, day or date.today(), row["delivery_id"], by.strip(), reason.strip(), tell)
+    if as_json:
+        screen.as_json({"delivery": row["delivery_id"], **told})
+        raise typer.Exit(told["exit_code"])
+    with open_ledger(home) as ledger:
+        show_account([one_delivery(ledger, row["delivery_id"])], {})
+    print(f"release: {told['release'] or 'none'}")
+    if row["item"] in told["held"]:
+        print(f"held: the release waits at the gate of {row['item']}; the reversal is carried out once it passes")
+    raise typer.Exit(told["exit_code"])
+
+
 def _codes(change: dict[str, Any]) -> str:
     taken = [f"+{n:,} {code}" for code, n in change["taken_codes"].items()]
     return " ".join([*taken, *(f"-{n:,} {code}" for code, n in change["stopped_codes"].items())])
@@ -92,7 +125,7 @@ def trace(
             screen.as_json_list(statements)
         else:
             head = ("item", "department", "delivery_id", "file", "line", "sheet", "period", "sequence", "action",
-                    "revision", "release", "shown")  # fmt: skip
+                    "revision", "release", "reverted", "shown")  # fmt: skip
             screen.table(head, [[*(s[n] for n in head[:-1]), _spans(s["shown"])] for s in statements])
         return
     if as_json:

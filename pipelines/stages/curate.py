@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from pipelines.model import ACCOUNT, Home, publish, publish_json
 from pipelines.stages import dedupe
-from pipelines.stages.dedupe import Full, Incoming
+from pipelines.stages.dedupe import Full, Incoming, Reverted
 from pipelines.stages.settle import settle
 from pipelines.stages.validate import keyed_functions
 from pipelines.stores.engine import connect
@@ -36,8 +36,8 @@ class Candidate:
 
     `upserts` are those of `records_files` that hold the `upsert_rows` records that are new or changed, `touched` the
     keys of published records that they replace or that show no more. `deliveries` are the checked ones, `again` those
-    released before of which rows come back; `begun` and `ended` are the rows that begin and end to wait
-    (stages/settle.py), '' for none.
+    released before of which rows come back, `reverted` those that count for nothing from now on; `begun` and `ended`
+    are the rows that begin and end to wait (stages/settle.py), '' for none.
     """
 
     candidate: str
@@ -55,6 +55,7 @@ class Candidate:
     deliveries: list[str]
     accounts: dict[str, dict[str, int]]
     again: list[str] = field(default_factory=list)
+    reverted: list[str] = field(default_factory=list)
     begun: str = ""
     ended: str = ""
     profile: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +73,7 @@ def curate(
     keys: Keys,
     fulls: Iterable[Full] = (),
     figures: Iterable[str] = (),
+    reverted: Sequence[Reverted] = (),
 ) -> Candidate:
     """Fold the deliveries over the published release and write the candidate.
 
@@ -82,6 +84,7 @@ def curate(
     up what a killed run left.
     """
     said = sorted(d.delivery_id + " again" * d.is_again for d in incoming)
+    said += sorted(f"{r.delivery_id} reverted" for r in reverted if r.is_new)
     parts = [item.code, revision, as_of.isoformat(), str(base), *said]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
     incoming = sorted(incoming, key=lambda d: d.delivery_id)
@@ -92,8 +95,8 @@ def curate(
             lake.relation(engine, space, item.code, shape, former, files) if files else None
             for space, files in (("history", lake.files("history", item.code, base[1])), ("records", records))
         )
-        dedupe.open_statements(engine, item, incoming, past, shown_now, fulls)
-        dedupe.run_fold(engine)
+        dedupe.open_statements(engine, item, incoming, past, shown_now, fulls, reverted)
+        dedupe.run_fold(engine, item)
         columns = statement_schema(item).names
         shown, shown_rows = _data_file(engine, plan, "records", _sql(fold.shown(columns)))
         # A record that shows a new statement is that statement: one file, under a name in each table.
@@ -107,7 +110,7 @@ def curate(
         added, removed = _rewrite(engine, plan, lake, item, records) if touched_rows else ([], [])
         accounts = _verdicts(engine, home, incoming)
         keyed_functions(engine, keys)
-        settle(engine, home, item, incoming, waiting, revision)
+        settle(engine, home, item, incoming, waiting, revision, [r.delivery_id for r in reverted if r.is_new])
         begun, ended = (_noted(engine, home, item, what) for what in ("begun", "ended"))
         current = dedupe.parquet(upserts) if upserts else "arrived WHERE FALSE"
         engine.execute(f"CREATE VIEW current AS SELECT {', '.join(columns)} FROM {current}")
@@ -128,6 +131,7 @@ def curate(
             deliveries=[d.delivery_id for d in incoming if not d.is_again],
             accounts=accounts,
             again=[d.delivery_id for d in incoming if d.is_again],
+            reverted=[r.delivery_id for r in reverted if r.is_new],
             begun=begun,
             ended=ended,
             profile=profile,

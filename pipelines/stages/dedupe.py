@@ -12,6 +12,7 @@ import pyarrow as pa
 from schemas import fold
 from schemas.arrow import statement_schema
 from schemas.model import Item
+from schemas.record import business_key
 from schemas.sql import literal
 
 SHOWN = "record_key, content_hash, delivery_id, line, sheet"
@@ -40,6 +41,18 @@ class Full:
     sequence: int
 
 
+@dataclass(frozen=True)
+class Reverted:
+    """A released delivery that a person has reverted; `is_new`: since the last release."""
+
+    delivery_id: str
+    department: str
+    period: str
+    sequence: int
+    is_full: bool
+    is_new: bool
+
+
 def open_statements(
     engine: duckdb.DuckDBPyConnection,
     item: Item,
@@ -47,30 +60,49 @@ def open_statements(
     history: str | None,
     records: str | None,
     fulls: Iterable[Full] = (),
+    reverted: Iterable[Reverted] = (),
 ) -> None:
-    """Views `arrived`, `past`, `published`, tables `fulls` and `precedence`: what the fold reads. `history` and
-    `records` are relations over the stored statements and records, None where there are none.
+    """Views `arrived`, `past`, `dropped`, `published`, tables `fulls`, `lifted` and `precedence`: what the fold reads.
+    `history` and `records` are relations over the stored statements and records, None where there are none.
 
     Table `repeats`: rows that come back and only repeat a statement of their own delivery; `arrived` is without them.
     """
     columns = ", ".join(statement_schema(item).names)
-    incoming = list(incoming)
+    incoming, reverted = list(incoming), list(reverted)
     once = " UNION ALL ".join(f"SELECT {columns} FROM ({_statements(d)})" for d in incoming)
-    past = history or f"({once}) WHERE FALSE"
-    engine.execute(f"CREATE VIEW past AS SELECT {columns} FROM {past}")
+    if not once:
+        engine.register("nothing", statement_schema(item).empty_table())
+        once = f"SELECT {columns} FROM nothing"
+    stored = f"SELECT {columns} FROM {history or f'({once}) WHERE FALSE'}"
+    past = f"SELECT *{_lookups(item)} FROM ({stored})"
+    out, now = (", ".join(literal(r.delivery_id) for r in reverted if r.is_new or not new) for new in (False, True))
+    engine.execute(f"CREATE VIEW past AS {past}" + (f" WHERE delivery_id NOT IN ({out})" if out else ""))
+    engine.execute(f"CREATE VIEW dropped AS {past} WHERE " + (f"delivery_id IN ({now})" if now else "FALSE"))
     _repeats(engine, once, [d.delivery_id for d in incoming if d.is_again])
     if any(d.is_again for d in incoming):
         placed = f"SELECT *, coalesce(sheet, '') AS place_sheet FROM ({once})"
         once = f"SELECT * FROM ({placed}) ANTI JOIN repeats USING (delivery_id, line, place_sheet)"
-    engine.execute(f"CREATE VIEW arrived AS SELECT {columns} FROM ({once})")
+    engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{_lookups(item)} FROM ({once})")
     shown = records or "arrived WHERE FALSE"
     engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN} FROM {shown}")
     _fulls(engine, incoming, fulls)
+    engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
+    for r in reverted:
+        if r.is_new and r.is_full:
+            engine.execute("INSERT INTO lifted VALUES (?, ?, ?)", [r.department, r.period, r.sequence])
     precedence = pa.table(
         {"department": list(item.providers), "precedence": pa.array(range(len(item.providers)), pa.int32())}
     )
     engine.register("precedence_rows", precedence)
     engine.execute("CREATE TABLE precedence AS SELECT * FROM precedence_rows")
+
+
+def _lookups(item: Item) -> str:
+    """What the fold finds other records by, as further columns: the decision of a statement where one decision has one
+    subject, and the key of the record that it replaces where rows may name one."""
+    decision = f"concat_ws(chr(31), {business_key(item)})" if item.one_subject else "CAST(NULL AS VARCHAR)"
+    other = "" if item.replacing_fields else ", CAST(NULL AS BLOB) AS replaces"
+    return f", {decision} AS decision_key{other}"
 
 
 def _repeats(engine: duckdb.DuckDBPyConnection, arrived: str, again: list[str]) -> None:
@@ -102,7 +134,7 @@ def _fulls(engine: duckdb.DuckDBPyConnection, incoming: list[Incoming], fulls: I
         engine.execute("INSERT INTO fulls VALUES (?, ?, ?, ?)", [department, *order])
 
 
-def run_fold(engine: duckdb.DuckDBPyConnection) -> None:
+def run_fold(engine: duckdb.DuckDBPyConnection, item: Item) -> None:
     """From the views of `open_statements` the tables of `schemas.fold`: `involved`, then each of its STEPS; in the end
     `published` holds only the records that change or show no more."""
     parts = fold.involved()
@@ -110,6 +142,10 @@ def run_fold(engine: duckdb.DuckDBPyConnection) -> None:
         engine.execute(f"CREATE TABLE {name} AS {tree.sql(dialect='duckdb')}")
     union = " UNION ".join(f"SELECT record_key FROM {name}" for name in parts)
     engine.execute(f"CREATE TABLE involved AS {union}")
+    for is_asked, more in ((item.replacing_fields, fold.replaced), (item.one_subject, fold.rivalling)):
+        if is_asked:
+            engine.execute(f"""INSERT INTO involved SELECT record_key FROM ({more().sql(dialect='duckdb')})
+                ANTI JOIN involved USING (record_key)""")
     engine.execute("""CREATE TABLE published AS SELECT * FROM published_all SEMI JOIN involved USING (record_key)""")
     for name, step in fold.STEPS:
         engine.execute(f"CREATE TABLE {name} AS {step().sql(dialect='duckdb')}")

@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from pipelines.errors import StoreError
-from pipelines.model import ACCOUNT, Home
+from pipelines.model import ACCOUNT, Home, literal
 from pipelines.stages.curate import Candidate, plan_note
 from pipelines.stores import ledger as book
 from pipelines.stores import vault
@@ -168,7 +168,23 @@ def _switch(
                     f"UPDATE ledger.delivery SET {sums}, state = 'released', release_id = '{release_id}'"
                     f" WHERE delivery_id = '{delivery_id}' AND state = 'checked'"
                 )
+            voided = ", ".join(map(literal, c.reverted))
+            if voided:  # how the accounts stood, before anything moves in them
+                cursor.execute(
+                    f"UPDATE ledger.reversal r SET release_id = '{release_id}', released_on = DATE '{as_of}',"
+                    f" account = json_build_object({', '.join(_json_of_account())}) FROM ledger.delivery d"
+                    f" WHERE d.delivery_id = r.delivery_id AND r.release_id IS NULL AND r.delivery_id IN ({voided})"
+                )
             _switch_waiting(cursor, home, c, as_of, release_id)
+            if voided:
+                zero = ", ".join(f'"{n}" = 0' for n in ACCOUNT if n not in ("withdrawn", "rejected", "refused"))
+                zh, en = (_told_reverted(text) for text in REVERTED)
+                cursor.execute(
+                    f"UPDATE ledger.delivery d SET {zero}, withdrawn = read - rejected - refused,"
+                    f" is_complete = FALSE, message_code = 'H018', message_zh = {zh}, message_en = {en}"
+                    " FROM ledger.reversal r WHERE d.delivery_id = r.delivery_id"
+                    f" AND r.release_id = '{release_id}' AND d.delivery_id IN ({voided})"
+                )
         for row in (
             insert(book.release).values(
                 release_id=release_id,
@@ -187,6 +203,22 @@ def _switch(
             compiled = row.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
             cursor.execute(str(compiled))
         connection.commit()
+
+
+REVERTED = (
+    ("本批已于 ", "r.released_on", " 整批撤回：", "r.reason", "。各行不再计入；需要恢复的，请以更大的序号重新报送。"),
+    ("This delivery was reverted on ", "r.released_on", ": ", "r.reason",
+     ". None of its rows counts any more; what is right in it is to be sent again under a higher sequence."),
+)  # fmt: skip
+
+
+def _told_reverted(parts: tuple[str, ...]) -> str:
+    """SQL of a sentence over a row `r` of ledger.reversal."""
+    return "concat(" + ", ".join(p if p.startswith("r.") else literal(p) for p in parts) + ")"
+
+
+def _json_of_account() -> list[str]:
+    return [part for name in ACCOUNT for part in (f"'{name}'", f'd."{name}"')]
 
 
 def _switch_waiting(cursor: Any, home: Home, c: Candidate, as_of: date, release_id: str) -> None:

@@ -1,12 +1,14 @@
 """`settle`: which rejected and held rows begin to wait with a candidate, and which wait no more.
 
 A row waits from the release of its delivery. It ends when its delivery, judged again, takes it; when a later delivery
-of its department speaks of the same record (`schemas.own_key` tells how that is known); or, if two statements
-contradicted each other or a withdrawal had no target, when the fold finds that they do so no more.
+of its department speaks of the same record (`schemas.own_key` tells how that is known); if two statements contradicted
+each other, a withdrawal had no target or a decision stood for two subjects, when the fold finds that this is so no
+more; or when its delivery is reverted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -31,9 +33,12 @@ def settle(
     incoming: list[Incoming],
     waiting: pa.Table,
     revision: str,
+    reverted: Sequence[str] = (),
 ) -> None:
     """Reads what the fold and `curate` left in the engine (schemas.fold, `all_verdicts`), `rejected/` and `findings/`
     of the checked deliveries, and `waiting`, the open rows of the item. The engine knows `keyed_hash`. Leaves in it:
+
+    Of a delivery that is `reverted` nothing waits any more: what was held is withdrawn, what was rejected stays so.
 
     `begun`: delivery_id, line, sheet, verdict, codes, record_key, name_key, is_stated, is_after (it takes the place of
     one that ends now) · `ended`: delivery_id, line, sheet, outcome, corrected_by (a delivery) or
@@ -41,7 +46,9 @@ def settle(
     """
     fresh, again = ([d for d in incoming if d.is_again is which] for which in (False, True))
     engine.register("open_rows", waiting)
-    engine.execute("CREATE TABLE was_open AS SELECT * FROM open_rows")
+    void = ", ".join(map(literal, reverted)) or "NULL"
+    engine.execute(f"CREATE TABLE voided AS SELECT * FROM open_rows WHERE delivery_id IN ({void})")
+    engine.execute("CREATE TABLE was_open AS SELECT * FROM open_rows ANTI JOIN voided USING (delivery_id)")
     engine.unregister("open_rows")
     senders = pa.table(
         {
@@ -75,7 +82,8 @@ def settle(
             FROM moves m LEFT JOIN all_verdicts v ON m.outcome = 'accepted' AND v.delivery_id = m.delivery_id
                 AND v.line = m.line AND coalesce(v.sheet, '') = m.sheet
         UNION ALL SELECT {PLACE}, 'superseded', arg_max(corrected_by, rank), NULL FROM ({_corrected()}) GROUP BY {PLACE}
-        UNION ALL {_resolved()}""")
+        UNION ALL {_resolved()}
+        UNION ALL SELECT {PLACE}, CASE verdict WHEN 'held' THEN 'withdrawn' ELSE verdict END, NULL, NULL FROM voided""")
 
 
 def _files(paths: list[Path]) -> str:
@@ -164,18 +172,24 @@ def _resolved() -> str:
     """Held statements that contradict nothing any more, or whose withdrawal has found its target."""
     place = "{0}.delivery_id = w.delivery_id AND {0}.line = w.line AND coalesce({0}.sheet, '') = w.sheet"
     return f"""SELECT {PLACE}, outcome, corrected_by, NULL FROM (
-        SELECT w.delivery_id, w.line, w.sheet, coalesce(n.delivery_id, b.delivery_id) AS corrected_by,
+        SELECT w.delivery_id, w.line, w.sheet, CASE WHEN w.codes = 'D005' THEN g.delivery_id
+            ELSE coalesce(n.delivery_id, b.delivery_id) END AS corrected_by,
             CASE WHEN w.codes = 'D002' AND c.record_key IS NOT NULL AND t.line IS NOT NULL THEN NULL
-                WHEN w.codes = 'D002' AND n.content_hash = s.content_hash THEN 'duplicate'
+                WHEN w.codes = 'D005' AND r.record_key IS NOT NULL AND t.line IS NOT NULL THEN NULL
+                WHEN w.codes = 'D005' AND {place.format("n")} THEN 'new'
+                WHEN w.codes IN ('D002', 'D005') AND n.content_hash = s.content_hash THEN 'duplicate'
                 WHEN w.codes = 'D003' AND x.record_key IS NULL THEN NULL
                 WHEN w.codes = 'D003' AND t.line IS NOT NULL THEN 'withdrawn'
                 ELSE 'superseded' END AS outcome
         FROM was_open w JOIN stated s ON {place.format("s")} AND NOT s.is_new
         LEFT JOIN tops t ON {place.format("t")}
         LEFT JOIN conflicts c ON c.record_key = s.record_key AND c.department = s.department
+        LEFT JOIN rivals r ON r.record_key = s.record_key AND r.department = s.department
         LEFT JOIN winners n ON n.record_key = s.record_key
         LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action <> 'withdraw') x
             ON x.record_key = s.record_key AND x.department = s.department
         LEFT JOIN (SELECT record_key, max(delivery_id) AS delivery_id FROM stated WHERE is_new GROUP BY record_key) b
             ON b.record_key = s.record_key
+        LEFT JOIN (SELECT decision_key, max(delivery_id) AS delivery_id FROM stated WHERE is_new GROUP BY ALL) g
+            ON g.decision_key = s.decision_key
         WHERE w.is_stated) WHERE outcome IS NOT NULL"""

@@ -103,8 +103,9 @@ def validate(
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, name_hash, identity (JSON of the identifying fields), action, source_time, redacted,
-    then the curated fields. Order is not promised. rejected: line, sheet, verdict, failed (tags), record_key and
-    name_key (schemas.own_key), then every field as it was sent.
+    replaces (16 bytes; where the item's rows may name a wrong key), then the curated fields. Order is not promised.
+    rejected: line, sheet, verdict, failed (tags), record_key and name_key (schemas.own_key), then every field as it was
+    sent.
 
     Rows flow from one file to the next and are never held in memory. The few that are not accepted are judged a second
     time, for their findings, which is cheaper than to keep what all rows said until all are judged. Small deliveries
@@ -128,12 +129,13 @@ def validate(
         made.kept("located", compiled.located)
         engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
+        replaces = "replaces, " if item.replacing_fields else ""
         accepted = [home.accepted(part.delivery_id) for part in parts]
         with watched(engine, tell):
             made.passed_on(
                 "accepted",
                 f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
-                    name_hash, identity, action, source_time, redacted, {curated}
+                    name_hash, identity, action, source_time, redacted, {replaces}{curated}
                     FROM ({compiled.record})""",
                 accepted,
             )

@@ -101,6 +101,19 @@ replay = sa.Table(
     sa.Column("state", sa.Text, nullable=False, comment="pending, released"),
     schema="ledger",
 )
+# Released deliveries that a person took back: none of their statements counts from that release on.
+reversal = sa.Table(
+    "reversal",
+    metadata,
+    sa.Column("delivery_id", sa.Text, primary_key=True),
+    sa.Column("asked_on", sa.Date, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("release_id", sa.Text, comment="NULL: not carried out yet"),
+    sa.Column("released_on", sa.Date),
+    sa.Column("account", sa.JSON, comment="of the delivery as it was before"),
+    schema="ledger",
+)
 release = sa.Table(
     "release",
     metadata,

@@ -53,4 +53,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE ledger.replay (delivery_id TEXT PRIMARY KEY, revision TEXT NOT NULL,"
         " is_complete BOOLEAN NOT NULL, state TEXT NOT NULL)",
     ),
+    (
+        "CREATE TABLE ledger.reversal (delivery_id TEXT PRIMARY KEY, asked_on DATE NOT NULL, asked_by TEXT NOT NULL,"
+        " reason TEXT NOT NULL, release_id TEXT, released_on DATE, account JSON)",
+        "COMMENT ON COLUMN ledger.reversal.release_id IS 'NULL: not carried out yet'",
+        "COMMENT ON COLUMN ledger.reversal.account IS 'of the delivery as it was before'",
+    ),
 )

@@ -22,6 +22,8 @@ def enter_subjects(cursor: Any, work: Path, accepted: Sequence[Path], keys: Keys
     Subjects are entered once and never change. Many items enter theirs at the same time, and who enters a subject
     waits for the other who just did: all of them do so in the order of the pseudonyms, so that nobody waits in a ring.
     """
+    if not accepted:
+        return
     with connect(work) as engine:
         people = engine.sql(
             "SELECT subject_id, any_value(credit_number) AS number, any_value(number_kind) AS kind"

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from pipelines.model import ACCOUNT
+from pipelines.stores import reversals
 from pipelines.stores.ledger import Ledger, delivery, replay, waiting_row
 
 OPEN = pa.schema(
@@ -73,9 +74,12 @@ def resolved(ledger: Ledger) -> list[dict[str, Any]]:
 
 def account_on(ledger: Ledger, row: dict[str, Any], day: date) -> dict[str, int]:
     """The account of a released delivery as it stood after the releases of a day. `row` is its row of the ledger."""
-    account = {name: int(row[name]) for name in ACCOUNT}
+    taken_back = reversals.of(ledger, row["delivery_id"])
+    is_before = taken_back is not None and taken_back["released_on"] > day
+    account = {name: int((taken_back["account"] if taken_back and is_before else row)[name]) for name in ACCOUNT}
     for moved in ended(ledger, row["delivery_id"]):
-        if moved["ended"] > day:
+        by_reversal = taken_back is not None and moved["ended_release"] == taken_back["release_id"]
+        if moved["ended"] > day and not (is_before and by_reversal):
             account[moved["outcome"]] -= 1
             account[moved["verdict"]] += 1
     return account

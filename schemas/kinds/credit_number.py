@@ -11,6 +11,8 @@ and yet has the right check digit is good here; the caller holds it, since one i
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from schemas.shapes import ASCII, DASHES, INVISIBLE, PLACEHOLDER, SPACES, translated
@@ -32,9 +34,10 @@ USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 Layer = list[tuple[str, exp.Expr]]
 
 
-def columns(raw: exp.Expr, cert_type: exp.Expr) -> list[Layer]:
+def columns(raw: exp.Expr, cert_type: exp.Expr, prefix: str = "cn") -> list[Layer]:
     """Layers ending in cn (canonical number or NULL), cn_kind, cn_error (one code or NULL), cn_repair (one code or
-    NULL), cn_region (first six digits of numbers that carry one), cn_birth (DATE)."""
+    NULL), cn_region (first six digits of numbers that carry one), cn_birth (DATE). A second number of a row has a
+    `prefix` of its own in place of cn."""
     text, kind = raw.sql(dialect="duckdb"), cert_type.sql(dialect="duckdb")
     tidy = translated(text, dict.fromkeys(LOOK_ALIKES, "X") | dict.fromkeys(ROUND, "O"), NOISE)
     bare = translated(text, dropped="".join(c for c in NOISE if c.isascii()), full=False)
@@ -178,7 +181,11 @@ def columns(raw: exp.Expr, cert_type: exp.Expr) -> list[Layer]:
             ),
         ],
     ]
-    return [[(name, tree(sql)) for name, sql in layer] for layer in layers]
+
+    def named(text: str) -> str:
+        return text if prefix == "cn" else re.sub(r"\bcn(?=17|_|\b)", prefix, text)
+
+    return [[(named(name), tree(named(sql))) for name, sql in layer] for layer in layers]
 
 
 def _is_other_document(number: str) -> str:

@@ -65,6 +65,12 @@ AGAIN = '\n[[adult_age]]\nvalue = 19\nvalid_from = {0}\nsource = "x"\n'
 AGE = "value = 18\nvalid_from = 1900-01-01"
 CLOSED = swap(NATIONAL, AGE, AGE + "\nvalid_to = 2029-12-31")
 
+WRONG_NO = (
+    '[fields.wrong_decision_no]\nelement = "wrong_decision_no"\nlength = 16\nsensitivity = "internal"\n'
+    'rules = [{ kind = "matches", pattern = "46[0-9]{13,14}", severity = "error" }]\n'
+)
+KEYLESS = swap(TRAFFIC, WRONG_NO, "")  # nothing tells of the field that is no key any more
+
 # name: (fault, file, key, cure)
 FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "not TOML": (add(TRAFFIC, "\n[fields.\n"), TRAFFIC, "TOML", "Mend the line"),
@@ -170,8 +176,20 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
         swap(TRAFFIC, '["decision_no"]', '["decision_nr"]'), TRAFFIC, "business_key", "correct the name"),
     "key that identifies": (
         swap(TRAFFIC, '["decision_no"]', '["plate_number"]'), TRAFFIC, "business_key", "Leave it out"),
-    "key that may be empty": (swap(TRAFFIC, '["decision_no"]', '["fine_cny"]'), TRAFFIC, "business_key", "required"),
-    "key of free text": (swap(TRAFFIC, '["decision_no"]', '["violation_fact"]'), TRAFFIC, "business_key", "one way"),
+    "key that may be empty": (
+        [swap(TRAFFIC, '["decision_no"]', '["fine_cny"]'), KEYLESS], TRAFFIC, "business_key", "required"),
+    "key of free text": (
+        [swap(TRAFFIC, '["decision_no"]', '["violation_fact"]'), KEYLESS], TRAFFIC, "business_key", "one way"),
+    "wrong value of no key": (
+        swap(TRAFFIC, '["decision_no"]', '["fine_cny"]'), TRAFFIC, "wrong_decision_no.replaces", "Name one"),
+    "wrong value of another type": (
+        add(TRAFFIC, 'type = "integer"\n'), TRAFFIC, "wrong_decision_no.replaces", "Declare both alike"),
+    "wrong number in the open": (
+        swap(TRAFFIC, 'element = "wrong_credit_number"', 'element = "wrong_credit_number"\nsensitivity = "internal"'),
+        TRAFFIC, "wrong_credit_number.replaces", "Mend sensitivity"),
+    "two wrong values of one field": (
+        add(TRAFFIC, '[fields.other_no]\nelement = "wrong_decision_no"\nlabel_zh = "另一文书号"\naliases = []\n'),
+        TRAFFIC, "wrong_decision_no.replaces", "Remove one"),
     "unknown event date": (
         swap(TRAFFIC, 'event_date = "decision_date"', 'event_date = "day"'), TRAFFIC, "event_date", "Add the field"),
     "event date that is no date": (

@@ -25,7 +25,8 @@ def tables(engine: duckdb.DuckDBPyConnection, item: str, rows: str) -> None:
     engine.register("nothing", record_schema(CATALOG.items[item]).empty_table())
     engine.execute("CREATE TABLE current AS SELECT * FROM nothing")
     engine.execute(f"INSERT INTO current BY NAME ({rows})")
-    engine.execute("CREATE TABLE published AS SELECT record_key, content_hash FROM nothing")
+    engine.execute("CREATE TABLE published AS SELECT record_key, content_hash, delivery_id FROM nothing")
+    engine.execute("CREATE TABLE dropped AS SELECT delivery_id FROM nothing")
     engine.execute("CREATE TABLE arrived AS SELECT record_key FROM current")
     engine.execute("CREATE TABLE verdicts AS SELECT 'new' AS verdict FROM current")
 
@@ -65,7 +66,11 @@ def test_movement_against_the_published_release(engine: duckdb.DuckDBPyConnectio
         """SELECT 'same'::BLOB AS record_key, 'x'::BLOB AS content_hash UNION ALL SELECT 'new'::BLOB, 'x'::BLOB
         UNION ALL SELECT 'other'::BLOB, 'y'::BLOB""",
     )
-    engine.execute("INSERT INTO published VALUES ('same', 'x'), ('other', 'x'), ('gone', 'x')")
+    engine.execute("INSERT INTO published VALUES ('same', 'x', 'd'), ('other', 'x', 'd'), ('gone', 'x', 'd')")
+    found = figures(engine, "honour")
+    assert (found["removed_rows"], found["changed_rows"]) == (1, 1)
+    engine.execute("INSERT INTO published VALUES ('back', 'x', 'e')")
+    engine.execute("INSERT INTO dropped VALUES ('e'), ('e')")  # a person took that delivery back
     found = figures(engine, "honour")
     assert (found["removed_rows"], found["changed_rows"]) == (1, 1)
 
