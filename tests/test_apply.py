@@ -108,6 +108,16 @@ def evolve(place: Place) -> None:
     )
 
 
+def test_a_release_is_readable_before_the_night_that_brings_its_stores_to_a_changed_catalogue(place: Place) -> None:
+    place.night(0, seed=1)
+    before = place.asked("SELECT count(*), count(recommending_body) FROM records.honour")
+    evolve(place)
+    after = place.asked("SELECT count(*), count(recommended_by), count(award_place) FROM records.honour")
+    assert after == [(*before[0], 0)]
+    assert place.asked("SELECT sum(records) FROM subjects") == [(before[0][0],)]
+    assert place.asked("SELECT count(*) FROM (SELECT * FROM HISTORY.HONOUR h JOIN records.honour r USING (record_key))")
+
+
 def test_added_renamed_retired_and_widened_fields_evolve_in_place(place: Place) -> None:
     first = place.night(0, seed=1)
     before = place.asked("SELECT record_key, recommending_body FROM records.honour ORDER BY ALL", first)

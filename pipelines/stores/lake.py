@@ -68,9 +68,10 @@ class Lake:
         files: list[str],
     ) -> str:
         """SQL reading data files (at least one) in the shape of today: a column that came later is NULL in older files,
-        a renamed one is found under its former names."""
+        a renamed one is found under its former names. The table itself may follow only with the next night."""
         listed = f"read_parquet([{', '.join(literal(Path(f)) for f in files)}], hive_partitioning = false"
-        if len(self.catalog.load_table((space, item)).metadata.schemas) == 1:
+        metadata = self.catalog.load_table((space, item)).metadata
+        if len(metadata.schemas) == 1 and {*shape.names} <= {f.name for f in metadata.schema().fields}:
             return f"{listed})"
         united = f"{listed}, union_by_name = true)"
         there = {str(row[0]) for row in engine.execute(f"DESCRIBE SELECT * FROM {united}").fetchall()}
