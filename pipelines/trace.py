@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import sqlalchemy as sa
 
 from pipelines.errors import UsageFault
 from pipelines.judge import kept_catalogue
@@ -17,7 +16,7 @@ from pipelines.model import ACCOUNT, Home
 from pipelines.night import open_lake
 from pipelines.stores import reversals, waiting
 from pipelines.stores.engine import connect
-from pipelines.stores.ledger import Ledger, release, snapshot
+from pipelines.stores.ledger import Ledger
 from schemas.arrow import former_names, statement_schema
 from schemas.model import Item
 from schemas.sql import literal
@@ -42,7 +41,7 @@ def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[st
     if len(wanted) != 32:
         raise UsageFault(f"--record {key}: not a record key. Write its 32 hexadecimal digits.")
     found: list[dict[str, Any]] = []
-    lake, releases = open_lake(home, url), _releases(ledger)
+    lake, releases = open_lake(home, url), ledger.releases()
     with connect(home.work) as engine:
         for item in kept_catalogue(home).items.values():
             last = releases[-1]["snapshots"].get(item.code) if releases else None
@@ -91,7 +90,7 @@ def trace_delivery(home: Home, ledger: Ledger, url: str, row: dict[str, Any]) ->
             sql = f"SELECT {AT}, verdict, code AS codes FROM read_parquet({literal(verdicts)})"
             rows = {(r["line"], r["sheet"]): r for r in _rows(engine, sql)}
         item = kept_catalogue(home).items.get(row["item"])
-        releases = _releases(ledger)
+        releases = ledger.releases()
         last = releases[-1]["snapshots"].get(row["item"]) if releases else None
         lake = open_lake(home, url)
         if item and last and (files := lake.files("history", item.code, last[1])):
@@ -108,17 +107,6 @@ def trace_delivery(home: Home, ledger: Ledger, url: str, row: dict[str, Any]) ->
         one |= {name: w[name] for name in ("ended", "corrected_by", "judged_under")}
     told["rows"] = [{"record_key": None, **rows[place]} for place in sorted(rows, key=lambda p: (p[1], p[0]))]
     return told
-
-
-def _releases(ledger: Ledger) -> list[dict[str, Any]]:
-    """All releases in their order, each with `snapshots`: item -> (records, history)."""
-    query = sa.select(release).order_by(release.c.number)
-    with ledger.engine.connect() as connection:
-        found = [{**r._mapping, "snapshots": {}} for r in connection.execute(query)]
-        at = {r["release_id"]: r for r in found}
-        for s in connection.execute(sa.select(snapshot)):
-            at[s.release_id]["snapshots"][s.item] = (s.records_snapshot, s.history_snapshot)
-    return found
 
 
 def _shown(

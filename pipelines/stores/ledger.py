@@ -477,6 +477,16 @@ class Ledger:
             row = connection.execute(query).first()
         return dict(row._mapping) if row else None
 
+    def releases(self) -> list[dict[str, Any]]:
+        """All releases in their order, each with `snapshots`: item -> (records, history)."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(release).order_by(release.c.number))
+            found: list[dict[str, Any]] = [{**r._mapping, "snapshots": {}} for r in rows]
+            at = {r["release_id"]: r for r in found}
+            for s in connection.execute(sa.select(snapshot)):
+                at[s.release_id]["snapshots"][s.item] = (s.records_snapshot, s.history_snapshot)
+        return found
+
     def snapshots(self, release_id: str | None) -> dict[str, tuple[int, int]]:
         """Item -> (records snapshot, history snapshot) of a release."""
         if release_id is None:
