@@ -97,6 +97,8 @@ class Rows:
         self.code: str = item["code"]
         self.fields: dict[str, dict[str, Any]] = {n: f for n, f in item["fields"].items() if _in_force(f, as_of)}
         self.seed = salt(seed, self.code)
+        # Nights of different seeds are sent to one home: their documents bear other numbers, as their persons differ.
+        self.first_number = seed % 89 * 1_000_000
         declared = [r | r.get("options", {}) for r in item.get("rules", []) if _in_force(r, as_of)]
         self.rules: list[dict[str, Any]] = [r for r in declared if self._mentions(r) <= set(self.fields)]
         self.roles = {
@@ -304,7 +306,8 @@ class Rows:
         length = spec.get("length")
         pattern = self.rule(name, "matches")
         if pattern is not None:
-            return matching(pattern["pattern"], serials if name == self.unique else below(serials, mark, 2**53))
+            values = self.first_number + serials if name == self.unique else below(serials, mark, 2**53)
+            return matching(pattern["pattern"], values)
         if self.says(name, "basis", "依据") and self.rule(name, "document_number") is None:
             return self._cut(pick(BASES, below(serials, mark, len(BASES))), length)
         if spec.get("is_free_text"):
@@ -339,12 +342,13 @@ class Rows:
 
     def _document(self, name: str, serials: Ints, length: int | None) -> pa.Array:
         """琼示罚〔2026〕00000012号, or letters and digits where it is no document number; unlike for unlike serials."""
+        numbers = self.first_number + serials + 1
         if self.rule(name, "document_number") is not None or self.says(name, "文号", "案号"):
             year = self.as_of.year - 2 + below(serials, self.mark("year", name), 2)
             years = pick([f"琼示字〔{y}〕" for y in range(1990, 2061)], year - 1990)
-            return pc.binary_join_element_wise(years, texts(digits(serials + 1, 8)), "号", "")
+            return pc.binary_join_element_wise(years, texts(digits(numbers, 8)), "号", "")
         head = f"HN{salt(self.code, name) % 90 + 10}"
-        return pc.binary_join_element_wise(head, texts(digits(serials + 1, max(8, min(12, (length or 16) - 4)))), "")
+        return pc.binary_join_element_wise(head, texts(digits(numbers, max(8, min(12, (length or 16) - 4)))), "")
 
     def _cut(self, column: pa.Array, length: int | None) -> pa.Array:
         return column if length is None else pc.utf8_slice_codeunits(column, 0, length)

@@ -119,7 +119,7 @@ def floor_b_rows(home: Home, delivery: str, upserts: str, place: Path) -> dict[s
     """The rows that load brings into the database, as files, so that the floor pays for nothing but the ingest."""
     accepted = f"read_parquet('{home.accepted(delivery)}')"
     parts = {
-        "records": f"SELECT * EXCLUDE (action) FROM read_parquet('{upserts}')",
+        "records": f"SELECT * EXCLUDE (action, replaces) FROM read_parquet('{upserts}')",
         "statement_identity": f"SELECT '{delivery}' AS delivery_id, line, coalesce(sheet, '') AS sheet,"
         f" '{ITEM}' AS item, record_key, identity FROM {accepted}",
         "subject": "SELECT subject_id, unhex(hex(subject_id) || hex(subject_id) || 'ABCD') AS credit_number,"

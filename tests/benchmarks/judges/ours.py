@@ -42,7 +42,7 @@ def judged(rules: dict[str, Any]) -> Found:
 
 def repeated(engine: duckdb.DuckDBPyConnection, desk: Desk, item: str, incoming: Incoming) -> list[int]:
     open_statements(engine, desk.catalog.items[item], [incoming], None, None)
-    run_fold(engine)
+    run_fold(engine, desk.catalog.items[item])
     verdicts = fold.verdicts().sql(dialect="duckdb")
     return [line for (line,) in engine.execute(f"SELECT line FROM ({verdicts}) WHERE code IS NOT NULL").fetchall()]
 
