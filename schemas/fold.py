@@ -17,8 +17,8 @@ records, need the fold; a record outside `involved` is its one new statement.
 
 **One decision, one subject.** Where an item says so, a department's decision (`decision_key`, the business key without
 the subject) stands for one subject. If it speaks of several at a time, the one it has named for longest goes on
-showing, and the others are held (D005): somebody's number is wrong, and nobody innocent may bear the record. If none
-came first, none shows.
+showing, which is told (D006), and the others are held (D005): somebody's number is wrong, and nobody innocent may bear
+the record. If none came first, none shows.
 
 **Another key.** A statement whose `replaces` is the key of another record ends what its department says of that one, as
 a withdrawal of the same time would: the number or the document number had been wrong.
@@ -154,7 +154,7 @@ def conflicts() -> exp.Expr:
 
 
 def judged() -> exp.Expr:
-    """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003, D005) of the new
+    """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003, D005, D006) of the new
     statements of involved records. Reads `copies`, `winners`, `conflicts`, `rivals`, `stated`, `tops`, `published`."""
     return tree("""SELECT a.delivery_id, a.line, a.sheet,
             CASE WHEN a.copy_of > 1 THEN 'duplicate'
@@ -171,12 +171,16 @@ def judged() -> exp.Expr:
             CASE WHEN a.copy_of > 1 THEN 'D001'
                 WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D002'
                 WHEN r.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D005'
-                WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'D003' END AS code
+                WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'D003'
+                WHEN o.decision_key IS NOT NULL AND w.content_hash = a.content_hash THEN 'D006' END AS code
         FROM copies a
         LEFT JOIN winners w ON w.record_key = a.record_key
         LEFT JOIN published b ON b.record_key = a.record_key
         LEFT JOIN conflicts c ON c.record_key = a.record_key AND c.department = a.department
         LEFT JOIN rivals r ON r.record_key = a.record_key AND r.department = a.department
+        LEFT JOIN (SELECT DISTINCT t.department, t.decision_key FROM tops t SEMI JOIN rivals v
+                ON v.record_key = t.record_key AND v.department = t.department) o
+            ON o.department = a.department AND o.decision_key = a.decision_key
         LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action <> 'withdraw') x
             ON x.record_key = a.record_key AND x.department = a.department
         LEFT JOIN (SELECT record_key, delivery_id, line, sheet FROM tops) t

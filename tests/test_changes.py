@@ -44,9 +44,9 @@ def test_records_added_modified_and_deleted_between_any_two_releases(home: Home)
     _, said = home.command("releases", "--json")
     ids = [r["release_id"] for r in reversed(json.loads(said))]
     assert len(ids) == 4 and [r["number"] for r in json.loads(said)] == [4, 3, 2, 1]
-    for first in ids:
-        for last in ids:
-            a, b = content(home, first), content(home, last)
+    contents = {release: content(home, release) for release in ids}
+    for first, a in contents.items():
+        for last, b in contents.items():
             expected = {k: "ADD" if k not in a else "DEL" if k not in b else "MOD"
                         for k in {*a, *b} if a.get(k) != b.get(k)}  # fmt: skip
             found = told(home, first, last, "--json")

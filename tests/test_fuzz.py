@@ -29,7 +29,7 @@ from tests.conftest import SHAPES, SOAK
 
 CATALOG = load()
 DAY = date(2026, 11, 1)
-NIGHTS, ROUNDS = (40, 600) if SOAK else (2, 30)
+NIGHTS, ROUNDS = (40, 600) if SOAK else (2, 15)
 ODD = [
     "", "0", "-1", "9" * 24, "1e309", "NaN", "-0", "0x1F", "１２３", "١٢٣", "2098-02-30", "0000-00-00", "99999999",
     "2098-1-1 25:00", "9999-12-31", "-4713-01-01", "2098年13月", "\u202e反", "a\u0301", "😀" * 50,
@@ -76,7 +76,7 @@ def test_nights_of_spoilt_files_end_well(
     (home / "sample.json").write_text("{}")
     for night in range(NIGHTS):
         day = DAY + timedelta(night)
-        for path in rng.sample(clean, 7):
+        for path in rng.sample(clean, 7 if SOAK else 5):
             inbox = home.joinpath("inbox", *path.parts[-3:-1])
             inbox.mkdir(parents=True, exist_ok=True)
             (inbox / f"{night}{path.suffix}").write_bytes(spoilt(path.read_bytes(), rng))

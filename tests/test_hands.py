@@ -29,7 +29,7 @@ class Place:
 
     def __init__(self, base: Path, database: Callable[..., str]) -> None:
         self.saved, self.home, self.database = base / "saved", base / "home", database
-        sampling.generate(self.saved, rows=900, seed=11, as_of=DAY, items=ITEMS, nights=8)
+        sampling.generate(self.saved, rows=900, seed=11, as_of=DAY, items=ITEMS, nights=6)
         (self.saved / "pseudonym.key").write_bytes(bytes(range(64)))
         assert len(list(self.saved.glob("inbox/*/*/*.manifest.json"))) >= FILES
 

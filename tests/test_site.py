@@ -425,8 +425,10 @@ def choose(browser: Browser, name: str, value: str) -> None:
 @in_browser
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_every_page_fits_its_screen_and_complains_of_nothing(width: int, browser: Browser, place: Path) -> None:
-    """Every item, since they differ most; every page at the top; some of the others."""
-    found = [*place.glob("*.html"), *place.glob("items/*.html"), *place.glob("en/*.html")]
+    """Items of every shape (in a soak every item), since they differ most; every page at the top; some of the others.
+    """
+    shapes = [place / "items" / f"{item}.html" for item in SHAPES]
+    found = [*place.glob("*.html"), *place.glob("en/*.html"), *(place.glob("items/*.html") if SOAK else shapes)]
     for kind in ("departments/*.html", "codes/*.html", "en/items/*.html"):
         found += [*place.glob(kind.replace("*", "index")), *sorted(place.glob(kind))[::7]]
     for path in sorted(found):

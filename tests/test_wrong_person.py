@@ -98,6 +98,15 @@ def test_a_ticket_of_two_persons_is_held_until_the_wrong_one_is_withdrawn(ticket
     assert [(r["verdict"], r["corrected_by"]) for r in told] == [("new", rows["withdrawn"]["delivery_id"])]
 
 
+def test_an_older_file_that_names_another_person_is_told_what_it_does(tickets: Home) -> None:
+    """The order of arrival decides nothing, so what was named first in time shows, and the department hears of it."""
+    tickets.night(0, second=table(ticket(3, 7), ticket(2, 8)))
+    rows = tickets.night(1, first=(table(ticket(1, 7), ticket(4, 9)), {"period": "2026-11-20"}))
+    assert shown(tickets) == {no(7): ["1"], no(8): ["2"], no(9): ["4"]}
+    assert account(rows["first"]) == {"new": 2}
+    assert [(f["code"], f["line"]) for f in findings(tickets, rows["first"]) if f["line"]] == [("D006", 2)]
+
+
 def test_a_row_that_names_the_wrong_number_ends_what_stood_under_it_the_same_night(tickets: Home) -> None:
     tickets.night(0, first=table(ticket(1, 7), ticket(2, 8), ticket(4, 9)))
     corrected = [

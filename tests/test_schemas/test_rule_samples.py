@@ -6,7 +6,7 @@ The rows were made once (`python -m tests.rule_fixtures`), so a rule that is tak
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ from tests.rule_samples import (
     RENEW,
     Cells,
     Judge,
+    Judged,
     Sample,
     cases,
     checks,
@@ -58,6 +59,12 @@ def judge() -> Judge:
     return Judge(CATALOG)
 
 
+@pytest.fixture(scope="module")
+def judged(judge: Judge) -> Callable[[str], list[Judged]]:
+    """What the engine says of the rows of a case, which two tests look at."""
+    return cache(lambda code: judge.judge_by(CASES[code], [s.cells for s in samples_of(code)], listed_of(code)))
+
+
 @cache
 def listed_of(code: str) -> list[Check]:
     return checks(CASES[code].item, CATALOG)
@@ -71,11 +78,11 @@ def samples_of(item: str) -> list[Sample]:
 
 
 @pytest.mark.parametrize("code", CASES)
-def test_every_row_comes_out_as_its_file_says(code: str, judge: Judge) -> None:
+def test_every_row_comes_out_as_its_file_says(code: str, judged: Callable[[str], list[Judged]]) -> None:
     case, samples = CASES[code], samples_of(code)
     fields = [f.name for f in case.item.live_fields]
     assert [*samples[0].cells] == fields, f"other fields than the item's. Run {RENEW} {code}."
-    found = differences(samples, judge.judge_by(case, [s.cells for s in samples], listed_of(code)))
+    found = differences(samples, judged(code))
     assert not found, (
         f"tests/samples/rules/{code}.csv: {found[0]} ({len(found)} rows differ). Put the rule back; or, if the change"
         f" is meant, run {RENEW} {code} and review the difference."
@@ -216,12 +223,11 @@ def test_a_rule_taken_out_of_an_item_is_missed(code: str, judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("code", CASES)
-def test_every_check_stops_a_row_of_its_own(code: str, judge: Judge) -> None:
+def test_every_check_stops_a_row_of_its_own(code: str, judged: Callable[[str], list[Judged]]) -> None:
     """Also those that no item declares: of types, codes, credit numbers and the law. A check that is not compiled
     takes its findings along and leaves the others (the next test asks a few), so it is missed where it finds any."""
     listed = listed_of(code)
-    judged = judge.judge_by(CASES[code], [s.cells for s in samples_of(code)], listed)
-    idle = {c.tag for c in listed} - {tag for row in judged for tag in row.tags}
+    idle = {c.tag for c in listed} - {tag for row in judged(code) for tag in row.tags}
     assert not idle, f"{code}: nothing shows whether {sorted(finding(c) for c in listed if c.tag in idle)} are there"
 
 
