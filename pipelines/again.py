@@ -96,7 +96,7 @@ def due(night: Night) -> list[str]:
         if row["compared"] == revision or (row["state"] == "released" and key not in with_open):
             continue
         if key in void or (row["state"] == "returned" and row["message_code"] == "F040"):
-            continue  # void: the same file came with another manifest
+            continue  # void: a person took it back, or the same file came with another manifest
         if not night.home.raw(row["sha256"]).exists():
             continue  # past its dated limit: only the department can send it again
         of = row["department"], row["item"], row["period"]

@@ -39,7 +39,7 @@ class Change:
         return asdict(self)
 
 
-def changes(home: Home, ledger: Ledger, url: str, first: str, last: str, item: str | None = None) -> Iterator[Change]:
+def changes(home: Home, ledger: Ledger, first: str, last: str, item: str | None = None) -> Iterator[Change]:
     """Every record of `item`, or of all, that differs from release `first` to `last` (an id, or the last one of a
     date), by item and key. Content decides: a record that shows the same by another statement does not differ. Raises
     `UsageFault` where there is no such release or item."""
@@ -47,7 +47,7 @@ def changes(home: Home, ledger: Ledger, url: str, first: str, last: str, item: s
     items = kept_catalogue(home).items
     if item is not None and item not in items:
         raise UsageFault(f"--item {item}: no such item. See 'qiongxin catalog list'.")
-    lake = open_lake(home, url)
+    lake = open_lake(home, ledger.url)
     for code in sorted({*pairs[0], *pairs[1]} & ({item} if item else {*items})):
         files = [set(lake.files("records", code, pair.get(code, (None, None))[0])) for pair in pairs]
         with connect(home.work) as engine:

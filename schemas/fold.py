@@ -5,12 +5,13 @@ nothing. Within a department the greatest (source time, period, sequence) wins, 
 its own counts as made when its period ended; between departments declared precedence; a withdrawn or absent winner lets
 the next department show; different contents that tie hold the record.
 
-Relations (rows of `arrived`, `past` and `dropped` are statements, with the columns of `schemas.arrow.statement_schema`
-and those of `Lookups`): `arrived` new statements · `past` stored ones that count · `dropped` those that count no more,
-since their delivery was reverted after the last release · `fulls` (department, period, sequence, is_new) the greatest
-complete full-mode delivery of each department · `lifted` (department, period, sequence) full-mode deliveries among the
-dropped · `precedence` (department, precedence) · `published` (record_key, content_hash, delivery_id, line, sheet) what
-shows now of the involved records.
+Relations (rows of `arrived`, `past` and `dropped` are statements, with the columns of
+`schemas.arrow.statement_schema`, `decision_key` and `replaces`, each NULL where the item does without):
+`arrived` new statements · `past` stored ones that count · `dropped` those that count no more, since their
+delivery was reverted after the last release · `fulls` (department, period, sequence, is_new) the greatest
+complete full-mode delivery of each department · `lifted` (department, period, sequence) full-mode deliveries
+among the dropped · `precedence` (department, precedence) · `published` (record_key, content_hash, delivery_id,
+line, sheet) what shows now of the involved records.
 
 Most nights bring mostly records that nobody has spoken of before, stated once. Only the others, the `involved`
 records, need the fold; a record outside `involved` is its one new statement.

@@ -25,6 +25,15 @@ from tests.dirty_files import number
 from tests.test_kills import litter
 
 DAY = date(2026, 11, 22)
+
+
+def begin(place: Path, url: str, patch: pytest.MonkeyPatch, **more: Any) -> Home:
+    """A new sample home at `place`, with a key that tests know; `more` is what else a `Home` takes."""
+    place.mkdir()
+    (place / "sample.json").write_text("{}")
+    (place / "pseudonym.key").write_bytes(bytes(range(64)))
+    return Home(place, url, patch, **more)
+
 Sent = str | tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], str]  # content, manifest, sender
 
 

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from tests.dirty_files import csv, honour, name, number
-from tests.nights import DAY, Home
-from tests.test_wrong_person import made
+from tests.nights import DAY, Home, begin
 
 
 @pytest.fixture
 def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return made(tmp_path, database, monkeypatch, "honour", "civilization_office")
+    return begin(tmp_path / "home", database(), monkeypatch)
 
 
 def told(home: Home, *options: str) -> Any:

@@ -17,7 +17,7 @@ from schemas.load import CATALOG
 from tests.conftest import SOAK
 from tests.dirty_files import csv, honour, number
 from tests.mortal_night import Death, Mortals
-from tests.nights import DAY, Home
+from tests.nights import DAY, Home, begin
 from tests.test_kills import deaths, litter, outcome
 
 ITEM, SENDER = "honour", "civilization_office"
@@ -27,11 +27,7 @@ ODD = {"荣誉级别": "开发区级"}  # no level that anybody knows
 @pytest.fixture
 def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Home]:
     def new(word: str, catalog: Path = CATALOG) -> Home:
-        place = tmp_path / word
-        place.mkdir()
-        (place / "sample.json").write_text("{}")
-        (place / "pseudonym.key").write_bytes(bytes(range(64)))
-        return Home(place, database(), monkeypatch, catalog)
+        return begin(tmp_path / word, database(), monkeypatch, catalog=catalog)
 
     return new
 

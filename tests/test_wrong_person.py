@@ -17,7 +17,7 @@ from pipelines.model import ACCOUNT
 from pipelines.stores import reversals, waiting
 from pipelines.stores.keys import Keys
 from tests.dirty_files import csv, honour, number, table
-from tests.nights import DAY, Home
+from tests.nights import DAY, Home, begin
 from tests.test_privacy import name
 
 TICKETS = "records.traffic_penalty"
@@ -42,20 +42,12 @@ def no(n: int) -> str:
 
 @pytest.fixture
 def tickets(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return made(tmp_path, database, monkeypatch, "traffic_penalty", "public_security")
+    return begin(tmp_path / "home", database(), monkeypatch, item="traffic_penalty", sender="public_security")
 
 
 @pytest.fixture
 def honours(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return made(tmp_path, database, monkeypatch, "honour", "civilization_office")
-
-
-def made(place: Path, database: Callable[..., str], patch: pytest.MonkeyPatch, item: str, sender: str) -> Home:
-    place = place / "home"
-    place.mkdir()
-    (place / "sample.json").write_text("{}")
-    (place / "pseudonym.key").write_bytes(bytes(range(64)))
-    return Home(place, database(), patch, item=item, sender=sender)
+    return begin(tmp_path / "home", database(), monkeypatch)
 
 
 def account(row: dict[str, Any]) -> dict[str, int]:

@@ -47,7 +47,7 @@ def changes(
     from pipelines.model import Home
 
     with open_ledger(home) as ledger:
-        found = (c.as_dict() for c in differing(Home(home.resolve()), ledger, ledger.url, first, last, item))
+        found = (c.as_dict() for c in differing(Home(home.resolve()), ledger, first, last, item))
         if as_json:
             screen.as_json_list(found)
         elif as_csv:
