@@ -1,6 +1,6 @@
-"""The night: one mapped task per delivery for receive → identify, one per item for dedupe → curate,
-one for the gate of all items, then the release. A place of a department that fails stops nobody else's delivery: the
-last task, which sends the receipts out, fails with it.
+"""The night: one mapped task per delivery for receive → identify, one for the events about records of other items, one
+per item for dedupe → curate, one for the gate of all items, then the release. A place of a department that fails stops
+nobody else's delivery: the last task, which sends the receipts out, fails with it.
 
 When, how often, how many retries; nothing else. Storage faults are retried, bad data never. The business date is the
 run's partition, or the parameter `business_date` of a run started by hand. `QIONGXIN_NIGHTLY_CRON` (Asia/Shanghai)
@@ -62,6 +62,12 @@ def nightly() -> None:
         return step(run.check, delivery_id)
 
     @task(trigger_rule="all_done")
+    def events() -> dict[str, str]:
+        from pipelines import run
+
+        return step(run.events_of)
+
+    @task(trigger_rule="all_done")
     def items() -> list[str]:
         from pipelines import run
 
@@ -98,7 +104,7 @@ def nightly() -> None:
         return step(run.deliver_all)
 
     pending = items()
-    check.expand(delivery_id=receive()) >> pending
+    check.expand(delivery_id=receive()) >> events() >> pending
     integrate.expand(item=pending) >> gate() >> load() >> receipts() >> deliver()
 
 

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from pipelines.model import Home
 from pipelines.stages import load
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import Lake
+from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger
-from schemas.arrow import former_names, statement_schema
+from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.diff import KINDS, Change, diff
 from schemas.load import to_json
 from schemas.model import Catalog, CatalogError
@@ -81,8 +81,8 @@ def apply(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog, on: date) ->
         former = {i.code: former_names(i) for i in items}
         done = ledger.evolve(warehouse(items), former, subjects(items))
         for item in items:
-            for space in ("records", "history"):
-                done += lake.evolve(space, item.code, statement_schema(item), former[item.code])
+            for space in SPACES:
+                done += lake.evolve(space, item.code, stored_schema(item), former[item.code])
         done += _histories(home, ledger, lake, catalog)
         if planned.before != catalog.revision:
             ledger.apply(catalog.revision, to_json(catalog), on)
@@ -92,11 +92,11 @@ def apply(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog, on: date) ->
 def _histories(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog) -> list[str]:
     """Fill the history tables of items that ask for one since this catalogue."""
     done = []
-    for code, (_, snapshot) in ledger.current_snapshots().items():
+    for code, at in ledger.current_snapshots().items():
         item = catalog.items.get(code)
-        if item is None or not item.history_in_warehouse or snapshot is None or not ledger.is_empty("history", code):
+        if item is None or not item.history_in_warehouse or at.history is None or not ledger.is_empty("history", code):
             continue
-        if files := lake.files("history", code, snapshot):
+        if files := lake.files("history", code, at.history):
             shape = statement_schema(item)
             with connect(home.work) as engine:
                 stored = lake.relation(engine, "history", code, shape, former_names(item), files)

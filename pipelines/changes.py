@@ -14,7 +14,7 @@ from pipelines.model import Home
 from pipelines.night import open_lake
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import Lake
-from pipelines.stores.ledger import Ledger
+from pipelines.stores.ledger import Ledger, Pinned
 from schemas.arrow import former_names, statement_schema
 from schemas.model import Item
 
@@ -49,7 +49,7 @@ def changes(home: Home, ledger: Ledger, first: str, last: str, item: str | None 
         raise UsageFault(f"--item {item}: no such item. See 'qiongxin catalog list'.")
     lake = open_lake(home, ledger.url)
     for code in sorted({*pairs[0], *pairs[1]} & ({item} if item else {*items})):
-        files = [set(lake.files("records", code, pair.get(code, (None, None))[0])) for pair in pairs]
+        files = [set(lake.files("records", code, pair.get(code, Pinned()).records)) for pair in pairs]
         with connect(home.work) as engine:
             yield from _of_item(engine, lake, items[code], files[0] - files[1], files[1] - files[0])
 

@@ -12,8 +12,8 @@ import typer
 
 from pipelines.commands import screen
 from pipelines.commands.changes import catalog_app
+from pipelines.commands.lives import app
 from pipelines.commands.obligations import obligations
-from pipelines.commands.releases import app
 from pipelines.commands.services import db_app, stack_app
 
 app.command(epilog="Example: qiongxin obligations --date 2026-11-22")(obligations)

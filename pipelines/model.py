@@ -108,6 +108,11 @@ class Home:
     def candidate(self, item: str) -> Path:
         return self.root / "work" / "candidates" / f"{item}.json"
 
+    @property
+    def events(self) -> Path:
+        """What the events of the night say of records (stages/events.py)."""
+        return self.root / "work" / "events.parquet"
+
     def report(self, day: str) -> Path:
         return self.root / "reports" / day / "index.html"
 

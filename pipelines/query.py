@@ -7,13 +7,17 @@ from typing import Any
 
 import duckdb
 
+from pipelines import versions
 from pipelines.errors import QueryFault, StoreError
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
-from pipelines.stores import postgres
-from pipelines.stores.lake import Lake
-from pipelines.stores.ledger import Ledger
-from schemas.arrow import former_names, record_schema, statement_schema
+from pipelines.stages.dedupe import Full
+from pipelines.stores import postgres, reversals
+from pipelines.stores.engine import connect
+from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.ledger import Ledger, Pinned
+from schemas.arrow import ended_schema, former_names, record_schema, statement_schema
+from schemas.model import Item
 from schemas.sql import literal
 from schemas.tables import subjects
 
@@ -21,9 +25,10 @@ OF_ALL = ("subjects", "information_schema", "duckdb_", "query")  # SQL with such
 
 
 def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """(column names, all rows) of one SELECT over `records.<item>`, `history.<item>` and `subjects` of a release: the
-    current one, or that of an id or date. The SQL reaches no other file. Raises `QueryFault`, `StoreError`.
-    """
+    """(column names, all rows) of one SELECT over `records.<item>`, `ended.<item>` (what is shared no more, and why),
+    `history.<item>`, `versions.<item>` (what a record said from when to when: pipelines/versions.py) and `subjects` of
+    a release: the current one, or that of an id or date. The SQL reaches no other file. Raises `QueryFault`,
+    `StoreError`."""
     place = Home(Path(home).resolve())
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger, duckdb.connect() as engine:
@@ -32,7 +37,8 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         if release is None:
             raise StoreError(f"release: none{f' as of {as_of}' if as_of else ''} yet. Run 'qiongxin nightly' first.")
         lake = Lake(url, place.root / "curated")
-        engine.execute("CREATE SCHEMA records; CREATE SCHEMA history")
+        for schema in (*SPACES, "versions"):
+            engine.execute(f"CREATE SCHEMA {schema}")
         snapshots = ledger.snapshots(release["release_id"])
         allowed: list[str] = []
         items, asked_for = kept_catalogue(place).items, sql.lower()
@@ -41,19 +47,21 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         if not named or any(word in asked_for for word in OF_ALL):
             named = list(items.values())
         for item in named:
-            pair = snapshots.get(item.code, (None, None))
-            shapes = (record_schema(item), statement_schema(item))
-            for space, snapshot, shape in zip(("records", "history"), pair, shapes, strict=True):
+            at = snapshots.get(item.code, Pinned())
+            shapes = (record_schema(item), statement_schema(item), ended_schema(item))
+            for space, snapshot, shape in zip(SPACES, at, shapes, strict=True):
                 files = lake.files(space, item.code, snapshot)
                 allowed += files
                 if files:
-                    columns = ", ".join(shape.names)  # a records file also tells the action: it is a statement
+                    columns = ", ".join(shape.names)
                     stored = lake.relation(engine, space, item.code, shape, former_names(item), files)
                     engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT {columns} FROM {stored}")
                 else:  # nothing released yet, or all of it withdrawn: the table is there, and empty
                     engine.register("nothing", shape.empty_table())
                     engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")
                     engine.unregister("nothing")
+            if "versions" in asked_for:
+                _open_versions(engine, place, ledger, lake, item, release["number"], at)
         if len(named) == len(items):
             engine.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
         names = ", ".join(literal(Path(f)) for f in allowed)
@@ -66,3 +74,32 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         except duckdb.Error as e:
             raise QueryFault(f"query: {e}") from e
         return [c[0] for c in result.description], result.fetchall()
+
+
+def _open_versions(
+    engine: duckdb.DuckDBPyConnection, home: Home, ledger: Ledger, lake: Lake, item: Item, number: int, at: Pinned
+) -> None:
+    """Table `versions.<item>` of the release of that number. It is worked out when somebody asks, in an engine of its
+    own, whose tables nobody sees."""
+    numbers = {r["release_id"]: r["number"] for r in ledger.releases()}
+    out = {
+        str(r["delivery_id"])
+        for r in reversals.known(ledger, item.code)
+        if r["release_id"] is not None and numbers[r["release_id"]] <= number
+    }
+    fulls = [
+        Full(r["department"], r["period"].isoformat(), r["sequence"])
+        for r in ledger.deliveries("released", item=item.code)
+        if r["mode"] == "full" and r["is_complete"] and numbers[r["release_id"]] <= number
+        and r["delivery_id"] not in out
+    ]  # fmt: skip
+    with connect(home.work) as apart:
+        if files := lake.files("history", item.code, at.history):
+            stored = lake.relation(apart, "history", item.code, statement_schema(item), former_names(item), files)
+            sql = versions.versions(apart, item, stored, fulls, out)
+            found = apart.execute(f"SELECT {', '.join(versions.schema(item).names)} FROM ({sql})").to_arrow_table()
+        else:
+            found = versions.schema(item).empty_table()
+    engine.register("found", found)
+    engine.execute(f"CREATE TABLE versions.{item.code} AS SELECT * FROM found")
+    engine.unregister("found")

@@ -19,13 +19,14 @@ from pipelines.errors import QiongxinError, StoreError, UsageFault
 from pipelines.exchange import deliver, take
 from pipelines.hands import Hands
 from pipelines.night import Night, open_night
-from pipelines.stages import curate, gate, load, obligations, report, sweep, validate
+from pipelines.stages import curate, events, gate, load, obligations, report, sweep, validate
 from pipelines.stages.dedupe import Full, Incoming, Reverted
 from pipelines.stores import reversals, waiting
-from schemas import profile, suite
+from schemas import life, profile, suite
 from schemas.calendar import calendar as calendar_of
+from schemas.model import Item
 
-ORDER = ("receive", "check", "integrate", "gate", "load", "receipts", "deliver")
+ORDER = ("receive", "check", "events", "integrate", "gate", "load", "receipts", "deliver")
 Progress = Callable[[str], None]
 SMALL = 1_000_000  # bytes; deliveries up to here, and items with so much to integrate, are worked on side by side
 TOGETHER = 16  # small deliveries of an item that are checked in one piece
@@ -62,16 +63,62 @@ def check_several(night: Night, delivery_ids: tuple[str, ...]) -> dict[str, str]
     return states | check_deliveries(night, [key for key in delivery_ids if key not in released])
 
 
+def pending_events(night: Night) -> list[str]:
+    """Items of events with something to integrate."""
+    return [code for code in _asked(night) if night.catalog.items[code].refers]
+
+
 def pending_items(night: Night) -> list[str]:
-    """Items with checked deliveries that no release holds yet, with rows that come back, or with reversals."""
+    """The other items with checked deliveries that no release holds yet, with rows that come back, with reversals, or
+    with records of which events or time make something else."""
+    asked = {code for code in _asked(night) if not night.catalog.items[code].refers}
+    return sorted(asked | due_items(night))
+
+
+def _asked(night: Night) -> list[str]:
     back = waiting.replays(night.ledger, "pending").values()
     void = reversals.pending(night.ledger)
     return sorted({str(r["item"]) for r in (*night.ledger.deliveries("checked"), *back, *void)})
 
 
-def integrate_item(night: Night, code: str) -> str:
-    """dedupe and curate one item, and stage its records for the gate; returns candidate, or none."""
-    back = [r for r in waiting.replays(night.ledger, "pending").values() if r["item"] == code]
+def due_items(night: Night) -> set[str]:
+    """Items of which the events gathered tonight, time or the policy make records something else."""
+    said, known, items = events.said(night.home), night.ledger.lives(), night.catalog.items
+    return {
+        code
+        for code in night.ledger.current_snapshots()
+        if code in items and not items[code].refers
+        and events.is_due(known.get(code), said.get(code, ""), _rules(night, items[code])[1], night.as_of)
+    }  # fmt: skip
+
+
+def _rules(night: Night, item: Item) -> tuple[life.Clocks, str]:
+    clocks = life.clocks(item, night.catalog, night.limit)
+    return clocks, life.fingerprint(item, clocks)
+
+
+def take_events(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
+    """events: integrate and gate the items of events, and gather what they say of the records of others; returns
+    item -> passed, failed or could_not_evaluate."""
+    codes = pending_events(night)
+    for code in codes:
+        tell(f"events: {code} {integrate_item(night, code)}")
+    verdicts = _gate(night, codes, tell)
+    told = []
+    for code, item in night.catalog.items.items():
+        if item.refers:
+            files = night.lake.files("records", code, night.ledger.published(code).records)
+            candidate = curate.read_candidate(night.home, code) if verdicts.get(code) == "passed" else None
+            told.append((item, curate.resolved(candidate, files) if candidate else files))
+    events.gather(night.home, night.lake, told)
+    return verdicts
+
+
+def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
+    """dedupe and curate one item, and stage its records for the gate; returns candidate, none, or unchanged where a
+    look at its records found nothing to do. `is_alone`: without its deliveries, what events and time make of them."""
+    back = [r for r in waiting.replays(night.ledger, "pending").values() if r["item"] == code and not is_alone]
+    checked = night.ledger.deliveries("checked", item=code) if not is_alone else []
     incoming = [
         Incoming(
             delivery_id=r["delivery_id"],
@@ -83,10 +130,10 @@ def integrate_item(night: Night, code: str) -> str:
             is_full=r["mode"] == "full" and r["is_complete"],
             is_again=is_again,
         )
-        for rows, is_again in ((night.ledger.deliveries("checked", item=code), False), (back, True))
+        for rows, is_again in ((checked, False), (back, True))
         for r in rows
     ]
-    void = reversals.known(night.ledger, code)
+    void = [v for v in reversals.known(night.ledger, code) if not (is_alone and v["release_id"] is None)]
     reverted = [
         Reverted(
             r["delivery_id"], r["department"], r["period"].isoformat(), r["sequence"],
@@ -94,10 +141,14 @@ def integrate_item(night: Night, code: str) -> str:
         )
         for r in void
     ]  # fmt: skip
-    if not incoming and not any(r.is_new for r in reverted):
-        return "none"
     item = night.catalog.items[code]
+    clocks, rules = _rules(night, item)
+    known = night.ledger.lives().get(code)
+    look = curate.Look(clocks, "" if item.refers else events.said(night.home).get(code, ""), rules, known)
     base = night.ledger.published(code)
+    is_due = look.asks(night.as_of) != "FALSE" and any(base)
+    if not incoming and not any(r.is_new for r in reverted) and not is_due:
+        return "none"
     fulls = [
         Full(r["department"], r["period"].isoformat(), r["sequence"])
         for r in night.ledger.deliveries("released", item=code)
@@ -107,15 +158,33 @@ def integrate_item(night: Night, code: str) -> str:
     figures = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
     candidate = curate.curate(
         night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of,
-        waiting.open_rows(night.ledger, item=code), night.keys, fulls, figures, reverted,
+        waiting.open_rows(night.ledger, item=code), night.keys, look, fulls, figures, reverted,
     )  # fmt: skip
+    if candidate.is_nothing:
+        curate.sweep_planned(night.home, night.lake, code)
+        load.forget(night.home, candidate)
+        night.ledger.enter_life(code, *candidate.life)
+        return "unchanged"
     load.stage(night.home, night.ledger, item, candidate, night.keys)
     return "candidate"
 
 
 def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
-    """gate: every waiting candidate; returns item -> passed, failed or could_not_evaluate."""
-    candidates = [c for code in pending_items(night) if (c := curate.read_candidate(night.home, code)) is not None]
+    """gate: every waiting candidate but those of events; returns item -> passed, failed or could_not_evaluate.
+
+    What events and time make of the records of an item that is held does not wait with its deliveries: that alone
+    becomes its candidate then, and is gated for itself.
+    """
+    verdicts = _gate(night, pending_items(night), tell)
+    held = sorted({code for code, found in verdicts.items() if found != "passed"} & due_items(night))
+    alone = [code for code in held if integrate_item(night, code, is_alone=True) == "candidate"]
+    for code, found in _gate(night, alone, tell).items():
+        tell(f"gate: {code} without its deliveries {found}")
+    return verdicts
+
+
+def _gate(night: Night, codes: list[str], tell: Progress) -> dict[str, str]:
+    candidates = [c for code in codes if (c := curate.read_candidate(night.home, code)) is not None]
     limits = suite.limits(night.limit)
     return gate.gate_items(night.ledger, night.catalog, candidates, limits, night.as_of, tell)
 
@@ -125,11 +194,13 @@ def publish_release(night: Night) -> str | None:
     passed = []
     waits = {r["delivery_id"] for r in night.ledger.deliveries("checked")} | {*waiting.replays(night.ledger, "pending")}
     waits |= {r["delivery_id"] for r in reversals.pending(night.ledger)}
+    due = due_items(night)
     for code in night.catalog.items:
         candidate = curate.read_candidate(night.home, code)
         if candidate is None:
             continue
-        if not waits.intersection([*candidate.deliveries, *candidate.again, *candidate.reverted]):
+        brings = [*candidate.deliveries, *candidate.again, *candidate.reverted]
+        if not (waits.intersection(brings) if brings else code in due):
             curate.sweep_planned(night.home, night.lake, code)
             load.forget(night.home, candidate)  # released by a run that was killed before it could put this away
         elif night.ledger.gate_verdict(candidate.candidate) == "passed":
@@ -286,11 +357,13 @@ def revert(
 def _published(night: Night, hands: Hands, seconds: dict[str, float], tell: Progress) -> dict[str, Any]:
     """All steps after check; returns the release, what is held, what failed, the exit code."""
     held = [r["delivery_id"] for r in night.ledger.deliveries("held")]
+    with _timed(seconds, "events"):
+        verdicts = take_events(night, tell)
     with _timed(seconds, "integrate"):
         for code, made in _integrated(hands, pending_items(night)):
             tell(f"integrate: {code} {made}")
     with _timed(seconds, "gate"):
-        verdicts = gate_items(night, tell)
+        verdicts |= gate_items(night, tell)
     held += [code for code, verdict in verdicts.items() if verdict != "passed"]
     with _timed(seconds, "load"):
         release = publish_release(night)
@@ -333,6 +406,11 @@ def receive_all(home: str, day: str) -> list[str]:
 def check(home: str, day: str, delivery_id: str) -> str:
     with open_night(home, day) as night:
         return check_one(night, delivery_id)
+
+
+def events_of(home: str, day: str) -> dict[str, str]:
+    with open_night(home, day) as night:
+        return take_events(night, print)
 
 
 def items(home: str, day: str) -> list[str]:

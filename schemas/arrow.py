@@ -6,9 +6,37 @@ import pyarrow as pa
 
 from schemas.model import FieldSpec, Item
 
+# What time and events make of a record (schemas/life.py): first what readers of it see.
+SEEN = (
+    ("marks", pa.string()),
+    ("public_from", pa.date32()),
+    ("public_until", pa.date32()),
+    ("kept_until", pa.date32()),
+)
+ENDED = (("ended_on", pa.date32()), ("ended_by", pa.string()), ("ended_event", pa.binary()))
+CLOCK = ("changes_on", pa.date32())
+
 
 def record_schema(item: Item) -> pa.Schema:
-    """Arrow schema of a current record. All nullable: the engine's writer, not the table, knows what is never null."""
+    """Arrow schema of a current record as readers see it."""
+    return pa.schema([*_stated(item), *SEEN])
+
+
+def stored_schema(item: Item) -> pa.Schema:
+    """Arrow schema of the data files: a statement, and all columns of `schemas.life` of the record that shows it.
+
+    Those of history have them too, since one file serves both where a record shows a new statement; there they tell how
+    the record was on that night, and nobody is shown them."""
+    return pa.schema([*statement_schema(item), *SEEN, *ENDED, CLOCK])
+
+
+def ended_schema(item: Item) -> pa.Schema:
+    """Arrow schema of a record that is shared no more, as readers see it."""
+    return pa.schema([*_stated(item), *SEEN, *ENDED])
+
+
+def _stated(item: Item) -> pa.Schema:
+    """All nullable: the engine's writer, not the table, knows what is never null."""
     return pa.schema(
         [
             ("record_key", pa.binary()),
@@ -27,9 +55,9 @@ def record_schema(item: Item) -> pa.Schema:
 
 
 def statement_schema(item: Item) -> pa.Schema:
-    """Arrow schema of a statement, and of the data files of both tables: the record's columns, the row's action and,
-    where rows may name one, the key of the record that it replaces."""
-    shape = record_schema(item).append(pa.field("action", pa.string()))
+    """Arrow schema of a statement: the record's columns, the row's action and, where rows may name one, the key of the
+    record that it replaces."""
+    shape = _stated(item).append(pa.field("action", pa.string()))
     return shape.append(pa.field("replaces", pa.binary())) if item.replacing_fields else shape
 
 

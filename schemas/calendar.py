@@ -45,7 +45,7 @@ class Calendar:
 
     def between(self, day: date, until: date) -> int:
         """Working days after `day` up to and with `until`; 0 where `until` is not later."""
-        return sum(self.is_working(day + n * DAY) for n in range(1, (until - day).days + 1))
+        return _between(self, day, until)
 
     def last_late(self, count: int, on: date) -> date:
         """The last day whose `count`-th working day after it lies before `on`: what happened then or earlier comes too
@@ -83,6 +83,12 @@ class Calendar:
             found.append(span)
             first = span.last + DAY
         return found
+
+
+@lru_cache(maxsize=4096)
+def _between(calendar: Calendar, day: date, until: date) -> int:
+    # A night asks for the same few pairs of days thousands of times.
+    return sum(calendar.is_working(day + n * DAY) for n in range(1, (until - day).days + 1))
 
 
 def _month(first: date, count: int) -> date:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.markdown import page, table
-from schemas.model import Catalog, CodeSet, FieldSpec, Item, Rule
+from schemas.model import Catalog, CodeSet, Effect, FieldSpec, Item, Rule
 
 WORDS: dict[str, dict[str, str]] = {
     "nature": {"basic": "基础信息", "good": "守信信息", "adverse": "失信信息", "other": "其他信息"},
@@ -127,10 +127,22 @@ def describe(item: Item, catalog: Catalog) -> list[str]:
     lines = table(("属性 attribute", "值 value"), facts)
     heads = ("field", "标签", "label", "type", "unit", "length", "required", "only", "code set", "sensitivity")
     lines += ["", *table(heads, (_row(f) for f in item.fields))]
+    if item.effects:
+        does = ("作用 effect", "does", "条件 while", "自 since", "至 until")
+        lines += ["", *table(does, (_effect(e, catalog) for e in item.effects))]
     told = rules(item, catalog)
     if told:
         lines += ["", *table(("rule of", "规则", "rule", "code", "severity"), told)]
     return lines
+
+
+def _effect(effect: Effect, catalog: Catalog) -> tuple[str, ...]:
+    """What an event does to the record it is about, or a record says of itself."""
+    (label,) = (c for c in catalog.code_sets["record_effect"].codes if c.code == effect.name)
+    does = {"ends": "终止共享 ends it", "marks": "加标注 marks it"}[effect.does]
+    met = " and ".join(f"`{name}` = {'/'.join(values)}" for name, values in effect.when.items())
+    until = f"`{effect.until}`" if effect.until else "下一次更正 the next statement" if effect.until_restated else "—"
+    return f"{label.label} `{effect.name}`", does, met or "—", " / ".join(f"`{f}`" for f in effect.since) or "—", until
 
 
 class Stated(NamedTuple):

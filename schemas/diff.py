@@ -154,6 +154,10 @@ def _attribute(code: str, key: str, old: Any, new: Any, names: Mapping[str, str]
         yield Change("widening" if new else "tightening", code, key, said)
     elif key == "one_subject":
         yield Change("tightening" if new else "widening", code, key, said)
+    elif key == "effects":  # some records are shared or marked that were not, or are no more
+        yield Change("tightening", code, key, _said(*([f"{e.does} {e.name}" for e in side] for side in (old, new))))
+    elif key == "refers":
+        yield Change("tightening", code, key, _said(*(side and f"{side.item}, {side.document}" for side in (old, new))))
     else:
         yield Change("editorial", code, key, said)
 

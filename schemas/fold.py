@@ -11,7 +11,8 @@ Relations (rows of `arrived`, `past` and `dropped` are statements, with the colu
 delivery was reverted after the last release · `fulls` (department, period, sequence, is_new) the greatest
 complete full-mode delivery of each department · `lifted` (department, period, sequence) full-mode deliveries
 among the dropped · `precedence` (department, precedence) · `published` (record_key, content_hash, delivery_id,
-line, sheet) what shows now of the involved records.
+line, sheet) what shows now of the involved records · `due` (record_key) records of which events or time make
+something else (schemas/life.py).
 
 Most nights bring mostly records that nobody has spoken of before, stated once. Only the others, the `involved`
 records, need the fold; a record outside `involved` is its one new statement.
@@ -190,9 +191,10 @@ def judged() -> exp.Expr:
 
 
 def kept() -> exp.Expr:
-    """record_key of involved records that go on showing the statement they show. Reads `winners`, `published`."""
-    return tree(f"""SELECT s.record_key FROM published s SEMI JOIN (SELECT * FROM winners WHERE NOT is_new) w
-        ON w.record_key = s.record_key AND {SAME}""")
+    """record_key of involved records that go on as they are: they show the statement that they showed, and are not
+    `due`. Reads `winners`, `published`, `due`."""
+    return tree(f"""SELECT s.record_key FROM (SELECT * FROM published ANTI JOIN due USING (record_key)) s
+        SEMI JOIN (SELECT * FROM winners WHERE NOT is_new) w ON w.record_key = s.record_key AND {SAME}""")
 
 
 def shown(columns: list[str]) -> exp.Expr:

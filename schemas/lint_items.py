@@ -23,6 +23,7 @@ def check(item: Item, catalog: Catalog) -> None:
     _references(item, catalog)
     _key_and_dates(item)
     _reporting(item, catalog)
+    _effects(item, catalog)
     _periods(item)
     for field in item.fields:
         _field(item, field, catalog)
@@ -85,6 +86,23 @@ def _reporting(item: Item, catalog: Catalog) -> None:
     if item.reporting_limit not in policies:
         cure = near(item.reporting_limit, policies)
         _refuse(item, "reporting_limit", f"no policy '{item.reporting_limit}' in catalog/policy", cure)
+
+
+def _effects(item: Item, catalog: Catalog) -> None:
+    """Effects are codes of one set, so that every output calls them alike, and ask for codes that there are."""
+    known = {c.code for c in catalog.code_sets["record_effect"].codes} if "record_effect" in catalog.code_sets else {}
+    for n, effect in enumerate(item.effects):
+        if effect.name not in known:
+            what = f"'{effect.name}' is not in catalog/codes/record_effect.csv"
+            _refuse(item, f"effects.{n}.name", what, near(effect.name, known))
+        for name, values in effect.when.items():
+            field = item.field(name)
+            codes = catalog.code_sets[field.code_set].codes if field.code_set in catalog.code_sets else ()
+            possible = {c.code for c in codes} if field.type == "code" else {"true", "false"}
+            for value in values:
+                if value not in possible:
+                    what = f"'{name}' is never '{value}'"
+                    _refuse(item, f"effects.{n}.when.{name}", what, near(value, possible, "Name one of its values."))
 
 
 def _key_and_dates(item: Item) -> None:

@@ -136,12 +136,46 @@ class Edition(Dated):
     source: str = Field(min_length=1)
 
 
+class Reference(Model):
+    """The fields by which an event tells the record it is about, beside its person: `item` holds the code of an item,
+    `document` the number of the document. With `is_own` a department's events reach no record but its own."""
+
+    item: Name
+    document: Name
+    is_own: bool = False
+
+
+class Effect(Model):
+    """What an event does to the record it is about, or a record of any other item to itself, while it meets `when`
+    (field -> the values it may have there).
+
+    `ends`: the record is shared no more. `marks`: it goes on with this mark. Either begins on the day of the first of
+    the fields `since` that is said; what a record says of itself holds from its own time where none is. A mark goes on
+    the day of the field `until` or, where it is `until_restated`, once the record shows a statement made later than it
+    began. `name` is a code of `catalog/codes/record_effect.csv`.
+    """
+
+    name: Name
+    does: Literal["ends", "marks"]
+    when: dict[Name, tuple[str, ...]] = {}
+    since: tuple[Name, ...] = ()
+    until: Name | None = None
+    until_restated: bool = False
+
+    @model_validator(mode="after")
+    def agree(self) -> Effect:
+        if self.does == "ends" and (self.until or self.until_restated):
+            raise Fault("until", "what ends a record does so for good; it shows again when the event goes. Remove it.")
+        return self
+
+
 class Item(Dated):
     """One kind of information: what a department delivers and what a record of it is.
 
     `category` is that of the national basic catalogue of public credit information; `domain`, `groups`,
     `real_name_domains` and `supervision_targets` are those of the plan. All are codes of `catalog/codes`.
     `one_subject`: a decision of a department, known by the business key, stands for one subject.
+    `refers` and `effects` are those of an item of events: which record each is about, and what comes of it.
     `reporting_limit` is the policy that says how many working days after its event a row is to be here.
     `fields` are those of all editions, since they share one table; `schemas.editions` tells which are in force.
     `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
@@ -168,6 +202,8 @@ class Item(Dated):
     subject_types: tuple[Literal["natural_person", "sole_trader", "organisation"], ...]
     business_key: tuple[Name, ...] = Field(min_length=1)
     one_subject: bool = False
+    refers: Reference | None = None
+    effects: tuple[Effect, ...] = ()
     event_date: Name | None = None
     source_time: Name | None = None
     history_in_warehouse: bool = False
@@ -195,6 +231,7 @@ class Item(Dated):
                 )
         for f in self.replacing_fields:
             self._agree_on_replaced(f)
+        self._agree_on_effects()
         for role in ("credit_number", "certificate_type", "name"):
             if (count := sum(f.role == role for f in self.fields)) != 1:
                 raise Fault("fields", f"{count} fields have role = '{role}'. Give it to exactly one.")
@@ -211,6 +248,29 @@ class Item(Dated):
             raise Fault(key, "a wrong number identifies somebody, too; nothing else in a key may. Mend sensitivity.")
         if any(f is not field and f.replaces == field.replaces for f in self.fields):
             raise Fault(key, f"another field replaces '{of.name}' already. Remove one of them.")
+
+    def _agree_on_effects(self) -> None:
+        asked = []
+        if self.refers is not None:
+            asked += [("refers.item", self.refers.item, "text"), ("refers.document", self.refers.document, "text")]
+            if not self.effects:
+                raise Fault("effects", "an event that does nothing to what it refers to is none. Add its effects.")
+        for n, effect in enumerate(self.effects):
+            if self.refers is not None and not effect.since:
+                raise Fault(f"effects.{n}.since", "nobody knows when it begins. Name the fields that tell the day.")
+            if self.refers is None and (effect.until or effect.until_restated):
+                raise Fault(f"effects.{n}.until", "a record's own mark goes when its state does. Remove it.")
+            asked += [(f"effects.{n}.since", name, "date") for name in effect.since]
+            asked += [(f"effects.{n}.until", effect.until, "date")] if effect.until else []
+            asked += [(f"effects.{n}.when", name, "") for name in effect.when]
+        known = {f.name: f for f in self.fields if f.sensitivity != "identifying"}
+        for key, name, kind in asked:
+            if name not in known:
+                raise Fault(key, f"'{name}' is no field of the item that is curated. Correct the name.")
+            if kind and known[name].type != kind:
+                raise Fault(key, f"'{name}' is of type '{known[name].type}'. Name a field of type '{kind}'.")
+            if not kind and known[name].type not in ("code", "boolean"):
+                raise Fault(key, f"'{name}' is of type '{known[name].type}'. Ask for codes, or for true or false.")
 
     def field(self, name: str) -> FieldSpec:
         return next(f for f in self.fields if f.name == name)
@@ -232,6 +292,14 @@ class Item(Dated):
     def replacing_fields(self) -> tuple[FieldSpec, ...]:
         """Fields that tell the key under which a record was sent before by mistake."""
         return tuple(f for f in self.fields if f.replaces)
+
+    @property
+    def document_field(self) -> FieldSpec | None:
+        """The field of the key by which events tell a record: its document number, else its first text; None where the
+        key has no text, so that no event can be about a record of the item."""
+        texts = [f for f in map(self.field, self.business_key) if f.type == "text"]
+        numbers = [f for f in texts if any(r.kind == "document_number" for r in f.rules)]
+        return next(iter(numbers or texts), None)
 
     @property
     def identifying_fields(self) -> tuple[FieldSpec, ...]:

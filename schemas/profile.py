@@ -59,7 +59,8 @@ MOVEMENT = (
         "SELECT COUNT(CASE WHEN current.record_key IS NULL THEN 1 END) AS removed_rows,"
         " COUNT(CASE WHEN current.content_hash <> published.content_hash THEN 1 END) AS changed_rows"
         " FROM published LEFT JOIN current ON current.record_key = published.record_key"
-        " WHERE published.delivery_id NOT IN (SELECT delivery_id FROM dropped)"
+        " WHERE published.was_shared AND published.delivery_id NOT IN (SELECT delivery_id FROM dropped)"
+        " AND published.record_key NOT IN (SELECT record_key FROM due)"
     ),
     _one("SELECT COUNT(*) AS rows_arrived FROM arrived"),
     _one("SELECT COUNT(verdict) AS rows_judged FROM verdicts"),

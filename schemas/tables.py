@@ -20,6 +20,7 @@ def warehouse(items: Iterable[Item]) -> sa.MetaData:
             metadata,
             sa.Column("record_key", sa.LargeBinary, primary_key=True),
             *_columns(item),
+            *_seen(),
             schema="records",
             comment=item.name_zh,
         )
@@ -58,6 +59,16 @@ def _columns(item: Item) -> list[sa.Column[Any]]:
         sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("source_time", sa.DateTime),
         *(sa.Column(f.name, _warehouse_type(f), comment=f.label_zh) for f in item.curated_fields),
+    ]
+
+
+def _seen() -> list[sa.Column[Any]]:
+    """What time and events make of a record: `schemas.life`."""
+    return [
+        sa.Column("marks", sa.Text, comment="标注"),
+        sa.Column("public_from", sa.Date, comment="公示起始日期"),
+        sa.Column("public_until", sa.Date, comment="公示截止日期"),
+        sa.Column("kept_until", sa.Date, comment="保存截止日期"),
     ]
 
 

@@ -28,6 +28,8 @@ from lxml import etree
 from psycopg import sql
 from pyiceberg.catalog.sql import SqlCatalog
 
+from pipelines.stores.lake import SPACES
+
 CATALOG = Path(__file__).resolve().parents[1] / "catalog"
 ENCODINGS = ("utf-8", "utf-16-le", "gb18030")
 GRAM = 6
@@ -205,7 +207,7 @@ def _footer(path: Path) -> bytes:
 def manifest_bytes(catalog: SqlCatalog) -> bytes:
     """What the manifests of all tables and snapshots say of their data files, unpacked: bounds above all."""
     parts: list[bytes] = []
-    for space in ("records", "history"):
+    for space in SPACES:
         for identifier in catalog.list_tables(space):
             table = catalog.load_table(identifier)
             for snapshot in table.snapshots():

@@ -184,7 +184,7 @@ def _inside(folder: int | None, path: Any) -> Any:
 
 
 def _space(given: tuple[Any, ...], named: dict[str, Any]) -> str:
-    return next((str(v) for v in (*given, *named.values()) if v in ("records", "history")), "")
+    return next((str(v) for v in (*given, *named.values()) if v in ("records", "history", "ended")), "")
 
 
 def live(asked: dict[str, Any]) -> int:

@@ -17,6 +17,7 @@ from pipelines import sampling
 from pipelines.model import ACCOUNT, Home
 from pipelines.query import query
 from pipelines.stores import postgres
+from pipelines.stores.lake import SPACES
 from pipelines.stores.ledger import Ledger
 from tests.conftest import SHAPES, discard
 from tests.mortal_night import Mortals
@@ -59,7 +60,7 @@ def release_rows(home: Path) -> dict[str, Any]:
         assert current is not None
         items = ledger.snapshots(current["release_id"])
     for item in items:
-        for space in ("records", "history"):
+        for space in SPACES:
             names, rows = query(home, f"SELECT * FROM {space}.{item} ORDER BY ALL", None)
             found[f"{space}.{item}"] = (names, rows)
     return found

@@ -19,15 +19,40 @@ from sqlglot import exp
 from pipelines.model import ACCOUNT, Home, publish, publish_json
 from pipelines.stages import dedupe
 from pipelines.stages.dedupe import Full, Incoming, Reverted
+from pipelines.stages.events import open_events
 from pipelines.stages.settle import settle
 from pipelines.stages.validate import keyed_functions
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import Lake
-from schemas import fold
-from schemas.arrow import former_names, statement_schema
+from pipelines.stores.ledger import Pinned
+from schemas import fold, life
+from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.model import Item
 from schemas.sql import literal
+
+
+@dataclass(frozen=True)
+class Look:
+    """What events and time make of the records of an item: `clocks`, what the gathered events say of it (`events`) and
+    by which policy (`rules`), each as a fingerprint, and what the records have taken in so far (`known`, as
+    `Ledger.lives` has it)."""
+
+    clocks: life.Clocks
+    events: str
+    rules: str
+    known: tuple[str, str, date | None] | None
+
+    def asks(self, as_of: date) -> str:
+        """SQL of which stored records may have become something else since; FALSE where nothing has happened."""
+        if self.known is None or self.known[1] != self.rules:
+            return "TRUE"
+        asked = ["FALSE"]
+        if self.known[0] != self.events:
+            asked += ["subject_id IN (SELECT subject_id FROM events)", "marks IS NOT NULL", "ended_event IS NOT NULL"]
+        if self.known[2] is not None and self.known[2] <= as_of:
+            asked.append(f"changes_on <= DATE '{as_of.isoformat()}'")
+        return " OR ".join(asked)
 
 
 @dataclass(frozen=True)
@@ -35,17 +60,21 @@ class Candidate:
     """What would be published for one item. Data files are absolute paths of the lake, others relative to the home.
 
     `upserts` are those of `records_files` that hold the `upsert_rows` records that are new or changed, `touched` the
-    keys of published records that they replace or that show no more. `deliveries` are the checked ones, `again` those
-    released before of which rows come back, `reverted` those that count for nothing from now on; `begun` and `ended`
-    are the rows that begin and end to wait (stages/settle.py), '' for none.
+    keys of stored records that they replace or that show no more. `ended_files` and `ended_removed` are those of the
+    records that are shared no more; `events`, `rules` and `changes_on` what their item has taken in then. `deliveries`
+    are the checked ones, `again` those released before of which rows come back, `reverted` those that count for nothing
+    from now on; `begun` and `waited` are the rows that begin and end to wait (stages/settle.py), '' for none.
     """
 
     candidate: str
     item: str
     base_records: int | None
     base_history: int | None
+    base_ended: int | None
     records_files: list[str]
     records_removed: list[str]
+    ended_files: list[str]
+    ended_removed: list[str]
     history_files: list[str]
     upserts: list[str]
     upsert_rows: int
@@ -54,11 +83,29 @@ class Candidate:
     published_rows: int
     deliveries: list[str]
     accounts: dict[str, dict[str, int]]
+    events: str
+    rules: str
+    changes_on: str | None
     again: list[str] = field(default_factory=list)
     reverted: list[str] = field(default_factory=list)
     begun: str = ""
-    ended: str = ""
+    waited: str = ""
     profile: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def base(self) -> Pinned:
+        return Pinned(self.base_records, self.base_history, self.base_ended)
+
+    @property
+    def life(self) -> tuple[str, str, date | None]:
+        """What the item's records have taken in, as `Ledger.lives` has it."""
+        return self.events, self.rules, date.fromisoformat(self.changes_on) if self.changes_on else None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it would publish nothing and move no row: a look that found every record as it is to be."""
+        brings = (self.deliveries, self.again, self.reverted, self.records_files, self.history_files, self.ended_files)
+        return not any(brings) and not self.records_removed and not self.ended_removed
 
 
 def curate(
@@ -66,62 +113,77 @@ def curate(
     lake: Lake,
     item: Item,
     incoming: list[Incoming],
-    base: tuple[int | None, int | None],
+    base: Pinned,
     revision: str,
     as_of: date,
     waiting: pa.Table,
     keys: Keys,
+    look: Look,
     fulls: Iterable[Full] = (),
     figures: Iterable[str] = (),
     reverted: Sequence[Reverted] = (),
 ) -> Candidate:
     """Fold the deliveries over the published release and write the candidate.
 
-    Reads `accepted/` and the snapshots `base` (records, history); writes data files, `findings/*.verdicts.parquet`
+    Reads `accepted/`, the gathered events and the snapshots `base`; writes data files, `findings/*.verdicts.parquet`
     and the candidate note. Only data files that hold a touched record are rewritten; a record is found by its key
-    wherever it lies, so a changed date leaves no second copy. `waiting` are the item's rows that wait
-    (stores/waiting.py), `figures` the SELECTs of the batch profile (schemas/profile.py). Running it again first sweeps
-    up what a killed run left.
+    wherever it lies, so a changed date leaves no second copy, and whether it is shared or has ended. `waiting` are the
+    item's rows that wait (stores/waiting.py), `figures` the SELECTs of the batch profile (schemas/profile.py). Running
+    it again first sweeps up what a killed run left.
     """
     said = sorted(d.delivery_id + " again" * d.is_again for d in incoming)
     said += sorted(f"{r.delivery_id} reverted" for r in reverted if r.is_new)
-    parts = [item.code, revision, as_of.isoformat(), str(base), *said]
+    parts = [item.code, revision, as_of.isoformat(), str(tuple(base)), look.events, look.rules, *said]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
     incoming = sorted(incoming, key=lambda d: d.delivery_id)
-    records = lake.files("records", item.code, base[0])
+    records = lake.files("records", item.code, base.records)
+    ended = lake.files("ended", item.code, base.ended)
     with _planned(home, lake, item) as plan, connect(home.work) as engine:
         shape, former = statement_schema(item), former_names(item)
-        past, shown_now = (
-            lake.relation(engine, space, item.code, shape, former, files) if files else None
-            for space, files in (("history", lake.files("history", item.code, base[1])), ("records", records))
-        )
-        dedupe.open_statements(engine, item, incoming, past, shown_now, fulls, reverted)
+        history = lake.files("history", item.code, base.history)
+        past = lake.relation(engine, "history", item.code, shape, former, history) if history else None
+        stored = _stored(engine, lake, item, {"records": records, "ended": ended})
+        has_events = item.refers is None and open_events(engine, home, item.code)
+        dedupe.open_statements(engine, item, incoming, past, stored, fulls, reverted)
+        _due(engine, item, stored, look, as_of, has_events)
         dedupe.run_fold(engine, item)
-        columns = statement_schema(item).names
-        shown, shown_rows = _data_file(engine, plan, "records", _sql(fold.shown(columns)))
+        columns = shape.names
+
+        def lived(select: exp.Expr) -> str:
+            return _sql(life.life(item, look.clocks, f"({_sql(select)})", as_of, has_events))
+
+        shown, shown_rows, over = _record_files(engine, plan, lived(fold.shown(columns)))
         # A record that shows a new statement is that statement: one file, under a name in each table.
-        stated = [_linked(path, plan.file("history")) for path in shown]
-        unshown, _ = _data_file(engine, plan, "history", _sql(fold.unshown(columns)))
-        returning, returning_rows = _data_file(engine, plan, "records", _sql(fold.returning(columns)))
+        stated = [_linked(path, plan.file("history")) for path in (*shown, *over)]
+        unshown, _ = _data_file(engine, plan, "history", _sql(life.none(f"({_sql(fold.unshown(columns))})")))
+        returning, returning_rows, over_again = _record_files(engine, plan, lived(fold.returning(columns)))
         upserts = [*shown, *returning]
         touched = home.work / "candidates" / f"{item.code}.touched.parquet"
         published = lake_rows(engine, records)
         touched_rows = _write(engine, "SELECT record_key FROM published", touched)
-        added, removed = _rewrite(engine, plan, lake, item, records) if touched_rows else ([], [])
+        added, removed = _rewrite(engine, plan, lake, item, "records", records if touched_rows else [])
+        kept, lifted = _rewrite(engine, plan, lake, item, "ended", ended if touched_rows else [])
+        records_files, ended_files = [*added, *upserts], [*kept, *over, *over_again]
+        after = {"records": [*({*records} - {*removed}), *records_files],
+                 "ended": [*({*ended} - {*lifted}), *ended_files]}  # fmt: skip
+        changes_on = _next_change(engine, lake, item, after)
         accounts = _verdicts(engine, home, incoming)
         keyed_functions(engine, keys)
         settle(engine, home, item, incoming, waiting, revision, [r.delivery_id for r in reverted if r.is_new])
-        begun, ended = (_noted(engine, home, item, what) for what in ("begun", "ended"))
+        begun, waited = (_noted(engine, home, item, what) for what in ("begun", "ended"))
         current = dedupe.parquet(upserts) if upserts else "arrived WHERE FALSE"
         engine.execute(f"CREATE VIEW current AS SELECT {', '.join(columns)} FROM {current}")
         profile = {**_profile(engine, figures), "published_rows": published}
         candidate = Candidate(
             candidate=name,
             item=item.code,
-            base_records=base[0],
-            base_history=base[1],
-            records_files=[*added, *upserts],
+            base_records=base.records,
+            base_history=base.history,
+            base_ended=base.ended,
+            records_files=records_files,
             records_removed=removed,
+            ended_files=ended_files,
+            ended_removed=lifted,
             history_files=[*stated, *unshown],
             upserts=upserts,
             upsert_rows=shown_rows + returning_rows,
@@ -130,14 +192,22 @@ def curate(
             published_rows=published,
             deliveries=[d.delivery_id for d in incoming if not d.is_again],
             accounts=accounts,
+            events=look.events,
+            rules=look.rules,
+            changes_on=changes_on.isoformat() if changes_on else None,
             again=[d.delivery_id for d in incoming if d.is_again],
             reverted=[r.delivery_id for r in reverted if r.is_new],
             begun=begun,
-            ended=ended,
+            waited=waited,
             profile=profile,
         )
         publish_json(home.candidate(item.code), asdict(candidate))
     return candidate
+
+
+def resolved(candidate: Candidate, records: list[str]) -> list[str]:
+    """The data files of the records as the candidate would leave them, `records` being those it starts from."""
+    return sorted({*records} - {*candidate.records_removed} | {*candidate.records_files})
 
 
 def absent(
@@ -252,19 +322,67 @@ def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
     return rows[0]
 
 
+def _stored(engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, list[str]]) -> str | None:
+    """SQL of the records that are shared and of those that have ended, None where there are none; `files` by space."""
+    shape, former = stored_schema(item), former_names(item)
+    parts = [
+        f"SELECT {', '.join(shape.names)} FROM {lake.relation(engine, space, item.code, shape, former, listed)}"
+        for space, listed in files.items()
+        if listed
+    ]
+    return f"({' UNION ALL '.join(parts)})" if parts else None
+
+
+def _due(
+    engine: duckdb.DuckDBPyConnection, item: Item, stored: str | None, look: Look, as_of: date, has_events: bool
+) -> None:
+    """Fill `due` with the stored records of which events or time make something else now. Reads `events`."""
+    asks = look.asks(as_of)
+    if stored is None or asks == "FALSE":
+        return
+    before = ", ".join(f"{c} AS was_{c}" for c in life.COLUMNS)
+    source = f"(SELECT {', '.join(statement_schema(item).names)}, {before} FROM {stored} WHERE {asks})"
+    now = _sql(life.life(item, look.clocks, source, as_of, has_events))
+    differs = " OR ".join(f"{c} IS DISTINCT FROM was_{c}" for c in life.COLUMNS)
+    engine.execute(f"INSERT INTO due SELECT record_key FROM ({now}) WHERE {differs}")
+
+
+def _record_files(
+    engine: duckdb.DuckDBPyConnection, plan: _planned, select: str
+) -> tuple[list[str], int, list[str]]:
+    """Records with what events and time make of them: data files of those that are shared, how many these are, and data
+    files of those that have ended."""
+    shared, rows = _data_file(engine, plan, "records", f"SELECT * FROM ({select}) WHERE ended_on IS NULL")
+    # Few ever have, so the columns that tell are looked at before the rest is read once more.
+    some = engine.execute(f"SELECT 1 FROM ({select}) WHERE ended_on IS NOT NULL LIMIT 1").fetchall()
+    over = _data_file(engine, plan, "ended", f"SELECT * FROM ({select}) WHERE ended_on IS NOT NULL")[0] if some else []
+    return shared, rows, over
+
+
+def _next_change(
+    engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, list[str]]
+) -> date | None:
+    """The day on which time changes one of the records."""
+    stored = _stored(engine, lake, item, files)
+    found: date | None = _one(engine, f"SELECT min(changes_on) FROM {stored}") if stored else None
+    return found
+
+
 def _rewrite(
-    engine: duckdb.DuckDBPyConnection, plan: _planned, lake: Lake, item: Item, records: list[str]
+    engine: duckdb.DuckDBPyConnection, plan: _planned, lake: Lake, item: Item, space: str, records: list[str]
 ) -> tuple[list[str], list[str]]:
     """(new files, replaced files): the files that hold a touched record, without it."""
+    if not records:
+        return [], []
     hit = f"""SELECT DISTINCT filename FROM read_parquet([{", ".join(literal(Path(f)) for f in records)}],
         filename = true, hive_partitioning = false) SEMI JOIN published USING (record_key)"""
     removed = sorted(str(r[0]) for r in engine.execute(hit).fetchall())
     added = []
-    columns = ", ".join(statement_schema(item).names)
+    columns = ", ".join(stored_schema(item).names)
     for old in removed:
-        kept = lake.relation(engine, "records", item.code, statement_schema(item), former_names(item), [old])
+        kept = lake.relation(engine, space, item.code, stored_schema(item), former_names(item), [old])
         select = f"SELECT {columns} FROM {kept} ANTI JOIN published USING (record_key)"
-        added += _data_file(engine, plan, "records", select)[0]
+        added += _data_file(engine, plan, space, select)[0]
     return added, removed
 
 

@@ -62,8 +62,10 @@ def open_statements(
     fulls: Iterable[Full] = (),
     reverted: Iterable[Reverted] = (),
 ) -> None:
-    """Views `arrived`, `past`, `dropped`, `published`, tables `fulls`, `lifted` and `precedence`: what the fold reads.
-    `history` and `records` are relations over the stored statements and records, None where there are none.
+    """Views `arrived`, `past`, `dropped`, `published`, tables `fulls`, `lifted`, `precedence` and `due`, which is empty
+    until somebody looks: what the fold reads.
+    `history` and `records` are relations over the stored statements and over the records that they show, shared or
+    ended (columns of `schemas.arrow.stored_schema`); None where there are none.
 
     Table `repeats`: rows that come back and only repeat a statement of their own delivery; `arrived` is without them.
     """
@@ -74,7 +76,7 @@ def open_statements(
         engine.register("nothing", statement_schema(item).empty_table())
         once = f"SELECT {columns} FROM nothing"
     stored = f"SELECT {columns} FROM {history or f'({once}) WHERE FALSE'}"
-    past = f"SELECT *{_lookups(item)} FROM ({stored})"
+    past = f"SELECT *{lookups(item)} FROM ({stored})"
     out, now = (", ".join(literal(r.delivery_id) for r in reverted if r.is_new or not new) for new in (False, True))
     engine.execute(f"CREATE VIEW past AS {past}" + (f" WHERE delivery_id NOT IN ({out})" if out else ""))
     engine.execute(f"CREATE VIEW dropped AS {past} WHERE " + (f"delivery_id IN ({now})" if now else "FALSE"))
@@ -82,9 +84,10 @@ def open_statements(
     if any(d.is_again for d in incoming):
         placed = f"SELECT *, coalesce(sheet, '') AS place_sheet FROM ({once})"
         once = f"SELECT * FROM ({placed}) ANTI JOIN repeats USING (delivery_id, line, place_sheet)"
-    engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{_lookups(item)} FROM ({once})")
-    shown = records or "arrived WHERE FALSE"
-    engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN} FROM {shown}")
+    engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{lookups(item)} FROM ({once})")
+    was = f"ended_on IS NULL AS was_shared FROM {records}" if records else "TRUE AS was_shared FROM arrived WHERE FALSE"
+    engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN}, {was}")
+    engine.execute("CREATE TABLE due (record_key BLOB)")
     _fulls(engine, incoming, fulls)
     engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
     for r in reverted:
@@ -97,7 +100,7 @@ def open_statements(
     engine.execute("CREATE TABLE precedence AS SELECT * FROM precedence_rows")
 
 
-def _lookups(item: Item) -> str:
+def lookups(item: Item) -> str:
     """What the fold finds other records by, as further columns: the decision of a statement where one decision has one
     subject, and the key of the record that it replaces where rows may name one."""
     decision = f"concat_ws(chr(31), {business_key(item)})" if item.one_subject else "CAST(NULL AS VARCHAR)"
@@ -135,12 +138,12 @@ def _fulls(engine: duckdb.DuckDBPyConnection, incoming: list[Incoming], fulls: I
 
 
 def run_fold(engine: duckdb.DuckDBPyConnection, item: Item) -> None:
-    """From the views of `open_statements` the tables of `schemas.fold`: `involved`, then each of its STEPS; in the end
+    """From what `open_statements` opens the tables of `schemas.fold`: `involved`, then each of its STEPS; in the end
     `published` holds only the records that change or show no more."""
     parts = fold.involved()
     for name, tree in parts.items():
         engine.execute(f"CREATE TABLE {name} AS {tree.sql(dialect='duckdb')}")
-    union = " UNION ".join(f"SELECT record_key FROM {name}" for name in parts)
+    union = " UNION ".join(f"SELECT record_key FROM {name}" for name in (*parts, "due"))
     engine.execute(f"CREATE TABLE involved AS {union}")
     for is_asked, more in ((item.replacing_fields, fold.replaced), (item.one_subject, fold.rivalling)):
         if is_asked:

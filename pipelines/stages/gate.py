@@ -155,7 +155,7 @@ def gate_items(
     does not start from the current release is left out: it can never be published and is made anew.
     """
     bases = ledger.current_snapshots()
-    current = [c for c in candidates if bases.get(c.item, (None, None)) == (c.base_records, c.base_history)]
+    current = [c for c in candidates if tuple(bases.get(c.item, (None,) * 3)) == c.base]
     verdicts: dict[str, str] = {}
     if not current:
         return verdicts

@@ -28,9 +28,9 @@ from pipelines.stages.curate import Candidate, plan_note
 from pipelines.stores import ledger as book
 from pipelines.stores import vault
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import Lake
-from pipelines.stores.ledger import Ledger
-from schemas.arrow import record_schema, statement_schema
+from pipelines.stores.lake import Commit, Lake
+from pipelines.stores.ledger import Ledger, Pinned, life_row
+from schemas.arrow import record_schema, statement_schema, stored_schema
 from schemas.model import Item
 
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -105,14 +105,17 @@ def load(
     unused: list[tuple[str, str, tuple[str, ...]]] = []
     for c in candidates:
         item = items[c.item]
+        shape = stored_schema(item)
         records = lake.commit(
-            "records", c.item, statement_schema(item), c.base_records, c.candidate, c.records_files, c.records_removed
+            "records", c.item, shape, c.base_records, c.candidate, c.records_files, c.records_removed
         )
-        history = lake.commit(
-            "history", c.item, statement_schema(item), c.base_history, c.candidate, c.history_files, []
-        )
-        snapshots[c.item] = (records.snapshot, history.snapshot)  # type: ignore[assignment]
+        history = lake.commit("history", c.item, shape, c.base_history, c.candidate, c.history_files, [])
         unused += [("records", c.item, records.unused), ("history", c.item, history.unused)]
+        ended = Commit(None)
+        if c.base_ended is not None or c.ended_files:  # most items have none, and a table costs its time
+            ended = lake.commit("ended", c.item, shape, c.base_ended, c.candidate, c.ended_files, c.ended_removed)
+            unused.append(("ended", c.item, ended.unused))
+        snapshots[c.item] = Pinned(records.snapshot, history.snapshot, ended.snapshot)
     text = "\0".join([previous["release_id"] if previous else "", *(c.candidate for c in candidates)])
     release_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     with _database(f"load of release {release_id} failed"):
@@ -133,7 +136,7 @@ def fill_history(url: str, item: str, statements: duckdb.DuckDBPyRelation) -> No
 
 def forget(home: Home, candidate: Candidate) -> None:
     """Put away the notes of a candidate that is published; the note itself last, so that a kill repeats this."""
-    for note in (candidate.touched, candidate.begun, candidate.ended):
+    for note in (candidate.touched, candidate.begun, candidate.waited):
         if note:
             (home.root / note).unlink(missing_ok=True)
     plan_note(home, candidate.item).unlink(missing_ok=True)
@@ -149,7 +152,7 @@ def _switch(
     as_of: date,
     release_id: str,
     previous: dict[str, Any] | None,
-    snapshots: dict[str, tuple[int, int]],
+    snapshots: dict[str, Pinned],
 ) -> None:
     """All of it on one connection, in one transaction: readers see the old release or the new one."""
     with _connect(ledger.url) as connection, connection.cursor() as cursor:
@@ -195,10 +198,12 @@ def _switch(
             ),
             *(
                 insert(book.snapshot).values(
-                    release_id=release_id, item=item, records_snapshot=pair[0], history_snapshot=pair[1]
+                    release_id=release_id, item=item, records_snapshot=at.records, history_snapshot=at.history,
+                    ended_snapshot=at.ended,
                 )
-                for item, pair in sorted(snapshots.items())
+                for item, at in sorted(snapshots.items())
             ),
+            *(life_row(c.item, *c.life) for c in candidates),
         ):
             compiled = row.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
             cursor.execute(str(compiled))
@@ -223,7 +228,7 @@ def _json_of_account() -> list[str]:
 
 def _switch_waiting(cursor: Any, home: Home, c: Candidate, as_of: date, release_id: str) -> None:
     """Rows begin and end to wait, and what ends moves in the account of its delivery, all with this release."""
-    for table, path in (("begun", c.begun), ("ended", c.ended)):
+    for table, path in (("begun", c.begun), ("ended", c.waited)):
         cursor.execute(f"DROP TABLE IF EXISTS {table}")
         if path:
             cursor.adbc_ingest(table, pq.read_table(home.root / path), mode="create", temporary=True)
@@ -237,7 +242,7 @@ def _switch_waiting(cursor: Any, home: Home, c: Candidate, as_of: date, release_
 
     if c.begun:
         begin("NOT is_after")
-    if c.ended:
+    if c.waited:
         cursor.execute(
             f"UPDATE ledger.waiting_row w SET ended = DATE '{as_of}', ended_release = '{release_id}',"
             " outcome = e.outcome, corrected_by = e.corrected_by, judged_under = e.judged_under"

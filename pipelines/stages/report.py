@@ -5,6 +5,7 @@ Aggregates only: counts, limits and dates of the gate, never a value of a row, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -204,12 +205,13 @@ def _obligations(e: Evidence) -> list[str]:
         parts.append(
             f"<p class='held'>{years} 年没有节假日数据，只扣除周末 · no holidays known, weekends only: {years}</p>"
         )
+    periods = Counter((o.department, o.item, o.state) for o in e.owed)
     unmet = [o for o in obligations.next_owed(e.owed) if o.state in ("overdue", "held")]
     rows = (
         (_name(e.departments, o.department), _name(e.items, o.item), f"{o.period_from} … {o.period_to}", str(o.due),
          f"<span class='{o.state}'>{_both(OWED, o.state)}</span>", f"{o.working_days:,}", f"{n:,}")
         for o in sorted(unmet, key=lambda o: -o.working_days)
-        for n in [sum((p.department, p.item, p.state) == (o.department, o.item, o.state) for p in e.owed)]
+        for n in [periods[o.department, o.item, o.state]]
     )  # fmt: skip
     head = ("部门 department", "事项 item", "最早未报 oldest period", "期限 due", "状态 state",
             "逾期工作日 working days", "未报期数 periods")  # fmt: skip

@@ -28,6 +28,7 @@ from pyiceberg.types import (
 from pipelines.model import literal
 
 MARK = "qiongxin.candidate"
+SPACES = ("records", "history", "ended")
 Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first
 
 
@@ -39,13 +40,14 @@ class Commit(NamedTuple):
 
 
 class Lake:
-    """`records.<item>` rewritten file by file, `history.<item>` appended. `url`: SQLAlchemy, of the catalogue."""
+    """`records.<item>`, what is shared, and `ended.<item>`, what is shared no more, rewritten file by file;
+    `history.<item>` appended. `url`: SQLAlchemy, of the catalogue."""
 
     def __init__(self, url: str, root: Path) -> None:
         self.root = root.resolve()
         self.root.mkdir(parents=True, exist_ok=True)
         self.catalog = SqlCatalog("qiongxin", uri=url, warehouse=self.root.as_uri())
-        for namespace in ("records", "history"):
+        for namespace in SPACES:
             try:
                 self.catalog.create_namespace(namespace)
             except NamespaceAlreadyExistsError:
@@ -68,9 +70,13 @@ class Lake:
         files: list[str],
     ) -> str:
         """SQL reading data files (at least one) in the shape of today: a column that came later is NULL in older files,
-        a renamed one is found under its former names. The table itself may follow only with the next night."""
+        a renamed one is found under its former names. The table itself may follow only with the next night, or with the
+        release that is the first to have one."""
         listed = f"read_parquet([{', '.join(literal(Path(f)) for f in files)}], hive_partitioning = false"
-        metadata = self.catalog.load_table((space, item)).metadata
+        try:
+            metadata = self.catalog.load_table((space, item)).metadata
+        except NoSuchTableError:
+            return f"{listed})"
         if len(metadata.schemas) == 1 and {*shape.names} <= {f.name for f in metadata.schema().fields}:
             return f"{listed})"
         united = f"{listed}, union_by_name = true)"

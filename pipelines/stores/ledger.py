@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -21,8 +21,8 @@ SCHEMAS = ("ledger", "vault", "records", "history", "staging", "segments")
 READER = "qiongxin_reader"
 Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first
 # For whoever reads the Iceberg tables directly: which snapshots belong together in which release.
-SNAPSHOTS = """SELECT r.number, r.release_id, r.as_of, r.revision, s.item, s.records_snapshot, s.history_snapshot
-    FROM ledger.release r JOIN ledger.release_snapshot s USING (release_id)"""
+SNAPSHOTS = """SELECT r.number, r.release_id, r.as_of, r.revision, s.item, s.records_snapshot, s.history_snapshot,
+    s.ended_snapshot FROM ledger.release r JOIN ledger.release_snapshot s USING (release_id)"""
 metadata = sa.MetaData()
 
 delivery = sa.Table(
@@ -131,6 +131,17 @@ snapshot = sa.Table(
     sa.Column("item", sa.Text, primary_key=True),
     sa.Column("records_snapshot", sa.BigInteger),
     sa.Column("history_snapshot", sa.BigInteger),
+    sa.Column("ended_snapshot", sa.BigInteger),
+    schema="ledger",
+)
+# How far the records of an item have taken in what events and time make of them.
+life = sa.Table(
+    "life",
+    metadata,
+    sa.Column("item", sa.Text, primary_key=True),
+    sa.Column("events", sa.Text, nullable=False, comment="what the events say that its records have taken in"),
+    sa.Column("rules", sa.Text, nullable=False, comment="by which policy they did"),
+    sa.Column("changes_on", sa.Date, comment="the next day on which time alone changes one of them"),
     schema="ledger",
 )
 gate_result = sa.Table(
@@ -209,6 +220,24 @@ class Look:
     taken: str | None
     sha256: str | None
     period: date | None
+
+
+class Pinned(NamedTuple):
+    """The Iceberg snapshots of an item that a release shows, None where it has none."""
+
+    records: int | None = None
+    history: int | None = None
+    ended: int | None = None
+
+
+def _pinned(row: sa.Row[Any]) -> Pinned:
+    return Pinned(row.records_snapshot, row.history_snapshot, row.ended_snapshot)
+
+
+def life_row(item: str, events: str, rules: str, changes_on: date | None) -> sa.Insert:
+    """The statement that enters what `Ledger.lives` gives."""
+    row = {"item": item, "events": events, "rules": rules, "changes_on": changes_on}
+    return insert(life).values(row).on_conflict_do_update(index_elements=["item"], set_=row)
 
 
 class Ledger:
@@ -484,24 +513,34 @@ class Ledger:
             found: list[dict[str, Any]] = [{**r._mapping, "snapshots": {}} for r in rows]
             at = {r["release_id"]: r for r in found}
             for s in connection.execute(sa.select(snapshot)):
-                at[s.release_id]["snapshots"][s.item] = (s.records_snapshot, s.history_snapshot)
+                at[s.release_id]["snapshots"][s.item] = _pinned(s)
         return found
 
-    def snapshots(self, release_id: str | None) -> dict[str, tuple[int, int]]:
-        """Item -> (records snapshot, history snapshot) of a release."""
+    def snapshots(self, release_id: str | None) -> dict[str, Pinned]:
+        """Item -> its snapshots of a release."""
         if release_id is None:
             return {}
         query = sa.select(snapshot).where(snapshot.c.release_id == release_id)
         with self.engine.connect() as connection:
-            return {r.item: (r.records_snapshot, r.history_snapshot) for r in connection.execute(query)}
+            return {r.item: _pinned(r) for r in connection.execute(query)}
 
-    def current_snapshots(self) -> dict[str, tuple[int, int]]:
+    def current_snapshots(self) -> dict[str, Pinned]:
         current = self.current_release()
         return self.snapshots(current["release_id"] if current else None)
 
-    def published(self, item: str) -> tuple[int | None, int | None]:
-        """(records snapshot, history snapshot) of an item in the current release, None each where it has none."""
-        return self.current_snapshots().get(item, (None, None))
+    def published(self, item: str) -> Pinned:
+        """The snapshots of an item in the current release."""
+        return self.current_snapshots().get(item, Pinned())
+
+    def lives(self) -> dict[str, tuple[str, str, date | None]]:
+        """Item -> (events, rules, changes_on): how far its records have taken in what events and time make of them."""
+        with self.engine.connect() as connection:
+            return {r.item: (r.events, r.rules, r.changes_on) for r in connection.execute(sa.select(life))}
+
+    def enter_life(self, item: str, events: str, rules: str, changes_on: date | None) -> None:
+        """The same, where a look has found nothing to change."""
+        with self.engine.begin() as connection:
+            connection.execute(life_row(item, events, rules, changes_on))
 
     def gate(self, candidate: str, item: str, verdict: str, detail: Mapping[str, Any]) -> None:
         """`detail`: as_of (ISO date), figures (the batch profile), outcomes (one per expectation)."""

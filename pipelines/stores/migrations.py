@@ -59,4 +59,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "COMMENT ON COLUMN ledger.reversal.release_id IS 'NULL: not carried out yet'",
         "COMMENT ON COLUMN ledger.reversal.account IS 'of the delivery as it was before'",
     ),
+    (
+        "ALTER TABLE ledger.release_snapshot ADD COLUMN ended_snapshot BIGINT",
+        "CREATE TABLE ledger.life (item TEXT PRIMARY KEY, events TEXT NOT NULL, rules TEXT NOT NULL, changes_on DATE)",
+        "COMMENT ON COLUMN ledger.life.events IS 'what the events say that its records have taken in'",
+        "COMMENT ON COLUMN ledger.life.rules IS 'by which policy they did'",
+        "COMMENT ON COLUMN ledger.life.changes_on IS 'the next day on which time alone changes one of them'",
+    ),
 )

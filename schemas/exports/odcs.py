@@ -44,6 +44,10 @@ OWN_COLUMNS = {
     "period": ("所属期", "Period that the delivery declares", "internal"),
     "sequence": ("序号", "Number of the delivery within its period", "internal"),
     "source_time": ("来源时间", "When the department changed the record", "internal"),
+    "marks": ("标注", "Effects in force that leave the record where it is, as codes of record_effect", "internal"),
+    "public_from": ("公示起始日期", "First day of publicity; empty where the record is never public", "internal"),
+    "public_until": ("公示截止日期", "Last day of publicity; empty until the breach is put right", "internal"),
+    "kept_until": ("保存截止日期", "Last day on which the record may be shared; empty for no end yet", "internal"),
 }
 FREQUENCIES = {
     "daily": (1, "day"),

@@ -153,6 +153,7 @@ def one_night(home: Home, url: str, place: Path, day: date, rows: int) -> Clock:
             with clock.step("receive→curate"):
                 (delivery,) = run.take(night).deliveries
                 run.check_delivery(night, delivery.delivery_id)
+                run.take_events(night)
                 run.integrate_item(night, ITEM)
             candidate = curate.read_candidate(home, ITEM)
             assert candidate is not None

@@ -25,7 +25,9 @@ def tables(engine: duckdb.DuckDBPyConnection, item: str, rows: str) -> None:
     engine.register("nothing", record_schema(CATALOG.items[item]).empty_table())
     engine.execute("CREATE TABLE current AS SELECT * FROM nothing")
     engine.execute(f"INSERT INTO current BY NAME ({rows})")
-    engine.execute("CREATE TABLE published AS SELECT record_key, content_hash, delivery_id FROM nothing")
+    shown = "record_key, content_hash, delivery_id, TRUE AS was_shared"
+    engine.execute(f"CREATE TABLE published AS SELECT {shown} FROM nothing")
+    engine.execute("CREATE TABLE due AS SELECT record_key FROM nothing")
     engine.execute("CREATE TABLE dropped AS SELECT delivery_id FROM nothing")
     engine.execute("CREATE TABLE arrived AS SELECT record_key FROM current")
     engine.execute("CREATE TABLE verdicts AS SELECT 'new' AS verdict FROM current")
@@ -66,10 +68,13 @@ def test_movement_against_the_published_release(engine: duckdb.DuckDBPyConnectio
         """SELECT 'same'::BLOB AS record_key, 'x'::BLOB AS content_hash UNION ALL SELECT 'new'::BLOB, 'x'::BLOB
         UNION ALL SELECT 'other'::BLOB, 'y'::BLOB""",
     )
-    engine.execute("INSERT INTO published VALUES ('same', 'x', 'd'), ('other', 'x', 'd'), ('gone', 'x', 'd')")
+    engine.execute("INSERT INTO published VALUES ('same', 'x', 'd', TRUE), ('other', 'x', 'd', TRUE),"
+                   " ('gone', 'x', 'd', TRUE), ('over', 'x', 'd', FALSE)")
     found = figures(engine, "honour")
     assert (found["removed_rows"], found["changed_rows"]) == (1, 1)
-    engine.execute("INSERT INTO published VALUES ('back', 'x', 'e')")
+    engine.execute("INSERT INTO published VALUES ('restored', 'x', 'd', TRUE)")
+    engine.execute("INSERT INTO due VALUES ('restored')")  # an event or time ended it, and no department took it away
+    engine.execute("INSERT INTO published VALUES ('back', 'x', 'e', TRUE)")
     engine.execute("INSERT INTO dropped VALUES ('e'), ('e')")  # a person took that delivery back
     found = figures(engine, "honour")
     assert (found["removed_rows"], found["changed_rows"]) == (1, 1)

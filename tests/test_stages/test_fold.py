@@ -162,6 +162,7 @@ def folded(
             engine.register(f"{name}_rows", pa.Table.from_pylist(rows, schema=schema()))
             engine.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_rows")
         engine.execute(f"CREATE VIEW published_all AS SELECT {dedupe.SHOWN} FROM past WHERE FALSE")
+        engine.execute("CREATE TABLE due (record_key BLOB)")
         engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
         for department, order in (fulls or {}).items():
             engine.execute("INSERT INTO fulls VALUES (?, ?, ?, ?)", [department, *order, department == new_full])
@@ -192,6 +193,7 @@ def test_a_record_that_goes_on_showing_what_it_shows_is_not_written_again() -> N
             engine.register(f"{name}_rows", pa.Table.from_pylist(rows, schema=schema()))
             engine.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_rows")
         engine.execute(f"CREATE VIEW published_all AS SELECT {dedupe.SHOWN} FROM past")
+        engine.execute("CREATE TABLE due (record_key BLOB)")
         engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
         engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
         engine.execute("CREATE TABLE precedence AS SELECT 'court' AS department, 0 AS precedence")

@@ -1,0 +1,130 @@
+"""How a record stood in every release and why, and which events found the record they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipelines.errors import UsageFault
+from pipelines.judge import kept_catalogue
+from pipelines.model import Home
+from pipelines.night import open_lake
+from pipelines.stores.engine import connect
+from pipelines.stores.lake import Lake
+from pipelines.stores.ledger import Ledger, Pinned
+from schemas import life
+from schemas.arrow import former_names, stored_schema
+from schemas.model import Catalog, Item
+from schemas.record import key_text
+from schemas.sql import literal
+
+STOOD = ("department", "delivery_id", "line", "sheet", *life.COLUMNS[:-1])
+
+
+def record_life(home: Home, ledger: Ledger, key: str) -> list[dict[str, Any]]:
+    """How the record stood, the oldest first: `first` and `last`, the numbers of the releases of which it holds, with
+    their dates `since` and `until`, `state` (shared, ended, or none), the statement it showed, and what events and
+    time made of it (`schemas.life`). Raises `UsageFault` where no release has such a record."""
+    try:
+        wanted = bytes.fromhex(key).hex().upper()
+    except ValueError:
+        wanted = ""
+    if len(wanted) != 32:
+        raise UsageFault(f"--record {key}: not a record key. Write its 32 hexadecimal digits.")
+    lake, releases = open_lake(home, ledger.url), ledger.releases()
+    spans: list[dict[str, Any]] = []
+    with connect(home.work) as engine:
+        for item in kept_catalogue(home).items.values():
+            stood = _by_file(engine, lake, item, releases, wanted)
+            if not stood:
+                continue
+            for r in releases:
+                at = r["snapshots"].get(item.code, Pinned())
+                told = next((stood[f] for f in _files(lake, item, at) if f in stood), {"state": "none"})
+                told = {"item": item.code, **dict.fromkeys(STOOD), **told}
+                if spans and spans[-1]["item"] == item.code and {k: spans[-1][k] for k in told} == told:
+                    spans[-1] |= {"last": r["number"], "until": r["as_of"]}
+                elif told["state"] != "none" or (spans and spans[-1]["item"] == item.code):
+                    spans.append({"first": r["number"], "last": r["number"], "since": r["as_of"], "until": r["as_of"],
+                                  **told})  # fmt: skip
+    if not spans:
+        raise UsageFault(f"--record {key}: no release speaks of it. Look for keys with 'qiongxin query'.")
+    return spans
+
+
+def _files(lake: Lake, item: Item, at: Pinned) -> list[str]:
+    return [*lake.files("records", item.code, at.records), *lake.files("ended", item.code, at.ended)]
+
+
+def _by_file(
+    engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, releases: list[dict[str, Any]], key: str
+) -> dict[str, dict[str, Any]]:
+    """Data file -> how it tells the record. Every file is read once, however many snapshots name it."""
+    pinned = {r["snapshots"].get(item.code, Pinned()) for r in releases}
+    files = sorted({f for at in pinned for f in _files(lake, item, at)})
+    if not files:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    shape = stored_schema(item)
+    for space in ("records", "ended"):
+        mine = [f for f in files if f"/{space}/" in f.removeprefix(str(lake.root))]
+        holding = f"SELECT DISTINCT filename FROM read_parquet([{', '.join(literal(Path(f)) for f in mine)}]"
+        asked = f"{holding}, filename = true, union_by_name = true) WHERE record_key = unhex('{key}')"
+        for (file,) in engine.execute(asked).fetchall() if mine else ():
+            stored = lake.relation(engine, space, item.code, shape, former_names(item), [file])
+            sql = f"SELECT {', '.join(STOOD)} FROM {stored} WHERE record_key = unhex('{key}')"
+            (row,) = engine.execute(sql).fetchall()
+            state = "shared" if space == "records" else "ended"
+            found[str(file)] = {"state": state, **dict(zip(STOOD, row, strict=True))}
+    return found
+
+
+def events(home: Home, ledger: Ledger, only_waiting: bool = False) -> Iterator[dict[str, Any]]:
+    """The events of the current release, each effect with the record it is about: `event`, the key of the event's own
+    record, its item, what it does since and until when, `item`, `subject_id`, and `record_key`, None where no release
+    has a record it could be about: it waits. An event whose item is none, or has no document numbers, waits for ever.
+    """
+    lake, catalog = open_lake(home, ledger.url), kept_catalogue(home)
+    pinned = ledger.current_snapshots()
+    told = {c: i for c, i in catalog.items.items() if i.refers and pinned.get(c, Pinned()).records is not None}
+    with connect(home.work) as engine:
+        said = []
+        for code, item in told.items():
+            files = lake.files("records", code, pinned[code].records)
+            if files:
+                stored = lake.relation(engine, "records", code, stored_schema(item), former_names(item), files)
+                said.append(life.events(item, stored).sql(dialect="duckdb"))
+        if not said:
+            return
+        engine.execute(f"CREATE TABLE told AS {' UNION ALL '.join(said)}")
+        engine.execute("CREATE TABLE reached (event BLOB, name VARCHAR, record_key BLOB)")
+        for (code,) in engine.execute("SELECT DISTINCT item FROM told").fetchall():
+            _reach(engine, lake, catalog, str(code), pinned.get(str(code), Pinned()))
+        sql = f"""SELECT lower(hex(t.event)) AS event, t.event_item, t.name, t.does, t.since, t.until, t.item,
+                lower(hex(t.subject_id)) AS subject_id, lower(hex(r.record_key)) AS record_key
+            FROM told t LEFT JOIN reached r ON r.event = t.event AND r.name = t.name
+            {'WHERE r.record_key IS NULL' if only_waiting else ''} ORDER BY t.since, event, t.name, record_key"""
+        rows = engine.execute(sql)
+        names = [c[0] for c in rows.description]
+        for row in rows.fetchall():
+            yield dict(zip(names, row, strict=True))
+
+
+def _reach(engine: duckdb.DuckDBPyConnection, lake: Lake, catalog: Catalog, code: str, at: Pinned) -> None:
+    item = catalog.items.get(code)
+    if item is None or item.document_field is None or item.refers is not None:
+        return
+    files = lake.files("history", code, at.history)
+    if files:
+        stored = lake.relation(engine, "history", code, stored_schema(item), former_names(item), files)
+        number = key_text(item.document_field)
+        own = f"SELECT record_key, subject_id, department, {number} AS document FROM {stored}"
+        engine.execute(f"""INSERT INTO reached SELECT DISTINCT t.event, t.name, s.record_key
+            FROM (SELECT * FROM told WHERE item = {literal(code)}) t JOIN ({own}) s ON s.subject_id = t.subject_id
+                AND s.document = t.document AND (t.department IS NULL OR t.department = s.department)""")
+
+
+__all__ = ["events", "record_life"]

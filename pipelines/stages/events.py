@@ -1,0 +1,74 @@
+"""`events`: what the events of tonight say of the records of other items, gathered once for all of them.
+
+A restoration, an objection, a reconsideration or a withdrawal is a record of an item of its own (`Item.refers`); what
+it does to the record it is about is declared there (`Item.effects`, schemas/life.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from pipelines.errors import StoreError
+from pipelines.model import Home, publish
+from pipelines.stores.engine import connect
+from pipelines.stores.lake import Lake
+from schemas import life
+from schemas.arrow import former_names, stored_schema
+from schemas.model import Item
+from schemas.sql import literal
+
+SHAPE = (
+    "item VARCHAR, subject_id BLOB, document VARCHAR, department VARCHAR, name VARCHAR, does VARCHAR, since DATE,"
+    " until DATE, until_restated BOOLEAN, event BLOB, event_item VARCHAR"
+)
+
+
+def gather(home: Home, lake: Lake, told: Iterable[tuple[Item, list[str]]]) -> None:
+    """Write `work/events.parquet`: rows of `schemas.life.EVENTS` of the items of events, each with the data files of
+    its records as they are going to be published. It stays until the next night: to know of no event is not the same as
+    to know that there is none."""
+    with connect(home.work) as engine:
+        engine.execute(f"CREATE TABLE events ({SHAPE})")
+        for item, files in told:
+            if not files:
+                continue
+            stored = lake.relation(engine, "records", item.code, stored_schema(item), former_names(item), files)
+            engine.execute(f"INSERT INTO events {life.events(item, stored).sql('duckdb')}")
+        order = "item, subject_id, document, name, since, event"
+        publish(home.events, lambda part: _copy(engine, f"SELECT * FROM events ORDER BY {order}", str(part)))
+
+
+def _copy(engine: duckdb.DuckDBPyConnection, select: str, path: str) -> None:
+    engine.execute(f"COPY ({select}) TO {literal(path)} (FORMAT parquet)")
+
+
+def said(home: Home) -> dict[str, str]:
+    """Item -> what the gathered events say of its records, as a fingerprint; an item nobody speaks of is not there."""
+    row = ", ".join(f"CAST({c} AS VARCHAR)" for c in life.EVENTS.split(", "))
+    with connect(home.work) as engine:
+        found = engine.execute(f"""SELECT item, md5(string_agg(md5(concat_ws(chr(31), {row})), '' ORDER BY {row}))
+            FROM read_parquet({literal(_gathered(home))}) WHERE item IS NOT NULL GROUP BY item""").fetchall()
+    return {str(item): str(mark) for item, mark in found}
+
+
+def _gathered(home: Home) -> Path:
+    if not home.events.exists():
+        raise StoreError("work/events.parquet: the events of the night are not gathered. Run its step 'events' first.")
+    return home.events
+
+
+def open_events(engine: duckdb.DuckDBPyConnection, home: Home, item: str) -> bool:
+    """View `events`: those about records of the item; whether there are any."""
+    select = f"SELECT * FROM read_parquet({literal(_gathered(home))}) WHERE item = {literal(item)}"
+    engine.execute(f"CREATE TABLE events AS {select}")
+    return bool(engine.execute("SELECT 1 FROM events LIMIT 1").fetchall())
+
+
+def is_due(known: tuple[str, str, date | None] | None, events: str, rules: str, as_of: date) -> bool:
+    """Whether records of an item need a look although no statement of theirs is new. `known` as `Ledger.lives` has it.
+    """
+    return known is None or known[:2] != (events, rules) or (known[2] is not None and known[2] <= as_of)

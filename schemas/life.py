@@ -1,0 +1,227 @@
+"""What events and time make of a record: its marks, how long it is public and kept, and whether it has ended.
+
+Pure functions of the record as its statements show it, of the events about it, of dated policy and of the as-of date,
+so nothing here depends on the order of arrival, and a record needs a new look only when one of its statements, an
+event about it or the policy changes, or on the day that its `changes_on` tells.
+
+* `marks` names of effects in force that leave the record where it is (NULL for none), `,` between them;
+* `public_from`, `public_until` first and last day of publicity (last NULL: until the record says otherwise; both NULL:
+  never public); months end on the day of the same number, or the last of the month (Civil Code, article 202);
+* `kept_until` last day of retention (NULL: no end yet);
+* `ended_on`, `ended_by`, `ended_event` since when it is shared no more, by which effect, and the key of the event; NULL
+  while it is shared;
+* `changes_on` the next day on which time alone changes one of these (NULL: never).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlglot import exp
+
+from schemas.model import Catalog, Effect, Item
+from schemas.record import key_text
+from schemas.sql import literal, tree
+
+COLUMNS = ("marks", "public_from", "public_until", "kept_until", "ended_on", "ended_by", "ended_event", "changes_on")
+CLASSES = ("minor", "ordinary", "serious")  # the gravest last
+EXPIRED = "expired"
+EVENTS = "item, subject_id, document, department, name, does, since, until, until_restated, event, event_item"
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Dated policy as it holds on the as-of date; `publicity_windows` are all entries of it, (first day, class ->
+    [least, most] months), since the day of the record chooses. `years` is department -> years of retention, '' for all
+    others; `hidden` are departments whose county does without publicity."""
+
+    publicity_windows: tuple[tuple[date, dict[str, list[int]]], ...]
+    breach_class_of_code: dict[str, dict[str, str]]
+    breach_class: str
+    lasts_while: dict[str, list[str]]
+    years: dict[str, int]
+    hidden: tuple[str, ...]
+
+
+def clocks(item: Item, catalog: Catalog, limit: Callable[[str], Any]) -> Clocks:
+    """The clocks of an item. `limit` gives the value in force of a policy by its name."""
+    entries = [e for table in catalog.policy.values() for e in table.get("publicity_windows", ())]
+    own = {o.county: o.items[item.code] for o in catalog.overlays.values() if item.code in o.items}
+    years = {"": item.retention_years} | {c: o.retention_years for c, o in own.items() if o.retention_years}
+    return Clocks(
+        tuple(sorted((e["valid_from"], e["value"]) for e in entries)),
+        limit("breach_class_of_code"),
+        limit("breach_class_of_item").get(item.code, limit("breach_class_otherwise")),
+        limit("lasts_while"),
+        years if item.nature in limit("retention_natures") else {},
+        tuple(sorted(c for c, o in own.items() if o.publicity not in (None, "public"))),
+    )
+
+
+def fingerprint(item: Item, of: Clocks) -> str:
+    """Names what `life` does: another one, and every record of the item needs a new look."""
+    return hashlib.sha256(_text(item, of, "", date.min, True).encode()).hexdigest()[:16]
+
+
+def events(item: Item, source: str) -> exp.Expr:
+    """What the records of an item of events (`source`) do to others: rows of EVENTS, `item` that of the record they are
+    about, `document` its number in the form that keys compare, `department` whose records alone are meant, or NULL."""
+    refers = item.refers
+    assert refers is not None
+    about = f"{refers.item} AS item, subject_id, {key_text(item.field(refers.document))} AS document"
+    whose = "department" if refers.is_own else "CAST(NULL AS VARCHAR) AS department"
+    parts = []
+    for e in item.effects:
+        until = e.until or "CAST(NULL AS DATE)"
+        parts.append(
+            f"SELECT {about}, {whose}, {literal(e.name)} AS name, {literal(e.does)} AS does, {_since(e)} AS since,"
+            f" {until} AS until, {'TRUE' if e.until_restated else 'FALSE'} AS until_restated, record_key AS event,"
+            f" {literal(item.code)} AS event_item FROM {source} WHERE {_met(item, e)} AND {_since(e)} IS NOT NULL"
+        )
+    return tree(" UNION ALL ".join(parts))
+
+
+def life(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) -> exp.Expr:
+    """The rows of `source` (columns of a statement; one of each record) with COLUMNS. Where `has_events`, reads
+    `events`: the rows of EVENTS that are about records of the item."""
+    return tree(_text(item, of, source, as_of, has_events))
+
+
+def none(source: str) -> exp.Expr:
+    """The rows of `source`, with COLUMNS that say nothing: those of statements that no record shows."""
+    kinds = ("VARCHAR", "DATE", "DATE", "DATE", "DATE", "VARCHAR", "BLOB", "DATE")
+    columns = ", ".join(f"CAST(NULL AS {k}) AS {c}" for c, k in zip(COLUMNS, kinds, strict=True))
+    return tree(f"SELECT *, {columns} FROM {source}")
+
+
+def _text(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) -> str:
+    today = f"DATE '{as_of.isoformat()}'"
+    of_events = has_events and item.document_field is not None and item.refers is None
+    told = f"WITH told AS ({_told(item, source, today)}) " if of_events else ""
+    joined = "LEFT JOIN told t ON t.told_key = s.record_key" if of_events else ""
+    # Stage by stage, each reading the columns of the one before.
+    clocked = f"SELECT s.*, {_clocked(item, of)} FROM (SELECT *, {_lasting(item, of)} AS lasts FROM {source}) s"
+    ends = [_own_end(e, item) for e in _own(item, "ends")]
+    ends += [f"CASE WHEN kept_until < {today} THEN {_end('kept_until + INTERVAL 1 DAY', literal(EXPIRED), '')} END"]
+    if of_events:
+        ends.append("t.told_end")
+    first_end = f"LEAST({', '.join(ends)})" if len(ends) > 1 else ends[0]
+    marks = [f"CASE WHEN {_met(item, e)} THEN {literal(e.name)} END" for e in _own(item, "marks")]
+    if of_events:
+        marks.append("t.told_marks")
+    marked = f"NULLIF(CONCAT_WS(',', {', '.join(marks)}), '')" if marks else "CAST(NULL AS VARCHAR)"
+    changes = [f"CASE WHEN kept_until >= {today} THEN CAST(kept_until + INTERVAL 1 DAY AS DATE) END"]
+    if of_events:
+        changes.append("t.told_changes")
+    changes_on = f"LEAST({', '.join(changes)})" if len(changes) > 1 else changes[0]
+    ended = f"""SELECT s.*, {marked} AS marks, {first_end} AS first_end, {changes_on} AS changes_on
+        FROM ({clocked}) s {joined}"""
+    event = "NULLIF(SPLIT_PART(first_end, ':', 3), '')"
+    return f"""{told}SELECT * EXCLUDE (first_end, lasts),
+        CAST(SPLIT_PART(first_end, ':', 1) AS DATE) AS ended_on, SPLIT_PART(first_end, ':', 2) AS ended_by,
+        UNHEX({event}) AS ended_event FROM ({ended}) s"""
+
+
+def _told(item: Item, source: str, today: str) -> str:
+    """Per record (told_key) what the events about it say: told_marks, told_end, told_changes."""
+    document = item.document_field
+    assert document is not None
+    made = "COALESCE(CAST(s.source_time AS DATE), CAST(s.period + INTERVAL 1 DAY AS DATE))"
+    holds = f"since <= {today} AND (until IS NULL OR until > {today}) AND NOT is_over"
+    # Of a name it is enough that one event says so; names come in their order, whatever order the events came in.
+    return f"""SELECT record_key AS told_key,
+            NULLIF(STRING_AGG(DISTINCT CASE WHEN does = 'marks' AND {holds} THEN name END, ','
+                ORDER BY CASE WHEN does = 'marks' AND {holds} THEN name END), '') AS told_marks,
+            MIN(CASE WHEN does = 'ends' AND {holds} THEN {_end('since', 'name', 'HEX(event)')} END) AS told_end,
+            MIN(CASE WHEN since > {today} THEN since WHEN until > {today} THEN until END) AS told_changes
+        FROM (SELECT s.record_key, e.*, e.until_restated AND {made} > e.since AS is_over
+            FROM (SELECT record_key, subject_id, department, source_time, period, {key_text(document)} AS own_document
+                FROM {source} SEMI JOIN (SELECT subject_id FROM events) w USING (subject_id)) s
+            JOIN events e ON e.subject_id = s.subject_id AND e.document = s.own_document
+                AND (e.department IS NULL OR e.department = s.department)) m
+        GROUP BY record_key"""
+
+
+def _own(item: Item, does: str) -> list[Effect]:
+    """What a record says of itself."""
+    return [e for e in item.effects if e.does == does] if item.refers is None else []
+
+
+def _own_end(effect: Effect, item: Item) -> str:
+    said = f"COALESCE({', '.join((*effect.since, 'CAST(source_time AS DATE)', 'period'))})"
+    return f"CASE WHEN {_met(item, effect)} THEN {_end(said, literal(effect.name), '')} END"
+
+
+def _end(day: str, name: str, event: str) -> str:
+    """An end as a text: the earliest is the least one, and of one day the same wins whatever came first."""
+    return f"CONCAT(CAST(CAST({day} AS DATE) AS VARCHAR), ':', {name}, ':', {event or literal('')})"
+
+
+def _since(effect: Effect) -> str:
+    return f"COALESCE({', '.join(effect.since)})" if len(effect.since) > 1 else effect.since[0]
+
+
+def _met(item: Item, effect: Effect) -> str:
+    asked = []
+    for name, values in effect.when.items():
+        column = name if item.field(name).type == "code" else f"CAST({name} AS VARCHAR)"
+        asked.append(f"{column} IN ({', '.join(map(literal, values))})")
+    return " AND ".join(asked) or "TRUE"
+
+
+def _lasting(item: Item, of: Clocks) -> str:
+    """Whether the record says that it goes on."""
+    said = [
+        f"{f.name} IN ({', '.join(map(literal, of.lasts_while[f.code_set]))})"
+        for f in item.curated_fields
+        if f.code_set in of.lasts_while
+    ]
+    return f"COALESCE({' OR '.join(said)}, FALSE)" if said else "FALSE"
+
+
+def _clocked(item: Item, of: Clocks) -> str:
+    """public_from, public_until, kept_until of rows with `lasts`."""
+    nothing, day = "CAST(NULL AS DATE)", item.event_date
+    if day is None or not of.years:
+        return f"{nothing} AS public_from, {nothing} AS public_until, {nothing} AS kept_until"
+    years = " ".join(f"WHEN department = {literal(d)} THEN {_years(day, n)}" for d, n in of.years.items() if d)
+    kept = f"CASE WHEN lasts THEN NULL {years} ELSE {_years(day, of.years[''])} END"
+    if item.publicity != "public":
+        return f"{nothing} AS public_from, {nothing} AS public_until, CAST({kept} AS DATE) AS kept_until"
+    hidden = f"department IN ({', '.join(map(literal, of.hidden))})" if of.hidden else "FALSE"
+    first = f"CASE WHEN {hidden} THEN NULL ELSE {day} END"
+    last = f"CASE WHEN {hidden} OR lasts THEN NULL ELSE {_window(item, of, day)} END"
+    dates = f"CAST({first} AS DATE) AS public_from, CAST({last} AS DATE) AS public_until"
+    return f"{dates}, CAST({kept} AS DATE) AS kept_until"
+
+
+def _years(day: str, years: int) -> str:
+    return f"{day} + INTERVAL {12 * years} MONTH"
+
+
+def _window(item: Item, of: Clocks, day: str) -> str:
+    """The last day of publicity, by the windows that held on the record's day and its class."""
+    ranks = []
+    for f in item.curated_fields:
+        if classes := of.breach_class_of_code.get(f.code_set or ""):
+            cases = " ".join(f"WHEN {literal(c)} THEN {CLASSES.index(k)}" for c, k in sorted(classes.items()))
+            ranks.append(f"CASE {f.name} {cases} END")
+    said = f"GREATEST({', '.join(ranks)})" if len(ranks) > 1 else ranks[0] if ranks else "NULL"
+    rank = f"COALESCE({said}, {CLASSES.index(of.breach_class)})"
+
+    def entry(months: dict[str, list[int]]) -> str:
+        return f"CASE {rank} " + " ".join(
+            f"WHEN {n} THEN {day} + INTERVAL {months[name][1]} MONTH" for n, name in enumerate(CLASSES)
+        ) + " END"
+
+    *older, (_, newest) = of.publicity_windows
+    starts = [first for first, _ in of.publicity_windows[1:]]
+    ladder = " ".join(
+        f"WHEN {day} < DATE '{until.isoformat()}' THEN {entry(value)}"
+        for (_, value), until in zip(older, starts, strict=True)
+    )
+    return f"CASE {ladder} ELSE {entry(newest)} END" if older else entry(newest)

@@ -1,0 +1,265 @@
+"""What events and time make of a record: every consequence follows by itself in the night that learns of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pipelines import run
+from pipelines.stages import load
+from schemas import load as catalogue
+from tests.dirty_files import number, table
+from tests.nights import DAY, Home, begin
+from tests.test_privacy import name
+from tests.test_wrong_person import no, ticket
+
+CATALOG = catalogue.load()
+SENDERS = {"restoration_event": "market_supervision", "objection_event": "development_reform",
+           "reconsideration_event": "justice", "withdrawal_event": "public_security"}  # fmt: skip
+SAID = {
+    "restoration_event": {
+        "restoration_no": "琼修复〔2026〕1号", "restoration_mode": "纠错", "breach_class": "一般",
+        "restoration_state": "准予", "application_date": "2026-11-17", "acceptance_date": "2026-11-18",
+        "is_obligation_met": "是", "decision_no": "琼修复决〔2026〕1号", "decision_date": "2026-11-20",
+        "determining_unit": "示例交警大队",
+    },
+    "objection_event": {
+        "objection_no": "琼异议〔2026〕1号", "disputed_content": "示例", "objection_ground": "02",
+        "submission_date": "2026-11-17", "objection_state": "已受理", "acceptance_date": "2026-11-18",
+        "handling_office": "示例信用中心", "reply_date": "", "objection_outcome": "",
+    },
+    "reconsideration_event": {
+        "respondent_organ": "示例交警大队", "reconsideration_no": "琼复决〔2026〕1号",
+        "reconsideration_date": "2026-11-19", "reconsideration_organ": "示例复议机关",
+        "reconsideration_outcome": "撤销", "is_in_effect": "是", "changed_content": "",
+    },
+    "withdrawal_event": {
+        "withdrawal_kind": "撤销", "withdrawal_cause": "决定机关自行撤销或变更", "basis_no": "琼撤〔2026〕1号",
+        "basis_date": "2026-11-19", "basis_organ": "示例交警大队", "effective_date": "2026-11-19",
+        "reporting_unit": "示例交警大队", "corrected_content": "",
+    },
+}  # fmt: skip
+
+
+def event(item: str, n: int, document: str, **cells: str) -> dict[str, str]:
+    """A faultless row of an item of events, about invented person `n` and a ticket; `cells` replace, by field."""
+    row = {
+        "subject_name": name(n), "certificate_type": "身份证", "credit_number": number(n),
+        "referred_department": "public_security", "referred_item": "traffic_penalty", "referred_document_no": document,
+        **SAID[item], "row_action": "", **cells,
+    }  # fmt: skip
+    return {CATALOG.items[item].field(f).label_zh: value for f, value in row.items()}
+
+
+@pytest.fixture
+def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", database(), monkeypatch, item="traffic_penalty", sender="public_security")
+
+
+def send(home: Home, item: str, file: str, *rows: dict[str, str], **manifest: Any) -> None:
+    replace(home, item=item, sender=SENDERS[item]).send(**{file: (table(*rows), manifest)})
+
+
+def shown(home: Home) -> dict[str, str | None]:
+    """Document number -> marks, of the tickets that are shared, as the lake and the warehouse agree."""
+    sql = "SELECT decision_no, marks FROM records.traffic_penalty"
+    found = {str(k): v for k, v in home.rows(sql)}
+    with psycopg.connect(home.url.replace("+psycopg", "")) as connection:
+        assert {str(k): v for k, v in connection.execute(sql).fetchall()} == found
+    return found
+
+
+def ended(home: Home) -> dict[str, tuple[str, str]]:
+    """Document number -> (why, since when), of the tickets that are shared no more."""
+    rows = home.rows("SELECT decision_no, ended_by, ended_on FROM ended.traffic_penalty")
+    return {str(k): (str(by), str(on)) for k, by, on in rows}
+
+
+def test_a_restored_record_is_shared_no_more_and_history_keeps_it(home: Home) -> None:
+    home.night(0, a=table(*(ticket(n, n) for n in range(1, 4))))
+    assert shown(home) == {no(1): None, no(2): None, no(3): None}
+    send(home, "restoration_event", "r", event("restoration_event", 2, no(2)))
+    row = home.night(1)["r"]
+    assert (row["state"], row["new"]) == ("released", 1)
+    assert shown(home) == {no(1): None, no(3): None}
+    assert ended(home) == {no(2): ("restored", "2026-11-20")}
+    ((event_key, by),) = home.rows("SELECT lower(hex(ended_event)), ended_by FROM ended.traffic_penalty")
+    ((key,),) = home.rows("SELECT lower(hex(record_key)) FROM records.restoration_event")
+    assert event_key == key and by == "restored"
+    assert home.rows("SELECT count(*) FROM history.traffic_penalty") == [(3,)]
+    asked = ("changes", "2026-11-22", "2026-11-23", "--item", "traffic_penalty", "--json")
+    (change,) = json.loads(home.command(*asked)[1])
+    assert change["kind"] == "DEL"
+    # What the department says of it again is no news, and does not bring it back.
+    rows = home.night(2, b=(table(ticket(2, 2), ticket(3, 3)), {"period": "2026-11-24"}))
+    assert rows["b"]["unchanged"] == 2
+    assert shown(home) == {no(1): None, no(3): None} and ended(home) == {no(2): ("restored", "2026-11-20")}
+
+
+def test_an_event_that_is_taken_back_lets_the_record_show_again(home: Home) -> None:
+    home.night(0, a=table(ticket(1, 1)))
+    send(home, "restoration_event", "r", event("restoration_event", 1, no(1)))
+    home.night(1)
+    assert shown(home) == {}
+    gone = event("restoration_event", 1, no(1), row_action="删除")
+    send(home, "restoration_event", "w", gone, period="2026-11-24")
+    home.night(2)
+    assert shown(home) == {no(1): None} and ended(home) == {}
+
+
+def test_an_event_waits_for_its_record_and_reaches_nobody_else(home: Home) -> None:
+    send(home, "restoration_event", "r", event("restoration_event", 1, no(1)), event("restoration_event", 2, no(3)))
+    home.night(0)
+    home.night(1, a=table(ticket(1, 1), ticket(2, 2), ticket(3, 3)))
+    # Person 2's event names the ticket of person 3: neither of them loses or gains by it.
+    assert shown(home) == {no(2): None, no(3): None}
+    assert ended(home) == {no(1): ("restored", "2026-11-20")}
+
+
+def test_event_and_record_of_one_night_meet(home: Home) -> None:
+    send(home, "withdrawal_event", "w", event("withdrawal_event", 1, no(1)))
+    home.night(0, a=table(ticket(1, 1), ticket(2, 2)))
+    assert shown(home) == {no(2): None} and ended(home) == {no(1): ("revoked", "2026-11-19")}
+
+
+def test_an_objection_is_marked_from_acceptance_to_reply(home: Home) -> None:
+    home.night(0, a=table(ticket(1, 1), ticket(2, 2)))
+    submitted = event("objection_event", 1, no(1), objection_state="已提交", acceptance_date="")
+    send(home, "objection_event", "o1", submitted)
+    home.night(1)
+    assert shown(home) == {no(1): None, no(2): None}, "nothing is marked before somebody has accepted it"
+    send(home, "objection_event", "o2", event("objection_event", 1, no(1)), period="2026-11-24")
+    home.night(2)
+    assert shown(home) == {no(1): "objected", no(2): None}
+    reply = {"objection_state": "已答复", "reply_date": "2026-11-24", "objection_outcome": "保留"}
+    send(home, "objection_event", "o3", event("objection_event", 1, no(1), **reply), period="2026-11-25")
+    home.night(3)
+    assert shown(home) == {no(1): None, no(2): None}
+    struck = reply | {"objection_outcome": "删除"}
+    send(home, "objection_event", "o4", event("objection_event", 1, no(1), **struck), period="2026-11-26")
+    home.night(4)
+    assert shown(home) == {no(2): None} and ended(home) == {no(1): ("struck_out", "2026-11-24")}
+
+
+def test_a_correction_announced_is_marked_until_the_department_says_more(home: Home) -> None:
+    home.night(0, a=table(ticket(1, 1)))
+    send(home, "withdrawal_event", "w", event(
+        "withdrawal_event", 1, no(1), withdrawal_kind="更正", corrected_content="示例", effective_date="2026-11-23"
+    ))  # fmt: skip
+    home.night(1)
+    assert shown(home) == {no(1): "amending"}
+    home.night(2, b=(table(ticket(1, 1, **{"罚款金额（元）": "20"})), {"period": "2026-11-24"}))
+    assert shown(home) == {no(1): None}
+
+
+def test_reconsideration_revokes_varies_or_upholds(home: Home) -> None:
+    home.night(0, a=table(*(ticket(n, n) for n in range(1, 5))))
+    send(
+        home, "reconsideration_event", "r",
+        event("reconsideration_event", 1, no(1)),
+        event("reconsideration_event", 2, no(2), reconsideration_outcome="变更", changed_content="示例"),
+        event("reconsideration_event", 3, no(3), reconsideration_outcome="维持"),
+        event("reconsideration_event", 4, no(4), is_in_effect="否"),
+    )  # fmt: skip
+    assert home.night(1)["r"]["new"] == 4
+    assert shown(home) == {no(2): "varied", no(3): None, no(4): None}
+    assert ended(home) == {no(1): ("revoked", "2026-11-19")}
+
+
+def test_a_department_withdraws_no_record_of_another(home: Home) -> None:
+    home.night(0, a=table(ticket(1, 1)))
+    other = replace(home, item="withdrawal_event", sender="tax_service")
+    other.send(w=(table(event("withdrawal_event", 1, no(1))), {}))
+    home.night(1)
+    assert shown(home) == {no(1): None} and ended(home) == {}
+
+
+def test_retention_ends_a_record_on_its_day_without_any_delivery(home: Home) -> None:
+    """Day 0 is 22 November 2026."""
+    old = {"违法日期": "2021-11-20", "处罚决定日期": "2021-11-23"}
+    home.night(0, a=table(ticket(1, 1, **old), ticket(2, 2), ticket(3, 3, **old | {"处罚决定日期": "2021-11-21"})))
+    assert shown(home) == {no(1): None, no(2): None} and ended(home) == {no(3): ("expired", "2026-11-22")}
+    home.night(1)
+    assert shown(home) == {no(1): None, no(2): None}, "the last day of retention is one more day"
+    home.night(2)
+    assert shown(home) == {no(2): None}
+    assert ended(home) == {no(1): ("expired", "2026-11-24"), no(3): ("expired", "2026-11-22")}
+    before = home.everything()
+    home.night(3)
+    assert home.everything()[0]["ledger.release"] == before[0]["ledger.release"], "nothing is due, so nothing is done"
+
+
+def test_what_follows_does_not_wait_with_deliveries_that_the_gate_holds(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.night(0, a=table(ticket(1, 1), ticket(2, 2)))
+    send(home, "withdrawal_event", "w", event("withdrawal_event", 1, no(1)))
+    stage = load.stage
+
+    def spoilt(place: Any, ledger: Any, item: Any, candidate: Any, keys: Any) -> None:
+        stage(place, ledger, item, candidate, keys)
+        if item.code == "traffic_penalty" and candidate.deliveries:
+            with psycopg.connect(home.url.replace("+psycopg", ""), autocommit=True) as connection:
+                connection.execute("DROP TABLE staging.traffic_penalty")
+
+    home.send(b=(table(ticket(3, 3)), {"period": "2026-11-23"}))
+    with monkeypatch.context() as broken:
+        broken.setattr(load, "stage", spoilt)
+        with home.told():
+            assert run.nightly(home.place, DAY + timedelta(1))["held"] == ["traffic_penalty"]
+    assert shown(home) == {no(2): None}, "the revoked ticket is gone, the held delivery is not there"
+    assert home.deliveries()["b"]["state"] == "checked"
+    rows = home.night(2)
+    assert rows["b"]["state"] == "released" and shown(home) == {no(2): None, no(3): None}
+
+
+def test_another_policy_looks_at_every_record_again(home: Home, tmp_path: Path) -> None:
+    old = {"违法日期": "2022-05-01", "处罚决定日期": "2022-05-02"}
+    home.night(0, a=table(ticket(1, 1, **old), ticket(2, 2)))
+    assert shown(home) == {no(1): None, no(2): None}
+    other = tmp_path / "catalog"
+    shutil.copytree(home.catalog, other)
+    file = other / "items/traffic_penalty.toml"
+    text = file.read_text(encoding="utf-8")
+    assert "retention_years = 5" in text
+    file.write_text(text.replace("retention_years = 5", "retention_years = 3"), encoding="utf-8")
+    replace(home, catalog=other).night(1)
+    assert shown(home) == {no(2): None} and ended(home) == {no(1): ("expired", "2025-05-03")}
+    home.night(2)
+    assert shown(home) == {no(1): None, no(2): None} and ended(home) == {}
+
+
+def test_the_life_of_a_record_can_be_told_and_events_that_found_none(home: Home) -> None:
+    home.night(0, a=table(ticket(1, 1), ticket(2, 2)))
+    ((key,),) = home.rows("SELECT lower(hex(record_key)) FROM records.traffic_penalty WHERE line = 2")
+    send(home, "objection_event", "o", event("objection_event", 1, no(1)))
+    wrong = event("restoration_event", 2, "469099000000099", restoration_no="琼修复〔2026〕9号")
+    send(home, "restoration_event", "r", wrong)
+    home.night(1)
+    send(home, "withdrawal_event", "w", event("withdrawal_event", 1, no(1)))
+    home.night(2)
+    code, said = home.command("life", "--record", key, "--json")
+    spans = json.loads(said)
+    assert code == 0
+    assert [(s["first"], s["last"], s["state"], s["marks"], s["ended_by"]) for s in spans] == [
+        (1, 1, "shared", None, None), (2, 2, "shared", "objected", None), (3, 3, "ended", "objected", "revoked"),
+    ]  # fmt: skip
+    assert "revoked" in home.command("life", "--record", key)[1]
+    assert home.command("life", "--record", "00" * 16)[0] == home.command("life", "--record", "x")[0] == 2
+    found = json.loads(home.command("events", "--json")[1])
+    assert {(e["name"], e["record_key"]) for e in found} == {
+        ("objected", key), ("revoked", key), ("restored", None),
+    }  # fmt: skip
+    (waits,) = json.loads(home.command("events", "--waiting", "--json")[1])
+    assert (waits["event_item"], waits["name"], waits["item"]) == ("restoration_event", "restored", "traffic_penalty")
+    assert "1 waiting for a record" in home.command("events")[1]
+    for text in (said, home.command("events")[1]):
+        assert name(1) not in text and number(1) not in text and no(1) not in text

@@ -1,0 +1,217 @@
+"""What time and events make of a record, against a calendar of its own that knows no SQL."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import life
+from schemas.arrow import statement_schema
+from schemas.load import effective, load
+from schemas.model import Item
+
+CATALOG = load()
+AS_OF = date(2026, 11, 26)
+# (item, a field that says something of the record's life, values for it)
+KINDS: dict[str, tuple[str, tuple[str | None, ...]]] = {
+    "traffic_penalty": ("penalty_kind", ("01", "02", "053", None)),
+    "work_safety_serious": ("list_state", ("listed", "removed")),
+    "judgment_defaulter": ("performance_status", ("none", "part", "all")),
+    "abnormal_operation": ("marking_state", ("marked", "restored")),
+    "administrative_penalty": ("record_state", ("0", "1", "2", None)),
+    "honour": ("honour_level", ("2",)),
+}
+MOST = {  # months of publicity by the class of the record and the day it was determined
+    date(2019, 4, 30): {"minor": 3, "ordinary": 12, "serious": 36},
+    date(2023, 5, 1): {"minor": 3, "ordinary": 12, "serious": 36},
+    date(2026, 4, 1): {"minor": 3, "ordinary": 12, "serious": 36},
+}
+days = st.dates(date(2018, 1, 1), date(2027, 12, 31)) | st.sampled_from(
+    [date(2020, 2, 29), date(2024, 2, 29), date(2023, 4, 30), date(2023, 5, 1), date(2026, 3, 31), date(2026, 8, 31),
+     date(2021, 11, 26), date(2021, 11, 25), date(2026, 8, 26), date(2026, 8, 25), date(2023, 11, 26)]
+)  # fmt: skip
+
+
+def months_later(day: date, months: int) -> date:
+    """The day of the same number, or the last of the month."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as engine:
+        engine.execute(
+            "CREATE TABLE events (item VARCHAR, subject_id BLOB, document VARCHAR, department VARCHAR, name VARCHAR,"
+            " does VARCHAR, since DATE, until DATE, until_restated BOOLEAN, event BLOB, event_item VARCHAR)"
+        )
+        yield engine
+
+
+def lived(engine: duckdb.DuckDBPyConnection, item: Item, rows: list[dict[str, Any]], events: list[dict[str, Any]],
+          as_of: date = AS_OF) -> dict[bytes, dict[str, Any]]:  # fmt: skip
+    engine.register("said", pa.Table.from_pylist(rows, schema=statement_schema(item)))
+    engine.execute("DELETE FROM events")
+    for e in events:
+        engine.execute(f"INSERT INTO events BY NAME SELECT {', '.join(f'? AS {k}' for k in e)}", list(e.values()))
+    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    sql = life.life(item, clocks, "said", as_of, bool(events)).sql(dialect="duckdb")
+    found = engine.execute(f"SELECT record_key, {', '.join(life.COLUMNS)} FROM ({sql})").fetchall()
+    assert len(found) == len(rows), "one row for each record, whatever is said of it"
+    return {bytes(key): dict(zip(life.COLUMNS, told, strict=True)) for key, *told in found}
+
+
+def record(item: Item, n: int, day: date, said: str | None, **more: Any) -> dict[str, Any]:
+    document = item.document_field
+    row = {
+        "record_key": bytes([n]) * 16, "subject_id": bytes([n % 3]) * 16, "department": item.providers[0],
+        "period": date(2026, 10, 1), item.event_date: day, KINDS[item.code][0]: said,
+    }  # fmt: skip
+    if document:
+        row[document.name] = f"琼〔2026〕{n}号"
+    return row | more
+
+
+def expected(item: Item, row: dict[str, Any], events: list[dict[str, Any]], as_of: date) -> dict[str, Any]:
+    """The same, one rule after the other."""
+    day, said = row[item.event_date], row[KINDS[item.code][0]]
+    made = row.get("source_time").date() if row.get("source_time") else row["period"] + timedelta(1)
+    lasts = said in ("listed", "none", "part", "marked")
+    ends: list[tuple[date, str, bytes | None]] = []
+    marks, changes = set[str](), []
+    kept = None
+    if item.nature == "adverse" and not lasts:
+        kept = months_later(day, 60)
+        if kept < as_of:
+            ends.append((kept + timedelta(1), "expired", None))
+        else:
+            changes.append(kept + timedelta(1))
+    public_from = public_until = None
+    if item.publicity == "public":
+        public_from = day
+        kind = {"work_safety_serious": "serious", "judgment_defaulter": "ordinary", "abnormal_operation": "minor"}
+        begins = max((first for first in MOST if first <= day), default=min(MOST))
+        public_until = None if lasts else months_later(day, MOST[begins][kind[item.code]])
+    if said in ("removed", "restored"):
+        ends.append((row.get("removal_date") or row.get("restored_on") or row["period"], "removed", None))
+    if item.code == "administrative_penalty" and said == "1":
+        ends.append((row["period"], "revoked", None))
+    if item.code == "administrative_penalty" and said == "2":
+        marks.add("objected")
+    own = str(row[item.document_field.name]) if item.document_field else None
+    for e in events:
+        if e["subject_id"] != row["subject_id"] or e["document"] != own:
+            continue
+        if e["department"] not in (None, row["department"]):
+            continue
+        over = e["until_restated"] and made > e["since"]
+        if e["since"] > as_of:
+            changes.append(e["since"])
+        elif e["until"] is not None and e["until"] > as_of:
+            changes.append(e["until"])
+        if e["since"] <= as_of and not over and (e["until"] is None or e["until"] > as_of):
+            if e["does"] == "ends":
+                ends.append((e["since"], e["name"], e["event"]))
+            else:
+                marks.add(e["name"])
+    first = min(ends, key=lambda end: (end[0], end[1], (end[2] or b"").hex().upper()), default=(None, None, None))
+    return {
+        "marks": marks, "public_from": public_from, "public_until": public_until, "kept_until": kept,
+        "ended_on": first[0], "ended_by": first[1], "ended_event": first[2], "changes_on": min(changes, default=None),
+    }  # fmt: skip
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Item, list[dict[str, Any]], list[dict[str, Any]]]:
+    item = CATALOG.items[draw(st.sampled_from(sorted(KINDS)))]
+    values = st.sampled_from(KINDS[item.code][1])
+    rows = []
+    for n in range(draw(st.integers(1, 6))):
+        more: dict[str, Any] = {}
+        for name in ("removal_date", "restored_on"):
+            if any(f.name == name for f in item.fields):
+                more[name] = draw(st.none() | days)
+        more["period"] = draw(days)
+        rows.append(record(item, n, draw(days), draw(values), **more))
+    events = []
+    for m in range(draw(st.integers(0, 8))):
+        n = draw(st.integers(0, 7))
+        does = draw(st.sampled_from(["ends", "marks"]))
+        name = draw(st.sampled_from(["restored", "revoked"] if does == "ends" else ["objected", "varied", "amending"]))
+        events.append({
+            "item": item.code, "subject_id": bytes([draw(st.sampled_from([n % 3, (n + 1) % 3]))]) * 16,
+            "document": f"琼〔2026〕{n}号", "department": draw(st.sampled_from([None, item.providers[0], "nobody"])),
+            "name": name, "does": does, "since": draw(days),
+            "until": draw(st.none() | days) if does == "marks" else None,
+            "until_restated": draw(st.booleans()) if does == "marks" else False,
+            "event": bytes([100 + m]) * 16, "event_item": "x",
+        })  # fmt: skip
+    return item, rows, events
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases(), later=st.integers(1, 2500), as_of=st.just(AS_OF) | days)
+def test_life_is_what_the_calendar_says(
+    engine: duckdb.DuckDBPyConnection, case: tuple[Item, list[dict[str, Any]], list[dict[str, Any]]], later: int,
+    as_of: date,
+) -> None:  # fmt: skip
+    item, rows, events = case
+    found = lived(engine, item, rows, events, as_of)
+    after = lived(engine, item, rows, events, as_of + timedelta(later))
+    for row in rows:
+        is_so = found[row["record_key"]]
+        wanted = expected(item, row, events, as_of)
+        assert is_so | {"marks": {*(is_so["marks"] or "").split(",")} - {""}} == wanted
+        assert (is_so["marks"] or "") == ",".join(sorted(wanted["marks"]))
+        # Nobody looks at a record before its `changes_on`, so nothing may change before.
+        if is_so["changes_on"] is None or as_of + timedelta(later) < is_so["changes_on"]:
+            assert after[row["record_key"]] == is_so
+
+
+@given(day=days, months=st.integers(1, 120))
+def test_months_end_on_the_day_of_the_same_number_or_the_last_one(day: date, months: int) -> None:
+    with duckdb.connect() as engine:
+        sql = f"SELECT CAST(DATE '{day}' + INTERVAL {months} MONTH AS DATE)"
+        assert engine.execute(sql).fetchall() == [(months_later(day, months),)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_the_order_of_events_decides_nothing(engine: duckdb.DuckDBPyConnection, order: tuple[int, ...]) -> None:
+    item = CATALOG.items["traffic_penalty"]
+    row = record(item, 1, date(2026, 1, 5), "02")
+    told = [
+        {"item": item.code, "subject_id": row["subject_id"], "document": "琼〔2026〕1号", "department": None,
+         "name": name, "does": does, "since": date(2026, 5, 1), "until": None, "until_restated": False,
+         "event": bytes([n]) * 16, "event_item": "x"}
+        for n, (name, does) in enumerate([("varied", "marks"), ("restored", "ends"), ("objected", "marks")])
+    ]  # fmt: skip
+    (found,) = lived(engine, item, [row], [told[n] for n in order]).values()
+    assert (found["marks"], found["ended_by"], found["ended_event"]) == ("objected,varied", "restored", bytes([1]) * 16)
+
+
+def test_every_class_and_window_of_the_policy_is_dated_and_in_order() -> None:
+    clocks = life.clocks(CATALOG.items["honour"], CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    assert clocks.years == {}, "only adverse information is kept for a term"
+    for _, value in clocks.publicity_windows:
+        assert tuple(value) == life.CLASSES
+        assert all(0 <= least < most for least, most in value.values())
+    assert [first for first, _ in clocks.publicity_windows] == sorted(MOST)
+
+
+def test_another_policy_is_another_fingerprint_and_the_day_is_not() -> None:
+    item = CATALOG.items["traffic_penalty"]
+    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    longer = life.clocks(
+        item.model_copy(update={"retention_years": 6}), CATALOG, lambda n: effective(CATALOG, n, AS_OF)
+    )
+    again = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, date(2030, 1, 1)))
+    assert life.fingerprint(item, clocks) != life.fingerprint(item, longer)
+    assert life.fingerprint(item, clocks) == life.fingerprint(item, again)
