@@ -36,6 +36,7 @@ from tests.mortal_night import Death, Mortals
 
 DAY = date(2026, 11, 22)
 ITEMS = ("administrative_penalty", "honour")
+EVENTFUL = ("traffic_penalty", "withdrawal_event", "objection_event")
 ROWS = 300
 
 # (event, which time of those of a whole night, before or after it); the whole list is made from a trace in a soak.
@@ -89,10 +90,16 @@ def first(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str]
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals) -> Scene:
-    """A night on top of a release: some rows again, some changed, some new."""
+    """A night on top of a release: some rows again, some changed, some new, and events about two of three tickets."""
+    from tests.test_life import SENDERS, event, no, table, ticket  # which ask this module what litter is
+
     base = tmp_path_factory.mktemp("second")
     home, url = base / "home", database()
     sampling.generate(home, rows=ROWS, seed=11, as_of=DAY, items=ITEMS, nights=2)
+    tickets = table(*(ticket(n, n) for n in (1, 2, 3)))
+    put(home, "public_security", "traffic_penalty", f"{DAY - timedelta(1):%Y%m%d}", tickets)
+    for n, item in enumerate(("withdrawal_event", "objection_event"), start=1):
+        put(home, SENDERS[item], item, f"{DAY:%Y%m%d}", table(event(item, n, no(n))))
     later = [p for p in (home / "inbox").glob("*/*/*") if f"{DAY:%Y%m%d}" in p.name]
     for path in later:
         path.rename(base / f"{path.parts[-3]} {path.parts[-2]} {path.name}")
@@ -101,6 +108,13 @@ def second(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str
         (base / f"{path.parts[-3]} {path.parts[-2]} {path.name}").rename(path)
     shutil.copytree(home, base / "saved")
     return played(base, url, database, mortals)
+
+
+def put(home: Path, sender: str, item: str, file: str, content: str) -> None:
+    folder = home / "inbox" / sender / item
+    folder.mkdir(parents=True)
+    (folder / f"{file}.csv").write_text(content, encoding="utf-8")
+    (folder / f"{file}.csv.manifest.json").write_text("{}")
 
 
 def played(base: Path, like: str | None, database: Callable[..., str], mortals: Mortals) -> Scene:
@@ -119,7 +133,7 @@ def outcome(home: Path, url: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as named, psycopg.connect(url.replace("+psycopg", "")) as connection:
         named.setenv("QIONGXIN_DATABASE_URL", url)
-        for item in ITEMS:
+        for item in (*ITEMS, *EVENTFUL):
             for space in SPACES:
                 found[f"{space}.{item}"] = query(home, f"SELECT * FROM {space}.{item} ORDER BY ALL", None)
             rows = connection.execute(f"SELECT * FROM records.{item} ORDER BY record_key").fetchall()
@@ -202,6 +216,8 @@ def deaths(trace: list[str], reduced: bool) -> list[Death]:
 
 
 def test_the_boundaries_are_still_there(first: Scene, second: Scene) -> None:
+    for space, count in (("records", 2), ("ended", 1)):
+        assert len(second.outcome[f"{space}.traffic_penalty"][1]) == count, "the events of the night are about tickets"
     for scene in (first, second):
         missing = EXPECTED - set(scene.trace)
         assert not missing, f"no such event in a night: {sorted(missing)}. Name it in tests/mortal_night.py as it is."

@@ -41,8 +41,9 @@ def test_the_dag_follows_the_order_of_the_journey(tmp_path: Path) -> None:
 
 
 def test_the_command_line_follows_the_order_of_the_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = {"take": "receive", "check_several": "check", "integrate_item": "integrate", "gate_items": "gate",
-             "publish_release": "load", "write_receipts": "receipts", "deliver": "deliver"}  # fmt: skip
+    steps = {"take": "receive", "check_several": "check", "take_events": "events", "integrate_item": "integrate",
+             "gate_items": "gate", "publish_release": "load", "write_receipts": "receipts",
+             "deliver": "deliver"}  # fmt: skip
     taken: list[str] = []
     for name, step in steps.items():
         monkeypatch.setattr(run, name, noting(taken, step, getattr(run, name)))
