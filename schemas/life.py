@@ -37,7 +37,7 @@ EVENTS = "item, subject_id, document, department, name, does, since, until, unti
 class Clocks:
     """Dated policy as it holds on the as-of date; `publicity_windows` are all entries of it, (first day, class ->
     [least, most] months), since the day of the record chooses. `years` is department -> years of retention, '' for all
-    others; `hidden` are departments whose county does without publicity."""
+    others; `hidden` are departments whose county does without publicity; `marks` all names of marks of events."""
 
     publicity_windows: tuple[tuple[date, dict[str, list[int]]], ...]
     breach_class_of_code: dict[str, dict[str, str]]
@@ -45,6 +45,7 @@ class Clocks:
     lasts_while: dict[str, list[str]]
     years: dict[str, int]
     hidden: tuple[str, ...]
+    marks: tuple[str, ...]
 
 
 def clocks(item: Item, catalog: Catalog, limit: Callable[[str], Any]) -> Clocks:
@@ -59,6 +60,7 @@ def clocks(item: Item, catalog: Catalog, limit: Callable[[str], Any]) -> Clocks:
         limit("lasts_while"),
         years if item.nature in limit("retention_natures") else {},
         tuple(sorted(c for c, o in own.items() if o.publicity not in (None, "public"))),
+        tuple(sorted({e.name for i in catalog.items.values() if i.refers for e in i.effects if e.does == "marks"})),
     )
 
 
@@ -101,7 +103,7 @@ def none(source: str) -> exp.Expr:
 def _text(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) -> str:
     today = f"DATE '{as_of.isoformat()}'"
     of_events = has_events and item.document_field is not None and item.refers is None
-    told = f"WITH told AS ({_told(item, source, today)}) " if of_events else ""
+    told = f"WITH told AS ({_told(item, of, source, today)}) " if of_events else ""
     joined = "LEFT JOIN told t ON t.told_key = s.record_key" if of_events else ""
     # Stage by stage, each reading the columns of the one before.
     clocked = f"SELECT s.*, {_clocked(item, of)} FROM (SELECT *, {_lasting(item, of)} AS lasts FROM {source}) s"
@@ -110,9 +112,10 @@ def _text(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) ->
     if of_events:
         ends.append("t.told_end")
     first_end = f"LEAST({', '.join(ends)})" if len(ends) > 1 else ends[0]
-    marks = [f"CASE WHEN {_met(item, e)} THEN {literal(e.name)} END" for e in _own(item, "marks")]
-    if of_events:
-        marks.append("t.told_marks")
+    said: dict[str, list[str]] = {name: [f"told_{name} = 1"] for name in of.marks} if of_events else {}
+    for e in _own(item, "marks"):
+        said.setdefault(e.name, []).append(_met(item, e))
+    marks = [f"CASE WHEN {' OR '.join(why)} THEN {literal(name)} END" for name, why in sorted(said.items())]
     marked = f"NULLIF(CONCAT_WS(',', {', '.join(marks)}), '')" if marks else "CAST(NULL AS VARCHAR)"
     changes = [f"CASE WHEN kept_until >= {today} THEN CAST(kept_until + INTERVAL 1 DAY AS DATE) END"]
     if of_events:
@@ -126,16 +129,16 @@ def _text(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) ->
         UNHEX({event}) AS ended_event FROM ({ended}) s"""
 
 
-def _told(item: Item, source: str, today: str) -> str:
-    """Per record (told_key) what the events about it say: told_marks, told_end, told_changes."""
+def _told(item: Item, of: Clocks, source: str, today: str) -> str:
+    """Per record (told_key) what the events about it say: told_<mark> (1 or NULL), told_end, told_changes."""
     document = item.document_field
     assert document is not None
     made = "COALESCE(CAST(s.source_time AS DATE), CAST(s.period + INTERVAL 1 DAY AS DATE))"
     holds = f"since <= {today} AND (until IS NULL OR until > {today}) AND NOT is_over"
-    # Of a name it is enough that one event says so; names come in their order, whatever order the events came in.
-    return f"""SELECT record_key AS told_key,
-            NULLIF(STRING_AGG(DISTINCT CASE WHEN does = 'marks' AND {holds} THEN name END, ','
-                ORDER BY CASE WHEN does = 'marks' AND {holds} THEN name END), '') AS told_marks,
+    marks = "".join(
+        f"MAX(CASE WHEN does = 'marks' AND name = {literal(n)} AND {holds} THEN 1 END) AS told_{n}, " for n in of.marks
+    )
+    return f"""SELECT record_key AS told_key, {marks}
             MIN(CASE WHEN does = 'ends' AND {holds} THEN {_end('since', 'name', 'HEX(event)')} END) AS told_end,
             MIN(CASE WHEN since > {today} THEN since WHEN until > {today} THEN until END) AS told_changes
         FROM (SELECT s.record_key, e.*, e.until_restated AND {made} > e.since AS is_over
@@ -221,7 +224,7 @@ def _window(item: Item, of: Clocks, day: str) -> str:
     *older, (_, newest) = of.publicity_windows
     starts = [first for first, _ in of.publicity_windows[1:]]
     ladder = " ".join(
-        f"WHEN {day} < DATE '{until.isoformat()}' THEN {entry(value)}"
+        f"WHEN {day} <= DATE '{until.isoformat()}' THEN {entry(value)}"
         for (_, value), until in zip(older, starts, strict=True)
     )
     return f"CASE {ladder} ELSE {entry(newest)} END" if older else entry(newest)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterator
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -17,6 +18,7 @@ from schemas import life
 from schemas.arrow import statement_schema
 from schemas.load import effective, load
 from schemas.model import Item
+from tests.conftest import SOAK
 
 CATALOG = load()
 AS_OF = date(2026, 11, 26)
@@ -38,6 +40,9 @@ days = st.dates(date(2018, 1, 1), date(2027, 12, 31)) | st.sampled_from(
     [date(2020, 2, 29), date(2024, 2, 29), date(2023, 4, 30), date(2023, 5, 1), date(2026, 3, 31), date(2026, 8, 31),
      date(2021, 11, 26), date(2021, 11, 25), date(2026, 8, 26), date(2026, 8, 25), date(2023, 11, 26)]
 )  # fmt: skip
+
+
+Case = tuple[Item, list[dict[str, Any]], list[dict[str, Any]], date]
 
 
 def months_later(day: date, months: int) -> date:
@@ -130,7 +135,7 @@ def expected(item: Item, row: dict[str, Any], events: list[dict[str, Any]], as_o
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Item, list[dict[str, Any]], list[dict[str, Any]]]:
+def cases(draw: st.DrawFn) -> Case:
     item = CATALOG.items[draw(st.sampled_from(sorted(KINDS)))]
     values = st.sampled_from(KINDS[item.code][1])
     rows = []
@@ -144,26 +149,28 @@ def cases(draw: st.DrawFn) -> tuple[Item, list[dict[str, Any]], list[dict[str, A
     events = []
     for m in range(draw(st.integers(0, 8))):
         n = draw(st.integers(0, 7))
+        near = rows[n % len(rows)]["period"] + timedelta(draw(st.integers(-1, 2)))
         does = draw(st.sampled_from(["ends", "marks"]))
         name = draw(st.sampled_from(["restored", "revoked"] if does == "ends" else ["objected", "varied", "amending"]))
         events.append({
             "item": item.code, "subject_id": bytes([draw(st.sampled_from([n % 3, (n + 1) % 3]))]) * 16,
             "document": f"琼〔2026〕{n}号", "department": draw(st.sampled_from([None, item.providers[0], "nobody"])),
-            "name": name, "does": does, "since": draw(days),
+            "name": name, "does": does, "since": draw(st.just(near) | days),
             "until": draw(st.none() | days) if does == "marks" else None,
             "until_restated": draw(st.booleans()) if does == "marks" else False,
             "event": bytes([100 + m]) * 16, "event_item": "x",
         })  # fmt: skip
-    return item, rows, events
+    # Faults lie on the days on which something begins or ends.
+    eves = [d for e in events for d in (e["since"], e["until"]) if d]
+    eves += [months_later(r[item.event_date], 60) for r in rows]
+    as_of = draw(st.sampled_from(eves)) + timedelta(draw(st.integers(-1, 1)))
+    return item, rows, events, as_of
 
 
-@settings(max_examples=60, deadline=None)
-@given(case=cases(), later=st.integers(1, 2500), as_of=st.just(AS_OF) | days)
-def test_life_is_what_the_calendar_says(
-    engine: duckdb.DuckDBPyConnection, case: tuple[Item, list[dict[str, Any]], list[dict[str, Any]]], later: int,
-    as_of: date,
-) -> None:  # fmt: skip
-    item, rows, events = case
+@settings(max_examples=500 if SOAK else 100, deadline=None)
+@given(case=cases(), later=st.integers(1, 2500))
+def test_life_is_what_the_calendar_says(engine: duckdb.DuckDBPyConnection, case: Case, later: int) -> None:
+    item, rows, events, as_of = case
     found = lived(engine, item, rows, events, as_of)
     after = lived(engine, item, rows, events, as_of + timedelta(later))
     for row in rows:
@@ -183,17 +190,67 @@ def test_months_end_on_the_day_of_the_same_number_or_the_last_one(day: date, mon
         assert engine.execute(sql).fetchall() == [(months_later(day, months),)]
 
 
+def said(item: Item, name: str, does: str, since: date, **more: Any) -> dict[str, Any]:
+    """An event about record 1."""
+    told = {"item": item.code, "subject_id": bytes([1]) * 16, "document": "琼〔2026〕1号", "department": None,
+            "name": name, "does": does, "since": since, "until": None, "until_restated": False,
+            "event": bytes([9]) * 16, "event_item": "x"}  # fmt: skip
+    return told | more
+
+
+@pytest.mark.parametrize(
+    ("day", "marks", "changes_on"),
+    [(4, None, 5), (5, "objected", 9), (8, "objected", 9), (9, None, None)],
+)
+def test_a_mark_is_there_from_its_day_until_the_day_that_it_goes(
+    engine: duckdb.DuckDBPyConnection, day: int, marks: str | None, changes_on: int | None
+) -> None:
+    item = CATALOG.items["honour"]
+    told = said(item, "objected", "marks", date(2026, 11, 5), until=date(2026, 11, 9))
+    (found,) = lived(engine, item, [record(item, 1, day=AS_OF, said="2")], [told], date(2026, 11, day)).values()
+    next_day = date(2026, 11, changes_on) if changes_on else None
+    assert (found["marks"], found["changes_on"]) == (marks, next_day)
+
+
+@pytest.mark.parametrize(("made", "marks"), [(4, "amending"), (5, "amending"), (6, None)])
+def test_a_mark_goes_once_the_department_has_said_more(
+    engine: duckdb.DuckDBPyConnection, made: int, marks: str | None
+) -> None:
+    item = CATALOG.items["honour"]
+    told = said(item, "amending", "marks", date(2026, 11, 5), until_restated=True)
+    row = record(item, 1, AS_OF, "2", source_time=datetime(2026, 11, made, 23, 59))
+    (found,) = lived(engine, item, [row], [told]).values()
+    assert found["marks"] == marks
+
+
+@pytest.mark.parametrize(
+    ("day", "last"),
+    [
+        (date(2023, 4, 30), date(2023, 10, 30)),
+        (date(2023, 5, 1), date(2024, 5, 1)),
+        (date(2010, 8, 31), date(2011, 2, 28)),
+    ],
+)
+def test_old_records_keep_the_window_of_their_day(engine: duckdb.DuckDBPyConnection, day: date, last: date) -> None:
+    item = CATALOG.items["judgment_defaulter"]
+    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    windows = tuple((first, {k: [0, months] for k in life.CLASSES})
+                    for first, months in ((date(2019, 4, 30), 6), (date(2023, 5, 1), 12)))  # fmt: skip
+    engine.register("said", pa.Table.from_pylist([record(item, 1, day, "all")], schema=statement_schema(item)))
+    sql = life.life(item, replace(clocks, publicity_windows=windows), "said", AS_OF, False).sql(dialect="duckdb")
+    assert engine.execute(f"SELECT public_from, public_until FROM ({sql})").fetchall() == [(day, last)]
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
 def test_the_order_of_events_decides_nothing(engine: duckdb.DuckDBPyConnection, order: tuple[int, ...]) -> None:
     item = CATALOG.items["traffic_penalty"]
     row = record(item, 1, date(2026, 1, 5), "02")
     told = [
-        {"item": item.code, "subject_id": row["subject_id"], "document": "琼〔2026〕1号", "department": None,
-         "name": name, "does": does, "since": date(2026, 5, 1), "until": None, "until_restated": False,
-         "event": bytes([n]) * 16, "event_item": "x"}
+        said(item, name, does, date(2026, 5, 1), event=bytes([n]) * 16)
         for n, (name, does) in enumerate([("varied", "marks"), ("restored", "ends"), ("objected", "marks")])
-    ]  # fmt: skip
-    (found,) = lived(engine, item, [row], [told[n] for n in order]).values()
+    ]
+    told[0:0] = [said(item, "revoked", "ends", date(2026, 6, 1), event=bytes([7]) * 16)]  # the first end is the end
+    (found,) = lived(engine, item, [row], [told[n] for n in (*order, 3)]).values()
     assert (found["marks"], found["ended_by"], found["ended_event"]) == ("objected,varied", "restored", bytes([1]) * 16)
 
 
