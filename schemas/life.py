@@ -224,7 +224,7 @@ def _window(item: Item, of: Clocks, day: str) -> str:
     *older, (_, newest) = of.publicity_windows
     starts = [first for first, _ in of.publicity_windows[1:]]
     ladder = " ".join(
-        f"WHEN {day} <= DATE '{until.isoformat()}' THEN {entry(value)}"
+        f"WHEN {day} < DATE '{until.isoformat()}' THEN {entry(value)}"
         for (_, value), until in zip(older, starts, strict=True)
     )
     return f"CASE {ladder} ELSE {entry(newest)} END" if older else entry(newest)
