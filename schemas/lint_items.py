@@ -77,12 +77,16 @@ def _references(item: Item, catalog: Catalog) -> None:
 
 
 def _reporting(item: Item, catalog: Catalog) -> None:
+    policies = {name for table in catalog.policy.values() for name in table}
+    for n, deadline in enumerate(item.deadlines):
+        if deadline.limit not in policies:
+            cure = near(deadline.limit, policies)
+            _refuse(item, f"deadlines.{n}.limit", f"no policy '{deadline.limit}' in catalog/policy", cure)
     if item.reporting_limit is None:
         return
     if item.event_date is None:
         what = "days are counted from the event, and the item has no event_date"
         _refuse(item, "reporting_limit", what, "Name one, or remove the limit.")
-    policies = {name for table in catalog.policy.values() for name in table}
     if item.reporting_limit not in policies:
         cure = near(item.reporting_limit, policies)
         _refuse(item, "reporting_limit", f"no policy '{item.reporting_limit}' in catalog/policy", cure)

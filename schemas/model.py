@@ -169,6 +169,17 @@ class Effect(Model):
         return self
 
 
+class Deadline(Model):
+    """By when whoever handles an event has to do something: so many working days (policy `limit`) after the day of the
+    field `since`; it is done once the field `done` tells a day. `zh` and `en` say what."""
+
+    zh: str
+    en: str
+    since: Name
+    done: Name
+    limit: Name
+
+
 class Item(Dated):
     """One kind of information: what a department delivers and what a record of it is.
 
@@ -204,6 +215,7 @@ class Item(Dated):
     one_subject: bool = False
     refers: Reference | None = None
     effects: tuple[Effect, ...] = ()
+    deadlines: tuple[Deadline, ...] = ()
     event_date: Name | None = None
     source_time: Name | None = None
     history_in_warehouse: bool = False
@@ -263,6 +275,8 @@ class Item(Dated):
             asked += [(f"effects.{n}.since", name, "date") for name in effect.since]
             asked += [(f"effects.{n}.until", effect.until, "date")] if effect.until else []
             asked += [(f"effects.{n}.when", name, "") for name in effect.when]
+        for n, deadline in enumerate(self.deadlines):
+            asked += [(f"deadlines.{n}.{key}", getattr(deadline, key), "date") for key in ("since", "done")]
         known = {f.name: f for f in self.fields if f.sensitivity != "identifying"}
         for key, name, kind in asked:
             if name not in known:

@@ -263,3 +263,34 @@ def test_the_life_of_a_record_can_be_told_and_events_that_found_none(home: Home)
     assert "1 waiting for a record" in home.command("events")[1]
     for text in (said, home.command("events")[1]):
         assert name(1) not in text and number(1) not in text and no(1) not in text
+
+
+def test_what_is_overdue_is_told_in_working_days(home: Home) -> None:
+    """The holiday of October 2026 lasts from the 1st to the 7th; Saturday the 10th is worked on."""
+    home.night(0, a=table(*(ticket(n, n) for n in (1, 2, 3))))
+    waits = {"objection_state": "已提交", "acceptance_date": "", "submission_date": "2026-09-30"}
+    send(
+        home, "objection_event", "o",
+        event("objection_event", 1, no(1), **waits),
+        event("objection_event", 2, no(2), objection_no="琼异议〔2026〕2号", submission_date="2026-11-01"),
+    )  # fmt: skip
+    send(home, "reconsideration_event", "r", event("reconsideration_event", 3, no(3)))
+    home.night(1)
+
+    def open_on(day: str, *more: str) -> list[tuple[str, str, str, int]]:
+        code, said = home.command("deadlines", "--date", day, "--json", *more)
+        assert code == 0
+        return [(o["item"], o["en"].split()[0], o["due"], o["working_days"]) for o in json.loads(said)]
+
+    accept = ("objection_event", "accept", "2026-10-10")
+    withdraw = ("traffic_penalty", "withdraw", "2026-11-24")  # revoked on Thursday the 19th
+    reply = ("objection_event", "reply", "2026-11-27")  # accepted on Wednesday the 18th
+    assert open_on("2026-10-10") == []
+    assert open_on("2026-10-12") == [(*accept, 1)]
+    assert open_on("2026-11-24") == [(*accept, 32)]
+    assert open_on("2026-11-25") == [(*accept, 33), (*withdraw, 1)]
+    assert open_on("2026-11-24", "--all") == [(*accept, 32), (*withdraw, 0), (*reply, 0)]
+    assert "1 overdue on 2026-11-24" in home.command("deadlines", "--date", "2026-11-24")[1]
+    home.night(2, w=(table(ticket(3, 3, 操作类型="撤回")), {"period": "2026-11-24"}))
+    assert open_on("2026-11-25") == [(*accept, 33)]
+    assert ended(home) == {}, "what its department has withdrawn is not there to end"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 import typer
 
 from pipelines.commands import screen
 from pipelines.commands.account import open_ledger
-from pipelines.commands.options import DEFAULT_HOME, HomeOption, JsonOption, existing
+from pipelines.commands.options import DEFAULT_HOME, HomeOption, JsonOption, TodayOption, existing
 from pipelines.commands.releases import app
 
 LIFE = ("item", "first", "last", "since", "until", "state", "ended_on", "ended_by", "ended_event", "marks",
@@ -61,6 +62,33 @@ def events(
     else:
         screen.table(EVENT, [[e[name] for name in EVENT] for e in found])
         print(f"{sum(e['record_key'] is None for e in found):,} waiting for a record")
+
+
+@app.command(epilog="Example: qiongxin deadlines --date 2026-11-22")
+def deadlines(
+    all_open: Annotated[bool, typer.Option("--all", help="Also what is not due yet.")] = False,
+    day: TodayOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is overdue about events: objections to accept or answer, applications to decide, records to withdraw.
+
+    Limits are policy (catalog/policy/lifecycle.toml), days those of catalog/calendar. A revoked record is shared no
+    more from the night that learns of it; its department has to withdraw it as well.
+    """
+    from pipelines.deadlines import owed
+    from pipelines.model import Home
+
+    on = day or date.today()
+    with open_ledger(home) as ledger:
+        found = [o for o in owed(Home(existing(home)), ledger, on) if all_open or o.due < on]
+    if as_json:
+        screen.as_json_list(o.as_dict() for o in found)
+        return
+    head = ("department", "item", "record_key", "what", "since", "due", "working days late")
+    screen.table(head, [[o.department, o.item, o.record_key, f"{o.zh} {o.en}", o.since, o.due, o.working_days]
+                        for o in found])  # fmt: skip
+    print(f"{len(found):,} open" if all_open else f"{len(found):,} overdue on {on}")
 
 
 __all__ = ["app"]

@@ -38,6 +38,8 @@ from pipelines import check, run, sampling
 from pipelines.model import Home
 from pipelines.stages import curate, load
 from pipelines.stores import postgres
+from schemas import load as catalogue
+from schemas.arrow import record_schema
 from tests.conftest import discard
 
 ITEM = "traffic_penalty"
@@ -118,8 +120,9 @@ def floor_a(source: Path, place: Path) -> None:
 def floor_b_rows(home: Home, delivery: str, upserts: str, place: Path) -> dict[str, Path]:
     """The rows that load brings into the database, as files, so that the floor pays for nothing but the ingest."""
     accepted = f"read_parquet('{home.accepted(delivery)}')"
+    seen = ", ".join(record_schema(catalogue.load().items[ITEM]).names)
     parts = {
-        "records": f"SELECT * EXCLUDE (action, replaces) FROM read_parquet('{upserts}')",
+        "records": f"SELECT {seen} FROM read_parquet('{upserts}')",
         "statement_identity": f"SELECT '{delivery}' AS delivery_id, line, coalesce(sheet, '') AS sheet,"
         f" '{ITEM}' AS item, record_key, identity FROM {accepted}",
         "subject": "SELECT subject_id, unhex(hex(subject_id) || hex(subject_id) || 'ABCD') AS credit_number,"

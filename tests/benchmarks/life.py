@@ -1,0 +1,123 @@
+"""What events about records cost a night: nights with 1 % of the stored records corrected, without and with events
+about another 1 %, as a ratio.
+
+Night A brings corrections alone, night B as many corrections and the events, night C corrections again while the events
+of B are in force, night D nothing at all on a day on which nothing is due. All four stand on the same stored records.
+
+    .venv/bin/python -m tests.benchmarks.life 10000000
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import date, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pipelines import run, sampling
+from pipelines.model import Home
+from pipelines.query import query
+from tests.benchmarks.nightly import processor_seconds
+from tests.conftest import discard
+from tests.test_life import CATALOG, SAID
+
+ITEM, SENDER = "traffic_penalty", "public_security"
+PIECE = 1_000_000
+FIRST = date(2026, 11, 1)
+SHARE = 100  # one record of so many
+
+
+def stored(home: Home, rows: int, copies: Path) -> list[Path]:
+    """Nights that fill the store; the files they brought."""
+    files = []
+    for n in range(0, rows, PIECE):
+        day = FIRST + timedelta(len(files))
+        sampling.generate(home.root, rows=min(PIECE, rows - n), seed=100 + len(files), as_of=day, items=(ITEM,))
+        (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
+        files.append(copies / f"{len(files)}.csv")
+        shutil.copyfile(source, files[-1])
+        started = time.perf_counter()
+        assert run.nightly(home.root, day)["exit_code"] == 0
+        print(f"stored {n + PIECE:,}: {time.perf_counter() - started:.1f} s", flush=True)
+    return files
+
+
+def some(files: list[Path], offset: int) -> Iterator[dict[str, str]]:
+    """One row of SHARE of what was stored, another one for each offset."""
+    for file in files:
+        with file.open(encoding="utf-8-sig", newline="") as f:
+            yield from islice(csv.DictReader(f), offset, None, SHARE)
+
+
+def write(home: Home, sender: str, item: str, rows: Iterator[dict[str, str]]) -> int:
+    folder = home.inbox / sender / item
+    folder.mkdir(parents=True, exist_ok=True)
+    first = next(rows)
+    count = 1
+    with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as f:
+        out = csv.DictWriter(f, list(first))
+        out.writeheader()
+        out.writerow(first)
+        for row in rows:
+            out.writerow(row)
+            count += 1
+    (folder / "rows.csv.manifest.json").write_text(json.dumps({}))
+    return count
+
+
+def corrected(row: dict[str, str]) -> dict[str, str]:
+    return row | {"违法地点": "示例路口", "更新时间": "2026-11-20 08:00:00"}
+
+
+def events(rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
+    item = "withdrawal_event"
+    for n, row in enumerate(rows):
+        cells = {
+            "subject_name": row["当事人姓名"], "certificate_type": row["证件类型"], "credit_number": row["证件号码"],
+            "referred_department": SENDER, "referred_item": ITEM, "referred_document_no": row["处罚决定书编号"],
+            **SAID[item], "basis_no": f"琼撤〔2026〕{n}号", "effective_date": "2026-11-01", "basis_date": "2026-11-01",
+        }  # fmt: skip
+        yield {CATALOG.items[item].field(f).label_zh: value for f, value in cells.items()}
+
+
+def night(home: Home, day: date) -> dict[str, Any]:
+    used, started = processor_seconds(home), time.perf_counter()
+    told = run.nightly(home.root, day, lambda line: print("  ", line) if "gate" in line else None)
+    spent = {"wall": time.perf_counter() - started, "processor": processor_seconds(home) - used}
+    assert told["exit_code"] == 0, told
+    return spent | {"seconds": told["seconds"]}
+
+
+def main(rows: int) -> None:
+    place = Path(tempfile.mkdtemp(prefix="qiongxin-life-", dir="/var/tmp"))
+    home = Home(place / "home")
+    try:
+        files = stored(home, rows, place)
+        day = FIRST + timedelta(len(files))
+        found: dict[str, dict[str, Any]] = {}
+        for n, name in enumerate("ABCD"):
+            if name != "D":
+                write(home, SENDER, ITEM, map(corrected, some(files, 10 + n)))
+            if name == "B":
+                print(f"events: {write(home, SENDER, 'withdrawal_event', events(some(files, 50))):,}")
+            found[name] = night(home, day + timedelta(n))
+            print(name, json.dumps(found[name]), flush=True)
+        for name in "BCD":
+            ratio = {k: round(found[name][k] / found["A"][k], 2) for k in ("wall", "processor")}
+            print(f"{name}/A: {ratio['wall']}x wall, {ratio['processor']}x processor")
+        sql = f"SELECT (SELECT count(*) FROM records.{ITEM}), (SELECT count(*) FROM ended.{ITEM})"
+        print("shared, ended:", query(home.root, sql, None)[1])
+    finally:
+        discard(home.root)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
