@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,20 @@ from pipelines import versions
 from pipelines.errors import QueryFault, StoreError
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
+from pipelines.stages import obligations
 from pipelines.stages.dedupe import Full
 from pipelines.stores import postgres, reversals
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas.arrow import ended_schema, former_names, record_schema, statement_schema
+from schemas.load import effective
 from schemas.model import Item
 from schemas.sql import literal
+from schemas.standing import standing
 from schemas.tables import subjects
 
-OF_ALL = ("subjects", "information_schema", "duckdb_", "query")  # SQL with such a word may ask of any table
+OF_ALL = ("subjects", "standing", "information_schema", "duckdb_", "query")  # SQL with such a word may ask of any table
 
 
 def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -62,6 +66,8 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
                     engine.unregister("nothing")
             if "versions" in asked_for:
                 _open_versions(engine, place, ledger, lake, item, release["number"], at)
+        if "standing" in asked_for:
+            engine.execute(f"CREATE VIEW standing AS {_standing(place, ledger, release['as_of'])}")
         if len(named) == len(items):
             engine.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
         names = ", ".join(literal(Path(f)) for f in allowed)
@@ -74,6 +80,18 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         except duckdb.Error as e:
             raise QueryFault(f"query: {e}") from e
         return [c[0] for c in result.description], result.fetchall()
+
+
+def _standing(home: Home, ledger: Ledger, as_of: date) -> str:
+    catalog = kept_catalogue(home)
+
+    def limit(name: str) -> Any:
+        return effective(catalog, name, as_of)
+
+    rows = [r for r in ledger.deliveries() if r["received_on"] <= as_of]
+    owed = obligations.obligations(catalog, rows, obligations.limits(limit), as_of)
+    missing = [o for o in owed if o.state in ("overdue", "held") and catalog.items[o.item].nature == "adverse"]
+    return standing(catalog, as_of, limit, len(missing))
 
 
 def _open_versions(

@@ -206,6 +206,12 @@ def _years(day: str, years: int) -> str:
     return f"{day} + INTERVAL {12 * years} MONTH"
 
 
+def window(item: Item, of: Clocks) -> str:
+    """SQL of the last day on which a record would be public, were its item."""
+    assert item.event_date is not None
+    return _window(item, of, item.event_date)
+
+
 def _window(item: Item, of: Clocks, day: str) -> str:
     """The last day of publicity, by the windows that held on the record's day and its class."""
     ranks = []

@@ -294,3 +294,36 @@ def test_what_is_overdue_is_told_in_working_days(home: Home) -> None:
     home.night(2, w=(table(ticket(3, 3, 操作类型="撤回")), {"period": "2026-11-24"}))
     assert open_on("2026-11-25") == [(*accept, 33)]
     assert ended(home) == {}, "what its department has withdrawn is not there to end"
+
+
+def test_standing_counts_what_the_years_and_the_law_say(home: Home, tmp_path: Path) -> None:
+    """Three years before 22 November 2026 end on 22 November 2023."""
+    def of(n: int, day: str) -> dict[str, str]:
+        return ticket(n, n, 违法日期=day, 处罚决定日期=day)
+
+    days = {1: "2023-11-22", 2: "2023-11-23", 3: "2026-11-01", 4: "2026-11-01", 5: "2025-11-01", 6: "2025-11-25"}
+    home.send(a=table(*(of(n, day) for n, day in days.items())))
+    send(home, "reconsideration_event", "r", event("reconsideration_event", 3, no(3)))
+    send(home, "objection_event", "o", event("objection_event", 4, no(4)))
+    # The window of an ordinary breach is a year: that of person 5 is over, that of person 6 is not.
+    send(home, "restoration_event", "s", event("restoration_event", 5, no(5)),
+         event("restoration_event", 6, no(6), restoration_no="琼修复〔2026〕6号"))  # fmt: skip
+    home.night(0)
+    sql = """SELECT DISTINCT h.line - 1, s.adverse, s.objected, s.clean_three_years, s.because, s.missing_feeds > 0
+        FROM standing s JOIN history.traffic_penalty h USING (subject_id) ORDER BY 1"""
+    found = {n: tuple(told) for n, *told in home.rows(sql)}
+    bad = "traffic_penalty"
+    assert found == {
+        1: (1, 0, "unknown", None, True), 2: (1, 0, "no", bad, True), 3: (0, 0, "unknown", None, True),
+        4: (1, 1, "no", bad, True), 5: (0, 0, "unknown", None, True), 6: (0, 0, "no", bad, True),
+    }  # fmt: skip
+    other = tmp_path / "catalog"  # nobody owes anything: what is not known then is not there
+    shutil.copytree(home.catalog, other)
+    file = other / "policy/national.toml"
+    text = file.read_text(encoding="utf-8")
+    assert "value = 2026-01-01" in text
+    file.write_text(text.replace("value = 2026-01-01", "value = 2027-01-01"), encoding="utf-8")
+    owing_nothing = replace(home, catalog=other)
+    owing_nothing.night(1, b=(table(of(1, days[1])), {"period": "2026-11-23"}))
+    now = {n: told[2] for n, *told in owing_nothing.rows(sql)}
+    assert now == {1: "yes", 2: "yes", 3: "yes", 4: "no", 5: "yes", 6: "no"}, "and a day later the years of 2 are over"
