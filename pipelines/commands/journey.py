@@ -187,7 +187,7 @@ def findings(
 
 @app.command(epilog='Example: qiongxin query "SELECT department, count(*) n FROM records.honour GROUP BY ALL"')
 def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over records.<item>, history.<item>.")],
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over the tables below.")],
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="RELEASE|DATE", help="An older release; the last by default.")
     ] = None,
@@ -195,7 +195,11 @@ def query(
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    """Ask a published release in SQL; read-only, complete."""
+    """Ask a published release in SQL; read-only, complete.
+
+    records.<item> what is shared; ended.<item> what is shared no more, and why; history.<item> every statement;
+    versions.<item> what a record said from valid_from until valid_to; subjects; standing, one row for each subject.
+    """
     with open_ledger(home) as ledger:
         _require_release(ledger, as_of)
     from pipelines.query import query as answer
