@@ -156,6 +156,8 @@ def _attribute(code: str, key: str, old: Any, new: Any, names: Mapping[str, str]
         yield Change("tightening" if new else "widening", code, key, said)
     elif key == "effects":  # some records are shared or marked that were not, or are no more
         yield Change("tightening", code, key, _said(*([f"{e.does} {e.name}" for e in side] for side in (old, new))))
+    elif key == "document":  # events reach other records than before
+        yield Change("tightening", code, key, said)
     elif key == "refers":
         yield Change("tightening", code, key, _said(*(side and f"{side.item}, {side.document}" for side in (old, new))))
     else:

@@ -186,6 +186,7 @@ class Item(Dated):
     `category` is that of the national basic catalogue of public credit information; `domain`, `groups`,
     `real_name_domains` and `supervision_targets` are those of the plan. All are codes of `catalog/codes`.
     `one_subject`: a decision of a department, known by the business key, stands for one subject.
+    `document` is the field of the key by which events tell a record, where it is not the first document number of it.
     `refers` and `effects` are those of an item of events: which record each is about, and what comes of it.
     `reporting_limit` is the policy that says how many working days after its event a row is to be here.
     `fields` are those of all editions, since they share one table; `schemas.editions` tells which are in force.
@@ -213,6 +214,7 @@ class Item(Dated):
     subject_types: tuple[Literal["natural_person", "sole_trader", "organisation"], ...]
     business_key: tuple[Name, ...] = Field(min_length=1)
     one_subject: bool = False
+    document: Name | None = None
     refers: Reference | None = None
     effects: tuple[Effect, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
@@ -261,8 +263,13 @@ class Item(Dated):
         if any(f is not field and f.replaces == field.replaces for f in self.fields):
             raise Fault(key, f"another field replaces '{of.name}' already. Remove one of them.")
 
+    def _is_text(self, name: str) -> bool:
+        return self.field(name).type == "text"
+
     def _agree_on_effects(self) -> None:
         asked = []
+        if self.document is not None and (self.document not in self.business_key or not self._is_text(self.document)):
+            raise Fault("document", f"'{self.document}' is no text of the business key. Name one, or remove it.")
         if self.refers is not None:
             asked += [("refers.item", self.refers.item, "text"), ("refers.document", self.refers.document, "text")]
             if not self.effects:
@@ -309,11 +316,13 @@ class Item(Dated):
 
     @property
     def document_field(self) -> FieldSpec | None:
-        """The field of the key by which events tell a record: its document number, else its first text; None where the
-        key has no text, so that no event can be about a record of the item."""
-        texts = [f for f in map(self.field, self.business_key) if f.type == "text"]
-        numbers = [f for f in texts if any(r.kind == "document_number" for r in f.rules)]
-        return next(iter(numbers or texts), None)
+        """The field of the key by which events tell a record: `document`, else the first one that is written as a
+        document number. Where there is none, no event can be about a record of the item."""
+        numbers = [
+            f for f in map(self.field, self.business_key)
+            if f.name == self.document or (not self.document and any(r.kind == "document_number" for r in f.rules))
+        ]  # fmt: skip
+        return next(iter(numbers), None)
 
     @property
     def identifying_fields(self) -> tuple[FieldSpec, ...]:

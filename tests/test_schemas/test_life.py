@@ -254,6 +254,15 @@ def test_the_order_of_events_decides_nothing(engine: duckdb.DuckDBPyConnection, 
     assert (found["marks"], found["ended_by"], found["ended_event"]) == ("objected,varied", "restored", bytes([1]) * 16)
 
 
+def test_events_tell_a_record_by_a_number_of_its_own() -> None:
+    """Of adverse items three have none: their records are told by what is owed to whom and since when."""
+    without = {i.code for i in CATALOG.items.values() if i.nature == "adverse" and i.document_field is None}
+    assert without == {"social_insurance_arrears", "student_loan_default", "tax_arrears"}
+    for item in CATALOG.items.values():
+        if item.document_field is not None:
+            assert item.document_field.name.endswith("_no"), item.code
+
+
 def test_every_class_and_window_of_the_policy_is_dated_and_in_order() -> None:
     clocks = life.clocks(CATALOG.items["honour"], CATALOG, lambda n: effective(CATALOG, n, AS_OF))
     assert clocks.years == {}, "only adverse information is kept for a term"
