@@ -18,7 +18,7 @@ from pipelines import run, sampling
 from pipelines.errors import StoreError
 from pipelines.hands import Hands
 from pipelines.night import Night, open_night
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SOAK
 from tests.test_kills import DAY, ITEMS, litter, outcome
 
 FILES = run.MANY
@@ -87,6 +87,7 @@ def test_a_killed_night_takes_its_processes_with_it_and_is_finished_by_the_next(
     assert litter(place.home, url) == []
 
 
+@pytest.mark.skipif(not SOAK, reason="another kill of the same kind: soak only")
 def test_a_process_that_is_killed_stops_the_night_which_the_next_finishes(place: Place, alone: dict[str, Any]) -> None:
     url = place.begin()
     process = place.start(url, 3)
