@@ -46,9 +46,9 @@ lint: env
 
 test soak: export QIONGXIN_TOOLS := $(TOOLS)
 
-# Much of what takes time waits for a process of its own or for the disk, so three run side by side on two processors; a
-# module stays with one of them, as its tests share what it set up.
-SIDE_BY_SIDE = -n 3 --dist loadscope
+# Half of what takes time waits for a process of its own, so two run side by side; a module stays with one of them, as
+# its tests share what it set up.
+SIDE_BY_SIDE = -n 2 --dist loadscope
 
 test: env tools lint
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)

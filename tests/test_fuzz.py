@@ -65,6 +65,7 @@ def spoilt(content: bytes, rng: random.Random) -> bytes:
     return content
 
 
+@pytest.mark.skipif(not SOAK, reason="whole nights of spoilt files: soak only")
 @pytest.mark.parametrize("seed", [1])
 def test_nights_of_spoilt_files_end_well(
     seed: int, clean: list[Path], tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch

@@ -259,7 +259,7 @@ def killed(database: Callable[..., str], mortals: Mortals) -> Callable[[Scene, D
 @pytest.fixture(scope="module")
 def killed_at_random(first: Scene, second: Scene, database: Callable[..., str], mortals: Mortals) -> list[Killed]:
     """The moments are spread evenly over a whole night; each home is killed twice, the second time in what is left."""
-    rng, homes = random.Random(5), 25 if SOAK else 3
+    rng, homes = random.Random(5), 25 if SOAK else 2
     found, died = [], 0
     for n in range(homes):
         scene = (first, second)[n % 2]

@@ -107,6 +107,7 @@ def test_rows_that_a_milder_rule_takes_come_back_as_if_they_had_been_right_at_fi
     assert late.everything() == stored, "and that is all"
 
 
+@pytest.mark.skipif(not SOAK, reason="another kill: soak only")
 def test_a_night_in_which_rows_come_back_may_be_killed_and_run_again(
     home: Callable[..., Home], milder: Path, database: Callable[..., str], mortals: Mortals, tmp_path: Path
 ) -> None:
