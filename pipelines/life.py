@@ -15,6 +15,7 @@ from pipelines.night import open_lake
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
+from pipelines.trace import digits
 from schemas import life
 from schemas.arrow import former_names, stored_schema
 from schemas.model import Catalog, Item
@@ -28,12 +29,7 @@ def record_life(home: Home, ledger: Ledger, key: str) -> list[dict[str, Any]]:
     """How the record stood, the oldest first: `first` and `last`, the numbers of the releases of which it holds, with
     their dates `since` and `until`, `state` (shared, ended, or none), the statement it showed, and what events and
     time made of it (`schemas.life`). Raises `UsageFault` where no release has such a record."""
-    try:
-        wanted = bytes.fromhex(key).hex().upper()
-    except ValueError:
-        wanted = ""
-    if len(wanted) != 32:
-        raise UsageFault(f"--record {key}: not a record key. Write its 32 hexadecimal digits.")
+    wanted = digits(key)
     lake, releases = open_lake(home, ledger.url), ledger.releases()
     spans: list[dict[str, Any]] = []
     with connect(home.work) as engine:

@@ -27,6 +27,17 @@ AT = "line, coalesce(sheet, '') AS sheet"
 STATED = "hex(record_key) AS record_key, delivery_id, line, sheet, department, period, sequence, source_time, action"
 
 
+def digits(key: str) -> str:
+    """The hexadecimal digits of a record key, in capitals. Raises `UsageFault` where it is none."""
+    try:
+        wanted = bytes.fromhex(key).hex().upper()
+    except ValueError:
+        wanted = ""
+    if len(wanted) != 32:
+        raise UsageFault(f"--record {key}: not a record key. Write its 32 hexadecimal digits.")
+    return wanted
+
+
 def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[str, Any]]:
     """Every statement about the record, the latest period first: its place (delivery, file, line, sheet), how it was
     judged (night, revision, edition, release), `shown`, the numbers of the first and last release that show it, as
@@ -34,12 +45,7 @@ def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[st
     which its delivery counts no more. A statement about another record that replaces this one is among them, with the
     action `replaced` and its own `record_key`. Raises `UsageFault` where no release has such a record.
     """
-    try:
-        wanted = bytes.fromhex(key).hex().upper()
-    except ValueError:
-        wanted = ""
-    if len(wanted) != 32:
-        raise UsageFault(f"--record {key}: not a record key. Write its 32 hexadecimal digits.")
+    wanted = digits(key)
     found: list[dict[str, Any]] = []
     lake, releases = open_lake(home, url), ledger.releases()
     with connect(home.work) as engine:
@@ -148,4 +154,4 @@ def _rows(engine: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
     return [dict(zip(names, r, strict=True)) for r in result.fetchall()]
 
 
-__all__ = ["trace_delivery", "trace_record"]
+__all__ = ["digits", "trace_delivery", "trace_record"]
