@@ -88,7 +88,7 @@ def due_items(night: Night) -> set[str]:
         code
         for code in night.ledger.current_snapshots()
         if code in items and not items[code].refers
-        and events.is_due(known.get(code), said.get(code, ""), _rules(night, items[code])[1], night.as_of)
+        and curate.Look(*_rules(night, items[code]), said.get(code, ""), known.get(code)).is_due(night.as_of)
     }  # fmt: skip
 
 
@@ -142,11 +142,10 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
         for r in void
     ]  # fmt: skip
     item = night.catalog.items[code]
-    clocks, rules = _rules(night, item)
-    known = night.ledger.lives().get(code)
-    look = curate.Look(clocks, "" if item.refers else events.said(night.home).get(code, ""), rules, known)
+    said = "" if item.refers else events.said(night.home).get(code, "")
+    look = curate.Look(*_rules(night, item), said, night.ledger.lives().get(code))
     base = night.ledger.published(code)
-    is_due = look.asks(night.as_of) != "FALSE" and any(base)
+    is_due = look.is_due(night.as_of) and any(base)
     if not incoming and not any(r.is_new for r in reverted) and not is_due:
         return "none"
     fulls = [

@@ -39,8 +39,8 @@ class Look:
     `Ledger.lives` has it)."""
 
     clocks: life.Clocks
-    events: str
     rules: str
+    events: str
     known: tuple[str, str, date | None] | None
 
     def asks(self, as_of: date) -> str:
@@ -53,6 +53,10 @@ class Look:
         if self.known[2] is not None and self.known[2] <= as_of:
             asked.append(f"changes_on <= DATE '{as_of.isoformat()}'")
         return " OR ".join(asked)
+
+    def is_due(self, as_of: date) -> bool:
+        """Whether records need a look although no statement of theirs is new."""
+        return self.asks(as_of) != "FALSE"
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ it does to the record it is about is declared there (`Item.effects`, schemas/lif
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 from pathlib import Path
 
 import duckdb
 
 from pipelines.errors import StoreError
-from pipelines.model import Home, publish
-from pipelines.stores.engine import connect
+from pipelines.model import Home
+from pipelines.stores.engine import connect, pass_on
 from pipelines.stores.lake import Lake
 from schemas import life
 from schemas.arrow import former_names, stored_schema
@@ -39,11 +38,7 @@ def gather(home: Home, lake: Lake, told: Iterable[tuple[Item, list[str]]]) -> No
             stored = lake.relation(engine, "records", item.code, stored_schema(item), former_names(item), files)
             engine.execute(f"INSERT INTO events {life.events(item, stored).sql('duckdb')}")
         order = "item, subject_id, document, name, since, event"
-        publish(home.events, lambda part: _copy(engine, f"SELECT * FROM events ORDER BY {order}", str(part)))
-
-
-def _copy(engine: duckdb.DuckDBPyConnection, select: str, path: str) -> None:
-    engine.execute(f"COPY ({select}) TO {literal(path)} (FORMAT parquet)")
+        pass_on(engine, f"SELECT * FROM events ORDER BY {order}", home.events)
 
 
 def said(home: Home) -> dict[str, str]:
@@ -62,13 +57,7 @@ def _gathered(home: Home) -> Path:
 
 
 def open_events(engine: duckdb.DuckDBPyConnection, home: Home, item: str) -> bool:
-    """View `events`: those about records of the item; whether there are any."""
+    """Table `events`: those about records of the item; whether there are any."""
     select = f"SELECT * FROM read_parquet({literal(_gathered(home))}) WHERE item = {literal(item)}"
     engine.execute(f"CREATE TABLE events AS {select}")
     return bool(engine.execute("SELECT 1 FROM events LIMIT 1").fetchall())
-
-
-def is_due(known: tuple[str, str, date | None] | None, events: str, rules: str, as_of: date) -> bool:
-    """Whether records of an item need a look although no statement of theirs is new. `known` as `Ledger.lives` has it.
-    """
-    return known is None or known[:2] != (events, rules) or (known[2] is not None and known[2] <= as_of)
