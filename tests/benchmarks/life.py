@@ -53,7 +53,9 @@ def some(files: list[Path], offset: int) -> Iterator[dict[str, str]]:
     """One row of SHARE of what was stored, another one for each offset."""
     for file in files:
         with file.open(encoding="utf-8-sig", newline="") as f:
-            yield from islice(csv.DictReader(f), offset, None, SHARE)
+            for row in islice(csv.DictReader(f), offset, None, SHARE):
+                if None not in row and None not in row.values():  # a planted row of another width has no cells by name
+                    yield row
 
 
 def write(home: Home, sender: str, item: str, rows: Iterator[dict[str, str]]) -> int:
