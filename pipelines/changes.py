@@ -43,10 +43,16 @@ def changes(home: Home, ledger: Ledger, first: str, last: str, item: str | None 
     """Every record of `item`, or of all, that differs from release `first` to `last` (an id, or the last one of a
     date), by item and key. Content decides: a record that shows the same by another statement does not differ. Raises
     `UsageFault` where there is no such release or item."""
-    pairs = [ledger.snapshots(_release(ledger, name)) for name in (first, last)]
+    ids = [_release(ledger, name) for name in (first, last)]
+    pairs = [ledger.snapshots(release_id) for release_id in ids]
     items = kept_catalogue(home).items
     if item is not None and item not in items:
         raise UsageFault(f"--item {item}: no such item. See 'qiongxin catalog list'.")
+    for name, release_id in zip((first, last), ids, strict=True):
+        expired = ledger.expired(release_id)
+        if gone := sorted(expired.keys() & ({item} if item else {*items})):
+            raise UsageFault(f"{name}: {gone[0]} is not kept so far back since {expired[gone[0]]}, as records of it"
+                             " were deleted. Name a later release, or another item with --item.")  # fmt: skip
     lake = open_lake(home, ledger.url)
     for code in sorted({*pairs[0], *pairs[1]} & ({item} if item else {*items})):
         files = [set(lake.files("records", code, pair.get(code, Pinned()).records)) for pair in pairs]

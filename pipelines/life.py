@@ -12,6 +12,7 @@ from pipelines.errors import UsageFault
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.night import open_lake
+from pipelines.stores import tombstones
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
@@ -27,8 +28,9 @@ STOOD = ("department", "delivery_id", "line", "sheet", *life.COLUMNS[:-1])
 
 def record_life(home: Home, ledger: Ledger, key: str) -> list[dict[str, Any]]:
     """How the record stood, the oldest first: `first` and `last`, the numbers of the releases of which it holds, with
-    their dates `since` and `until`, `state` (shared, ended, or none), the statement it showed, and what events and
-    time made of it (`schemas.life`). Raises `UsageFault` where no release has such a record."""
+    their dates `since` and `until`, `state` (shared, ended, none, or deleted, on the basis `ended_by`), the statement
+    it showed, and what events and time made of it (`schemas.life`). Releases whose snapshots are gone are not among
+    them. Raises `UsageFault` where no release has such a record."""
     wanted = digits(key)
     lake, releases = open_lake(home, ledger.url), ledger.releases()
     spans: list[dict[str, Any]] = []
@@ -46,6 +48,10 @@ def record_life(home: Home, ledger: Ledger, key: str) -> list[dict[str, Any]]:
                 elif told["state"] != "none" or (spans and spans[-1]["item"] == item.code):
                     spans.append({"first": r["number"], "last": r["number"], "since": r["as_of"], "until": r["as_of"],
                                   **told})  # fmt: skip
+    if gone := tombstones.find(ledger, bytes.fromhex(wanted)):
+        day = gone["as_of"] or gone["written_on"]
+        told = {**dict.fromkeys(STOOD), "item": gone["item"], "state": "deleted", "ended_on": gone["written_on"]}
+        spans.append({"first": None, "last": None, "since": day, "until": None, **told, "ended_by": gone["basis"]})
     if not spans:
         raise UsageFault(f"--record {key}: no release speaks of it. Look for keys with 'qiongxin query'.")
     return spans

@@ -43,13 +43,16 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         lake = Lake(url, place.root / "curated")
         for schema in (*SPACES, "versions"):
             engine.execute(f"CREATE SCHEMA {schema}")
-        snapshots = ledger.snapshots(release["release_id"])
+        snapshots, expired = ledger.snapshots(release["release_id"]), ledger.expired(release["release_id"])
         allowed: list[str] = []
         items, asked_for = kept_catalogue(place).items, sql.lower()
         # To open a table costs some milliseconds, and there are a hundred: those are opened that the text may mean.
         named = [item for item in items.values() if item.code in asked_for]
         if not named or any(word in asked_for for word in OF_ALL):
             named = list(items.values())
+        if gone := sorted({item.code for item in named} & expired.keys()):
+            raise QueryFault(f"--as-of {as_of}: {gone[0]} is not kept so far back since {expired[gone[0]]}, as records"
+                             " of it were deleted. Ask for a later release.")  # fmt: skip
         for item in named:
             at = snapshots.get(item.code, Pinned())
             shapes = (record_schema(item), statement_schema(item), ended_schema(item))

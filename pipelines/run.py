@@ -19,9 +19,11 @@ from pipelines.errors import QiongxinError, StoreError, UsageFault
 from pipelines.exchange import deliver, take
 from pipelines.hands import Hands
 from pipelines.night import Night, open_night
-from pipelines.stages import curate, events, gate, load, obligations, report, sweep, validate
+from pipelines.stages import curate, deletion, events, gate, load, obligations, report, sweep, validate
 from pipelines.stages.dedupe import Full, Incoming, Reverted
-from pipelines.stores import reversals, waiting
+from pipelines.stores import reversals, tombstones, waiting
+from pipelines.stores.ledger import Life
+from pipelines.trace import digits
 from schemas import life, profile, suite
 from schemas.calendar import calendar as calendar_of
 from schemas.model import Item
@@ -69,8 +71,8 @@ def pending_events(night: Night) -> list[str]:
 
 
 def pending_items(night: Night) -> list[str]:
-    """The other items with checked deliveries that no release holds yet, with rows that come back, with reversals, or
-    with records of which events or time make something else."""
+    """The other items with checked deliveries that no release holds yet, with rows that come back, with reversals, with
+    records that are to be deleted or of which events or time make something else."""
     asked = {code for code in _asked(night) if not night.catalog.items[code].refers}
     return sorted(asked | due_items(night))
 
@@ -78,7 +80,8 @@ def pending_items(night: Night) -> list[str]:
 def _asked(night: Night) -> list[str]:
     back = waiting.replays(night.ledger, "pending").values()
     void = reversals.pending(night.ledger)
-    return sorted({str(r["item"]) for r in (*night.ledger.deliveries("checked"), *back, *void)})
+    asked = {str(r["item"]) for r in (*night.ledger.deliveries("checked"), *back, *void)}
+    return sorted(asked | tombstones.pending(night.ledger))
 
 
 def due_items(night: Night) -> set[str]:
@@ -88,13 +91,13 @@ def due_items(night: Night) -> set[str]:
         code
         for code in night.ledger.current_snapshots()
         if code in items and not items[code].refers
-        and curate.Look(*_rules(night, items[code]), said.get(code, ""), known.get(code)).is_due(night.as_of)
-    }  # fmt: skip
+        and _look(night, items[code], said.get(code, ""), known.get(code)).is_due(night.as_of)
+    } | {code for code in tombstones.pending(night.ledger) if not items[code].refers}  # fmt: skip
 
 
-def _rules(night: Night, item: Item) -> tuple[life.Clocks, str]:
+def _look(night: Night, item: Item, said: str, known: Life | None) -> curate.Look:
     clocks = life.clocks(item, night.catalog, night.limit)
-    return clocks, life.fingerprint(item, clocks)
+    return curate.Look(clocks, life.fingerprint(item, clocks), said, night.limit("delete_after_days"), known)
 
 
 def take_events(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
@@ -143,9 +146,13 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
     ]  # fmt: skip
     item = night.catalog.items[code]
     said = "" if item.refers else events.said(night.home).get(code, "")
-    look = curate.Look(*_rules(night, item), said, night.ledger.lives().get(code))
+    look = _look(night, item, said, night.ledger.lives().get(code))
     base = night.ledger.published(code)
-    is_due = look.is_due(night.as_of) and any(base)
+    if look.deletes(night.as_of):
+        past = deletion.past(night.home, night.lake, item, base, look.clocks, look.kept_from(night.as_of))
+        _write_tombstones(night, item, past, deletion.basis(item), deletion.BY)
+    dead = tombstones.of_item(night.ledger, code)
+    is_due = (look.is_due(night.as_of) or code in tombstones.pending(night.ledger)) and any(base)
     if not incoming and not any(r.is_new for r in reverted) and not is_due:
         return "none"
     fulls = [
@@ -157,15 +164,20 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
     figures = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
     candidate = curate.curate(
         night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of,
-        waiting.open_rows(night.ledger, item=code), night.keys, look, fulls, figures, reverted,
+        waiting.open_rows(night.ledger, item=code), night.keys, look, fulls, figures, reverted, dead,
     )  # fmt: skip
     if candidate.is_nothing:
         curate.sweep_planned(night.home, night.lake, code)
         load.forget(night.home, candidate)
-        night.ledger.enter_life(code, *candidate.life)
+        night.ledger.enter_life(code, candidate.life)
         return "unchanged"
     load.stage(night.home, night.ledger, item, candidate, night.keys)
     return "candidate"
+
+
+def _write_tombstones(night: Night, item: Item, records: list[tuple[bytes, bytes]], basis: str, by: str) -> None:
+    items = night.catalog.items
+    deletion.write(night.home, night.lake, night.ledger, items, item, records, night.as_of, basis, by)
 
 
 def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
@@ -193,7 +205,7 @@ def publish_release(night: Night) -> str | None:
     passed = []
     waits = {r["delivery_id"] for r in night.ledger.deliveries("checked")} | {*waiting.replays(night.ledger, "pending")}
     waits |= {r["delivery_id"] for r in reversals.pending(night.ledger)}
-    due = due_items(night)
+    due = due_items(night) | tombstones.pending(night.ledger)
     for code in night.catalog.items:
         candidate = curate.read_candidate(night.home, code)
         if candidate is None:
@@ -212,7 +224,8 @@ def publish_release(night: Night) -> str | None:
 def write_receipts(night: Night, hands: Hands | None = None, seconds: Mapping[str, float] | None = None) -> int:
     """Final receipts of everything released or returned, and what a held item has to say; returns how many.
 
-    The last step: it also writes the night's report, `reports/<day>/index.html`, and sweeps up what is past its limit.
+    The last step: it also writes the night's report, `reports/<day>/index.html`, and sweeps up what is past its limit
+    and what is left of deleted records.
     """
     again.finish(night)
     due = [
@@ -224,6 +237,8 @@ def write_receipts(night: Night, hands: Hands | None = None, seconds: Mapping[st
     within = obligations.limits(night.limit)
     report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {}, within)
     sweep_files(night)
+    days = night.limit("keep_snapshots_days")
+    deletion.finish(night.home, night.ledger, night.lake, night.catalog.items, days, night.as_of)
     return done
 
 
@@ -350,6 +365,23 @@ def revert(
         again.finish(night)
         waiting.forget_replay(night.ledger, delivery_id)
         reversals.ask(night.ledger, delivery_id, night.as_of, by, reason)
+        return _published(night, hands, {}, tell)
+
+
+def delete(
+    home: str | Path, day: str | date, key: str, by: str, basis: str, tell: Progress = lambda text: None
+) -> dict[str, Any]:
+    """Delete a record by its key, in a release of its own: its tombstone comes first, and nothing of it is left in
+    records, history, warehouse and vault, nor taken in again. Says who decided it, and on which basis.
+
+    Safe to kill, like `revert`, and returns the same. Raises `StoreError`, `UsageFault`.
+    """
+    with open_night(home, day) as night, Hands(night, 1) as hands:
+        if tombstones.find(night.ledger, bytes.fromhex(digits(key))):
+            raise UsageFault(f"--record {key}: deleted already. See 'qiongxin life --record {key}'.")
+        again.finish(night)
+        item, subject = deletion.found(night.home, night.lake, night.catalog.items, night.ledger, key)
+        _write_tombstones(night, night.catalog.items[item], [(bytes.fromhex(key), subject)], basis, by)
         return _published(night, hands, {}, tell)
 
 

@@ -93,6 +93,19 @@ def life(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) -> 
     return tree(_text(item, of, source, as_of, has_events))
 
 
+def kept_unshown(item: Item, of: Clocks) -> str:
+    """SQL over all statements of a record that none of them shows, as an aggregate: the last day on which they are
+    kept, NULL where there is no end. What they say of lasting is not asked, since nobody shows it; a withdrawal counts
+    only where nothing else was said."""
+    if not of.years or item.event_date is None:
+        return "CAST(NULL AS DATE)"
+    day = f"COALESCE({item.event_date}, period)"
+    years = " ".join(f"WHEN department = {literal(d)} THEN {_years(day, n)}" for d, n in of.years.items() if d)
+    otherwise = _years(day, of.years[""])
+    last = f"CAST({f'CASE {years} ELSE {otherwise} END' if years else otherwise} AS DATE)"
+    return f"COALESCE(MAX(CASE WHEN action <> 'withdraw' THEN {last} END), MAX({last}))"
+
+
 def none(source: str) -> exp.Expr:
     """The rows of `source`, with COLUMNS that say nothing: those of statements that no record shows."""
     kinds = ("VARCHAR", "DATE", "DATE", "DATE", "DATE", "VARCHAR", "BLOB", "DATE")

@@ -61,7 +61,8 @@ class Home:
         self.send(**files)
         with self.told():
             run.nightly(self.place, DAY + timedelta(n), print)
-        assert litter(self.place, self.url) == []
+        left = litter(self.place, self.url)
+        assert left == [], left
         return self.deliveries()
 
     def told(self) -> Any:

@@ -268,8 +268,9 @@ def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[...,
         columns = ("edition", "delivered", "manifest", "late", "yardstick", "compared")
         connection.execute(f"ALTER TABLE ledger.delivery {', '.join(f'DROP COLUMN {c}' for c in columns)}")
         connection.execute("DROP VIEW release_snapshots")
-        connection.execute("ALTER TABLE ledger.release_snapshot DROP COLUMN ended_snapshot")
-        tables = ("catalogue", "migration", "look", "unreachable", "waiting_row", "replay", "reversal", "life")
+        connection.execute("ALTER TABLE ledger.release_snapshot DROP COLUMN ended_snapshot, DROP COLUMN expired_on")
+        tables = ("catalogue", "migration", "look", "unreachable", "waiting_row", "replay", "reversal", "life",
+                  "tombstone")  # fmt: skip
         connection.execute(f"DROP TABLE {', '.join(f'ledger.{t}' for t in tables)}")
     for _ in range(2):
         with Ledger(old) as ledger:

@@ -251,12 +251,16 @@ def test_files_past_their_dated_limit_go_and_the_account_stays(
     place.told().close()
     with run.open_night(place.place, DAY + timedelta(31), is_preview=True) as night:
         told = {s.place: s.files for s in run.sweep_files(night, is_preview=True)}
-    assert told == {"raw": 0, "staged": 0, "accepted": 1, "rejected": 0, "findings": 0} and files() == there
+    none = dict.fromkeys(("raw", "staged", "rejected", "findings", "taken", "outbox"), 0)
+    assert told == none | {"accepted": 1} and files() == there
     with run.open_night(place.place, DAY + timedelta(401)) as night:
         run.sweep_files(night)
         left = files()
         assert left == {"raw": 1, "staged": 2, "accepted": 1, "rejected": 1, "findings": 2}, "who is held waits"
         assert place_of_verdicts(place, before["sent"]).exists(), "the account can be proved from them"
+        originals = {p.name for p in (place.place / "inbox").rglob("*") if p.is_file()}
+        assert originals == {"held.csv", "held.csv.manifest.json"}
+        assert {p.name.split(".")[0] for p in (place.place / "outbox").glob("*/*")} == {before["held"]["delivery_id"]}
         assert run.unchecked(night) == [before["held"]["delivery_id"]], "what is gone cannot come back"
     after = place.deliveries()
     assert {k: after["sent"][k] for k in ("read", *ACCOUNT)} == {k: before["sent"][k] for k in ("read", *ACCOUNT)}

@@ -93,6 +93,56 @@ def revert(
     raise typer.Exit(told["exit_code"])
 
 
+@app.command(epilog="Example: qiongxin delete --record 0f3a... --by 'Credit office' --basis 'court order 12 of 2026'")
+def delete(
+    record: Annotated[str, typer.Option(metavar="KEY", help="A record_key, 32 hexadecimal digits.")],
+    by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it.")],
+    basis: Annotated[str, typer.Option(metavar="WHY", help="On which basis. Write no name and no number.")],
+    day: TodayOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a record for good, in a release of its own.
+
+    Nothing of it is left in records, history, warehouse and vault, and a delivery that speaks of it is refused (L010).
+    Older releases of its item, and the files that brought it, go at their dated limits. It cannot be undone.
+    """
+    from pipelines import run
+    from pipelines.trace import digits
+
+    if not by.strip() or not basis.strip():
+        raise UsageFault("delete: --by and --basis say who decided it, and on which basis. Give both.")
+    place, key = existing(home), digits(record)
+    with named_server(place), screen.progress(as_json) as tell:
+        told = run.delete(place, day or date.today(), key, by.strip(), basis.strip(), tell)
+    if as_json:
+        screen.as_json({"record": key.lower(), **told})
+    else:
+        print(f"release: {told['release'] or 'none'}")
+        if told["held"]:
+            print("held: a gate holds something; where that is its item, the record is deleted once it passes")
+    raise typer.Exit(told["exit_code"])
+
+
+DELETION = ("item", "records", "written_on", "written_by", "basis", "release")
+
+
+@app.command(epilog="Example: qiongxin deletions")
+def deletions(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Show how many records of which item were deleted, when, by whom and on which basis.
+
+    A line without a release tells of records that the next night deletes.
+    """
+    from pipelines.stores import tombstones
+
+    with open_ledger(home) as ledger:
+        found = tombstones.summary(ledger)
+    if as_json:
+        screen.as_json_list(found)
+    else:
+        screen.table(DELETION, [[d[n] for n in DELETION] for d in found])
+
+
 def _codes(change: dict[str, Any]) -> str:
     taken = [f"+{n:,} {code}" for code, n in change["taken_codes"].items()]
     return " ".join([*taken, *(f"-{n:,} {code}" for code, n in change["stopped_codes"].items())])

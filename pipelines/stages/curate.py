@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipelines.stages.validate import keyed_functions
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import Lake
-from pipelines.stores.ledger import Pinned
+from pipelines.stores.ledger import Life, Pinned
 from schemas import fold, life
 from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.model import Item
@@ -35,28 +35,43 @@ from schemas.sql import literal
 @dataclass(frozen=True)
 class Look:
     """What events and time make of the records of an item: `clocks`, what the gathered events say of it (`events`) and
-    by which policy (`rules`), each as a fingerprint, and what the records have taken in so far (`known`, as
-    `Ledger.lives` has it)."""
+    by which policy (`rules`), each as a fingerprint, for how many `days` after its retention a record is kept, and what
+    the records have taken in so far (`known`)."""
 
     clocks: life.Clocks
     rules: str
     events: str
-    known: tuple[str, str, date | None] | None
+    days: int
+    known: Life | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is known of the records, or by another policy."""
+        return self.known is None or self.known.rules != self.rules
 
     def asks(self, as_of: date) -> str:
         """SQL of which stored records may have become something else since; FALSE where nothing has happened."""
-        if self.known is None or self.known[1] != self.rules:
+        if self.known is None or self.is_whole:
             return "TRUE"
         asked = ["FALSE"]
-        if self.known[0] != self.events:
+        if self.known.events != self.events:
             asked += ["subject_id IN (SELECT subject_id FROM events)", "marks IS NOT NULL", "ended_event IS NOT NULL"]
-        if self.known[2] is not None and self.known[2] <= as_of:
+        if self.known.changes_on is not None and self.known.changes_on <= as_of:
             asked.append(f"changes_on <= DATE '{as_of.isoformat()}'")
         return " OR ".join(asked)
 
     def is_due(self, as_of: date) -> bool:
         """Whether records need a look although no statement of theirs is new."""
-        return self.asks(as_of) != "FALSE"
+        return self.asks(as_of) != "FALSE" or self.deletes(as_of)
+
+    def deletes(self, as_of: date) -> bool:
+        """Whether what is not shared may be so old that it is to be deleted."""
+        until = self.known.keeps_until if self.known else None
+        return until is not None and until < self.kept_from(as_of)
+
+    def kept_from(self, as_of: date) -> date:
+        """What was to be kept until a day before this one is deleted."""
+        return as_of - timedelta(self.days)
 
 
 @dataclass(frozen=True)
@@ -65,9 +80,11 @@ class Candidate:
 
     `upserts` are those of `records_files` that hold the `upsert_rows` records that are new or changed, `touched` the
     keys of stored records that they replace or that show no more. `ended_files` and `ended_removed` are those of the
-    records that are shared no more; `events`, `rules` and `changes_on` what their item has taken in then. `deliveries`
-    are the checked ones, `again` those released before of which rows come back, `reverted` those that count for nothing
-    from now on; `begun` and `waited` are the rows that begin and end to wait (stages/settle.py), '' for none.
+    records that are shared no more; `events`, `rules`, `changes_on` and `keeps_until` what their item has taken in
+    then. `gone` are the keys of records that are deleted (`is_new`) or not taken in again, '' for none; `history_kept`
+    is what is left of the files `history_removed` that hold deleted ones. `deliveries` are the checked ones, `again`
+    those released before of which rows come back, `reverted` those that count for nothing from now on; `begun` and
+    `waited` are the rows that begin and end to wait (stages/settle.py), '' for none.
     """
 
     candidate: str
@@ -90,6 +107,10 @@ class Candidate:
     events: str
     rules: str
     changes_on: str | None
+    keeps_until: str | None
+    gone: str = ""
+    history_kept: list[str] = field(default_factory=list)
+    history_removed: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     reverted: list[str] = field(default_factory=list)
     begun: str = ""
@@ -101,15 +122,16 @@ class Candidate:
         return Pinned(self.base_records, self.base_history, self.base_ended)
 
     @property
-    def life(self) -> tuple[str, str, date | None]:
-        """What the item's records have taken in, as `Ledger.lives` has it."""
-        return self.events, self.rules, date.fromisoformat(self.changes_on) if self.changes_on else None
+    def life(self) -> Life:
+        """What the item's records have taken in."""
+        days = (date.fromisoformat(day) if day else None for day in (self.changes_on, self.keeps_until))
+        return Life(self.events, self.rules, *days)
 
     @property
     def is_nothing(self) -> bool:
         """Whether it would publish nothing and move no row: a look that found every record as it is to be."""
         brings = (self.deliveries, self.again, self.reverted, self.records_files, self.history_files, self.ended_files)
-        return not any(brings) and not self.records_removed and not self.ended_removed
+        return not any(brings) and not self.records_removed and not self.ended_removed and not self.gone
 
 
 def curate(
@@ -126,18 +148,22 @@ def curate(
     fulls: Iterable[Full] = (),
     figures: Iterable[str] = (),
     reverted: Sequence[Reverted] = (),
+    tombstones: pa.Table | None = None,
 ) -> Candidate:
     """Fold the deliveries over the published release and write the candidate.
 
     Reads `accepted/`, the gathered events and the snapshots `base`; writes data files, `findings/*.verdicts.parquet`
     and the candidate note. Only data files that hold a touched record are rewritten; a record is found by its key
     wherever it lies, so a changed date leaves no second copy, and whether it is shared or has ended. `waiting` are the
-    item's rows that wait (stores/waiting.py), `figures` the SELECTs of the batch profile (schemas/profile.py). Running
-    it again first sweeps up what a killed run left.
+    item's rows that wait (stores/waiting.py), `figures` the SELECTs of the batch profile (schemas/profile.py),
+    `tombstones` all of the item: nothing of these records is left or taken in. Running it again first sweeps up what a
+    killed run left.
     """
     said = sorted(d.delivery_id + " again" * d.is_again for d in incoming)
     said += sorted(f"{r.delivery_id} reverted" for r in reverted if r.is_new)
     parts = [item.code, revision, as_of.isoformat(), str(tuple(base)), look.events, look.rules, *said]
+    if tombstones is not None and tombstones.num_rows:
+        parts.append(hashlib.sha256(str(tombstones.to_pydict()).encode()).hexdigest())
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
     incoming = sorted(incoming, key=lambda d: d.delivery_id)
     records = lake.files("records", item.code, base.records)
@@ -148,7 +174,8 @@ def curate(
         past = lake.relation(engine, "history", item.code, shape, former, history) if history else None
         stored = _stored(engine, lake, item, {"records": records, "ended": ended})
         has_events = item.refers is None and open_events(engine, home, item.code)
-        dedupe.open_statements(engine, item, incoming, past, stored, fulls, reverted)
+        dedupe.open_statements(engine, item, incoming, past, stored, fulls, reverted, tombstones)
+        gone = _gone(engine, home, item, tombstones)
         _due(engine, item, stored, look, as_of, has_events)
         dedupe.run_fold(engine, item)
         columns = shape.names
@@ -170,7 +197,9 @@ def curate(
         records_files, ended_files = [*added, *upserts], [*kept, *over, *over_again]
         after = {"records": [*({*records} - {*removed}), *records_files],
                  "ended": [*({*ended} - {*lifted}), *ended_files]}  # fmt: skip
-        changes_on = _next_change(engine, lake, item, after)
+        left, without = _rewrite(engine, plan, lake, item, "history", history if gone else [], "doomed")
+        after["history"] = [*({*history} - {*without}), *left, *stated, *unshown]
+        changes_on, keeps_until = _next_days(engine, lake, item, after, look, as_of, unshown, stored is not None)
         accounts = _verdicts(engine, home, incoming)
         keyed_functions(engine, keys)
         settle(engine, home, item, incoming, waiting, revision, [r.delivery_id for r in reverted if r.is_new])
@@ -199,6 +228,10 @@ def curate(
             events=look.events,
             rules=look.rules,
             changes_on=changes_on.isoformat() if changes_on else None,
+            keeps_until=keeps_until.isoformat() if keeps_until else None,
+            gone=gone,
+            history_kept=left,
+            history_removed=without,
             again=[d.delivery_id for d in incoming if d.is_again],
             reverted=[r.delivery_id for r in reverted if r.is_new],
             begun=begun,
@@ -363,29 +396,76 @@ def _record_files(
     return shared, rows, over
 
 
-def _next_change(
-    engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, list[str]]
-) -> date | None:
-    """The day on which time changes one of the records."""
-    stored = _stored(engine, lake, item, files)
-    found: date | None = _one(engine, f"SELECT min(changes_on) FROM {stored}") if stored else None
-    return found
+def _gone(engine: duckdb.DuckDBPyConnection, home: Home, item: Item, tombstones: pa.Table | None) -> str:
+    """Note the keys of the records that are deleted now, table `doomed`, and of those that are not taken in."""
+    engine.execute("CREATE TABLE doomed (record_key BLOB)")
+    if tombstones is None or not tombstones.num_rows:
+        return ""
+    engine.execute("INSERT INTO doomed SELECT record_key FROM tombstones WHERE is_new")
+    engine.execute("""CREATE TABLE gone AS SELECT record_key, max(is_new) AS is_new FROM (
+        SELECT record_key, TRUE AS is_new FROM doomed UNION ALL SELECT record_key, FALSE FROM barred) GROUP BY ALL""")
+    return _noted(engine, home, item, "gone")
+
+
+def _next_days(
+    engine: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    item: Item,
+    files: dict[str, list[str]],
+    look: Look,
+    as_of: date,
+    unshown: list[str],
+    is_known: bool,
+) -> tuple[date | None, date | None]:
+    """The day on which time changes one of the records that are stored then, in `files` by space, and the one until
+    which all that is not shared is kept. The latter may be too early, which costs a look, and never is too late: what
+    records showed until now counts as kept no longer than it was to be."""
+    records = {space: files[space] for space in ("records", "ended")}
+    stored = _stored(engine, lake, item, records)
+    changes_on: date | None = _one(engine, f"SELECT min(changes_on) FROM {stored}") if stored else None
+    if not look.clocks.years:
+        return changes_on, None
+    over = _stored(engine, lake, item, {"ended": records["ended"]})
+    days = [f"SELECT min(kept_until) FROM {over}"] if over else []
+    kept = life.kept_unshown(item, look.clocks)
+    if (is_known and look.is_whole) or look.deletes(as_of):  # by all that is there
+        if files["history"]:
+            shape, former = statement_schema(item), former_names(item)
+            said = lake.relation(engine, "history", item.code, shape, former, files["history"])
+            last = f"SELECT record_key, {kept} AS kept FROM {said} GROUP BY record_key"
+            shown = f"ANTI JOIN (SELECT record_key FROM {stored}) s USING (record_key)" if stored else ""
+            days.append(f"SELECT min(kept) FROM ({last}) t {shown}")
+    else:
+        if unshown:
+            said = dedupe.parquet(unshown)
+            days.append(f"SELECT min(kept) FROM (SELECT {kept} AS kept FROM {said} GROUP BY record_key)")
+        days.append("SELECT min(kept_until) FROM published")
+        if look.known is not None and look.known.keeps_until is not None:
+            days.append(f"SELECT DATE '{look.known.keeps_until.isoformat()}'")
+    keeps_until: date | None = _one(engine, f"SELECT min(day) FROM ({' UNION ALL '.join(days)}) t(day)")
+    return changes_on, keeps_until
 
 
 def _rewrite(
-    engine: duckdb.DuckDBPyConnection, plan: _planned, lake: Lake, item: Item, space: str, records: list[str]
+    engine: duckdb.DuckDBPyConnection,
+    plan: _planned,
+    lake: Lake,
+    item: Item,
+    space: str,
+    records: list[str],
+    touched: str = "published",
 ) -> tuple[list[str], list[str]]:
-    """(new files, replaced files): the files that hold a touched record, without it."""
+    """(new files, replaced files): the files that hold a record of the table `touched`, without it."""
     if not records:
         return [], []
     hit = f"""SELECT DISTINCT filename FROM read_parquet([{", ".join(literal(Path(f)) for f in records)}],
-        filename = true, hive_partitioning = false) SEMI JOIN published USING (record_key)"""
+        filename = true, hive_partitioning = false) SEMI JOIN {touched} USING (record_key)"""
     removed = sorted(str(r[0]) for r in engine.execute(hit).fetchall())
     added = []
     columns = ", ".join(stored_schema(item).names)
     for old in removed:
         kept = lake.relation(engine, space, item.code, stored_schema(item), former_names(item), [old])
-        select = f"SELECT {columns} FROM {kept} ANTI JOIN published USING (record_key)"
+        select = f"SELECT {columns} FROM {kept} ANTI JOIN {touched} USING (record_key)"
         added += _data_file(engine, plan, space, select)[0]
     return added, removed
 
@@ -395,7 +475,8 @@ def _verdicts(engine: duckdb.DuckDBPyConnection, home: Home, incoming: list[Inco
     engine.execute(f"CREATE TABLE verdicts AS {_sql(fold.verdicts())}")
     # `verdicts` are those of `arrived`, which the gate counts against each other; rows left out of it have one, too.
     engine.execute("""CREATE VIEW all_verdicts AS SELECT * FROM verdicts UNION ALL
-        SELECT delivery_id, line, nullif(place_sheet, ''), 'duplicate', 'D001' FROM repeats""")
+        SELECT delivery_id, line, nullif(place_sheet, ''), 'duplicate', 'D001' FROM repeats
+        UNION ALL SELECT delivery_id, line, sheet, 'refused', 'L010' FROM barred""")
     accounts = {d.delivery_id: dict.fromkeys(ACCOUNT, 0) for d in incoming}
     counted = "SELECT delivery_id, verdict, count(*) FROM all_verdicts GROUP BY ALL"
     for delivery, verdict, n in engine.execute(counted).fetchall():

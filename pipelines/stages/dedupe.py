@@ -61,21 +61,29 @@ def open_statements(
     records: str | None,
     fulls: Iterable[Full] = (),
     reverted: Iterable[Reverted] = (),
+    tombstones: pa.Table | None = None,
 ) -> None:
-    """Views `arrived`, `past`, `dropped`, `published`, tables `fulls`, `lifted`, `precedence` and `due`, which is empty
-    until somebody looks: what the fold reads.
+    """Views `arrived`, `past`, `dropped`, `published`, tables `fulls`, `lifted`, `precedence` and `due`: what the fold
+    reads. `due` has the records that are to be deleted, and is open for more.
     `history` and `records` are relations over the stored statements and over the records that they show, shared or
-    ended (columns of `schemas.arrow.stored_schema`); None where there are none.
+    ended (columns of `schemas.arrow.stored_schema`); None where there are none. `tombstones` (columns of
+    `stores.tombstones.SHAPE`) are those of the item: the fold knows no statement of these records.
 
-    Table `repeats`: rows that come back and only repeat a statement of their own delivery; `arrived` is without them.
+    Table `repeats`: rows that come back and only repeat a statement of their own delivery; table `barred`: rows of
+    records with a tombstone. `arrived` is without either.
     """
     columns = ", ".join(statement_schema(item).names)
+    if has_tombstones := tombstones is not None and tombstones.num_rows > 0:
+        engine.register("tombstone_rows", tombstones)
+        engine.execute("CREATE TABLE tombstones AS SELECT * FROM tombstone_rows")
+        engine.unregister("tombstone_rows")
+    alive = " ANTI JOIN tombstones USING (record_key)" if has_tombstones else ""
     incoming, reverted = list(incoming), list(reverted)
     once = " UNION ALL ".join(f"SELECT {columns} FROM ({_statements(d)})" for d in incoming)
     if not once:
         engine.register("nothing", statement_schema(item).empty_table())
         once = f"SELECT {columns} FROM nothing"
-    stored = f"SELECT {columns} FROM {history or f'({once}) WHERE FALSE'}"
+    stored = f"SELECT {columns} FROM {history or f'({once} LIMIT 0)'}{alive}"
     past = f"SELECT *{lookups(item)} FROM ({stored})"
     out, now = (", ".join(literal(r.delivery_id) for r in reverted if r.is_new or not new) for new in (False, True))
     engine.execute(f"CREATE VIEW past AS {past}" + (f" WHERE delivery_id NOT IN ({out})" if out else ""))
@@ -84,10 +92,16 @@ def open_statements(
     if any(d.is_again for d in incoming):
         placed = f"SELECT *, coalesce(sheet, '') AS place_sheet FROM ({once})"
         once = f"SELECT * FROM ({placed}) ANTI JOIN repeats USING (delivery_id, line, place_sheet)"
-    engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{lookups(item)} FROM ({once})")
-    was = f"ended_on IS NULL AS was_shared FROM {records}" if records else "TRUE AS was_shared FROM arrived WHERE FALSE"
-    engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN}, {was}")
+    engine.execute("CREATE TABLE barred (delivery_id VARCHAR, line BIGINT, sheet VARCHAR, record_key BLOB)")
     engine.execute("CREATE TABLE due (record_key BLOB)")
+    if has_tombstones:
+        engine.execute(f"""INSERT INTO barred SELECT delivery_id, line, sheet, record_key FROM ({once})
+            SEMI JOIN tombstones USING (record_key)""")
+        engine.execute("INSERT INTO due SELECT record_key FROM tombstones WHERE is_new")
+    engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{lookups(item)} FROM ({once}){alive}")
+    was = f"ended_on IS NULL AS was_shared FROM {records}" if records else "TRUE AS was_shared FROM arrived WHERE FALSE"
+    kept = "kept_until" if records else "CAST(NULL AS DATE) AS kept_until"
+    engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN}, {kept}, {was}")
     _fulls(engine, incoming, fulls)
     engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
     for r in reverted:

@@ -74,11 +74,12 @@ def _becomes_segment(candidate: Candidate) -> bool:
 def _vault(home: Home, url: str, item: str, candidate: Candidate, keys: Keys) -> None:
     own = {key: home.accepted(key) for key in candidate.deliveries}
     back = {key: home.again(key, "accepted") for key in candidate.again}
+    gone = home.root / candidate.gone if candidate.gone else None
     with _connect(url) as connection, connection.cursor() as cursor:
-        vault.enter_subjects(cursor, home.work, [*own.values(), *back.values()], keys)
+        vault.enter_subjects(cursor, home.work, [*own.values(), *back.values()], keys, gone)
         connection.commit()
-        vault.enter_statements(cursor, home.work, item, own)
-        vault.enter_statements(cursor, home.work, item, back, is_again=True)
+        vault.enter_statements(cursor, home.work, item, own, gone=gone)
+        vault.enter_statements(cursor, home.work, item, back, is_again=True, gone=gone)
         connection.commit()
 
 
@@ -109,7 +110,8 @@ def load(
         records = lake.commit(
             "records", c.item, shape, c.base_records, c.candidate, c.records_files, c.records_removed
         )
-        history = lake.commit("history", c.item, shape, c.base_history, c.candidate, c.history_files, [])
+        stated = [*c.history_files, *c.history_kept]
+        history = lake.commit("history", c.item, shape, c.base_history, c.candidate, stated, c.history_removed)
         unused += [("records", c.item, records.unused), ("history", c.item, history.unused)]
         ended = Commit(None)
         if c.base_ended is not None or c.ended_files:  # most items have none, and a table costs its time
@@ -136,7 +138,7 @@ def fill_history(url: str, item: str, statements: duckdb.DuckDBPyRelation) -> No
 
 def forget(home: Home, candidate: Candidate) -> None:
     """Put away the notes of a candidate that is published; the note itself last, so that a kill repeats this."""
-    for note in (candidate.touched, candidate.begun, candidate.waited):
+    for note in (candidate.touched, candidate.begun, candidate.waited, candidate.gone):
         if note:
             (home.root / note).unlink(missing_ok=True)
     plan_note(home, candidate.item).unlink(missing_ok=True)
@@ -159,13 +161,17 @@ def _switch(
         cursor.execute("SELECT pg_advisory_xact_lock(4602)")
         for c in candidates:
             _switch_records(cursor, home, items[c.item], c)
+            _delete(cursor, home, items[c.item], c, release_id)
             if items[c.item].history_in_warehouse:
                 for file in c.history_files:
                     _ingest(cursor, "history", c.item, Path(file), statement_schema(items[c.item]).names)
             for delivery_id in c.deliveries:
-                figures = {k: v for k, v in c.accounts[delivery_id].items() if k not in ("rejected", "refused", "held")}
-                # Until now all accepted rows counted as held; what the fold did not hold moves to its own word.
-                figures_sql = "".join(f', "{k}" = {int(v)}' for k, v in figures.items())
+                figures = {k: v for k, v in c.accounts[delivery_id].items() if k not in ("rejected", "held")}
+                # Until now all accepted rows counted as held; what the fold did not hold moves to its own word, where
+                # only those that the law keeps out may have been counted before.
+                figures_sql = "".join(
+                    f', "{k}" = {"refused + " if k == "refused" else ""}{int(v)}' for k, v in figures.items()
+                )
                 sums = f"held = held - {sum(figures.values())}" + figures_sql
                 cursor.execute(
                     f"UPDATE ledger.delivery SET {sums}, state = 'released', release_id = '{release_id}'"
@@ -203,7 +209,7 @@ def _switch(
                 )
                 for item, at in sorted(snapshots.items())
             ),
-            *(life_row(c.item, *c.life) for c in candidates),
+            *(life_row(c.item, c.life) for c in candidates),
         ):
             compiled = row.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
             cursor.execute(str(compiled))
@@ -266,6 +272,22 @@ def _switch_waiting(cursor: Any, home: Home, c: Candidate, as_of: date, release_
             "UPDATE ledger.delivery d SET is_complete = TRUE FROM ledger.replay r"
             f" WHERE r.delivery_id = d.delivery_id AND r.is_complete AND d.delivery_id IN ({listed})"
         )
+
+
+def _delete(cursor: Any, home: Home, item: Item, c: Candidate, release_id: str) -> None:
+    """Nothing is left of the records that are deleted with this release but their tombstones."""
+    if not c.gone:
+        return
+    cursor.execute("DROP TABLE IF EXISTS gone")
+    cursor.adbc_ingest("gone", pq.read_table(home.root / c.gone), mode="create", temporary=True)
+    cursor.execute("ANALYZE gone")
+    places = ['vault.statement_identity'] + [f'history."{item.code}"'] * item.history_in_warehouse
+    for place in places:
+        cursor.execute(f"DELETE FROM {place} s USING gone g WHERE g.is_new AND s.record_key = g.record_key")
+    cursor.execute(
+        f"UPDATE ledger.tombstone t SET release_id = '{release_id}' FROM gone g"
+        f" WHERE g.is_new AND t.item = '{item.code}' AND t.record_key = g.record_key AND t.release_id IS NULL"
+    )
 
 
 def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 
 from pipelines.model import Home
 from pipelines.readers.staging import skipped_path
+from pipelines.stages.manifest import MANIFEST
+from pipelines.stages.receive import DONE
 from pipelines.stores import waiting
 from pipelines.stores.ledger import Ledger
+from pipelines.stores.places import TAKEN
 
-PLACES = ("staged", "accepted", "rejected", "findings", "raw")
+PLACES = ("staged", "accepted", "rejected", "findings", "raw", "taken", "outbox")
 SETTLED = ("released", "returned")  # what is received, checked or held waits for a release or for a person
 
 
@@ -31,8 +34,8 @@ def sweep(
     home: Home, ledger: Ledger, days: Mapping[str, int], as_of: date, is_preview: bool = False
 ) -> list[Swept]:
     """Remove files of settled deliveries that were received more than `days[place]` days before `as_of`; returns what
-    went, or in a preview would go, by place. Bytes that several deliveries share stay until the last of them is past
-    its limit; what a pending replay needs stays as well. Safe to kill and to repeat."""
+    went, or in a preview would go, by place. A file that several deliveries share, as the bytes of `raw`, stays until
+    the last of them is past its limit; what a pending replay needs stays as well. Safe to kill and to repeat."""
     pending = waiting.replays(ledger, "pending").keys() | waiting.replays(ledger, "released").keys()
     rows = ledger.deliveries()
     done = []
@@ -42,10 +45,9 @@ def sweep(
         for r in rows:
             is_past = _is_past(r, days[place], as_of) and r["delivery_id"] not in pending
             (past if is_past else kept).append(r)
-        if place == "raw":
-            needed = {r["sha256"] for r in kept}
-            past = [r for r in past if r["sha256"] not in needed]
         files = {path for r in past for path in OF[place](home, r) if path.exists()}
+        if files:
+            files -= {path for r in kept for path in OF[place](home, r)}
         done.append(Swept(place, days[place], len(files), sum(p.stat().st_size for p in files)))
         for path in () if is_preview else sorted(files):
             path.unlink(missing_ok=True)
@@ -61,10 +63,23 @@ def _staged(home: Home, row: Mapping[str, Any]) -> Iterator[Path]:
     yield from (path, skipped_path(path))
 
 
+def _taken(home: Home, row: Mapping[str, Any]) -> Iterator[Path]:
+    """The original and its sidecars, where they were moved to in the home's own inbox."""
+    original = home.inbox / row["department"] / row["item"] / TAKEN / row["file"]
+    yield from (original, *(original.with_name(original.name + end) for end in (MANIFEST, DONE)))
+
+
+def _outbox(home: Home, row: Mapping[str, Any]) -> Iterator[Path]:
+    folder = home.outbox / row["department"]
+    yield from (folder / f"{row['delivery_id']}.{what}" for what in ("receipt.json", "findings.xlsx"))
+
+
 OF: dict[str, Callable[[Home, Mapping[str, Any]], Iterator[Path]]] = {
     "staged": _staged,
     "accepted": lambda home, row: iter([home.accepted(row["delivery_id"])]),
     "rejected": lambda home, row: iter([home.rejected(row["delivery_id"])]),
     "findings": lambda home, row: iter([home.findings(row["delivery_id"])]),  # its verdicts, without values, stay
     "raw": lambda home, row: iter([home.raw(row["sha256"])]),
+    "taken": _taken,
+    "outbox": _outbox,
 }

@@ -1,7 +1,7 @@
 """What there is to tell a department about one delivery: `findings/` and the rows to correct, as its own file has them.
 
-`validate` writes both in this order and shape; what the fold says later of an accepted row (D001 to D003, in
-`findings/*.verdicts.parquet`) is set between them here. Both hold people's values and stay in restricted places.
+`validate` writes both in this order and shape; what the fold says later of an accepted row (D001 to D006, L010,
+in `findings/*.verdicts.parquet`) is set between them here. Both hold people's values and stay in restricted places.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _open(
     """Views `findings` and `stopped`: what validate wrote, and what the fold says of rows that validate let pass."""
     sent = [c for (c,) in engine.execute("SELECT column_name FROM (DESCRIBE sent)").fetchall()]
     lacking = ", ".join(f"CAST(NULL AS VARCHAR) AS {f.name}" for f in item.fields if f.name not in sent)
-    severity = " ".join(f"WHEN '{c.code}' THEN '{c.severity}'" for c in codes.values() if c.code[0] == "D")
+    severity = " ".join(f"WHEN '{c.code}' THEN '{c.severity}'" for c in codes.values() if c.code[0] in "DL")
     engine.execute(f"""CREATE TABLE folded AS SELECT s.*, v.verdict, v.code FROM
         (SELECT *, {echo_of(sent)} AS echo {", " + lacking if lacking else ""} FROM sent) s
         JOIN (SELECT * FROM read_parquet({literal(verdicts)}) WHERE code IS NOT NULL) v

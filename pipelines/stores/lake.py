@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.table import Table, TableProperties
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
@@ -25,9 +27,11 @@ from pyiceberg.types import (
     TimestampType,
 )
 
-from pipelines.model import literal
+from pipelines.model import literal, publish_json
 
 MARK = "qiongxin.candidate"
+# A manifest would tell the least and greatest values of a file, also after the file is gone; so it counts them alone.
+COUNTS = {TableProperties.DEFAULT_WRITE_METRICS_MODE: "counts"}
 SPACES = ("records", "history", "ended")
 Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first
 
@@ -123,18 +127,33 @@ class Lake:
             return 0
         try:
             table = self.catalog.load_table((space, item))
-            named = {
-                _path(entry.data_file.file_path)
-                for snapshot in table.snapshots()
-                for manifest in snapshot.manifests(table.io)
-                for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False)
-            }
+            named = _named(table, table.snapshots())
         except NoSuchTableError:
             named = set()
         orphans = [f for f in left if str(f) not in named]
         for f in orphans:
             f.unlink(missing_ok=True)
         return len(orphans)
+
+    def expire(self, space: str, item: str, stay: set[int], note: Path) -> int:
+        """Let go of the snapshots of a table that are not among `stay`, and delete the files that they alone name;
+        returns how many. What a killed run had to delete still stands in the file `note`."""
+        if not self.catalog.table_exists((space, item)):
+            return 0
+        table = self.catalog.load_table((space, item))
+        head = table.metadata.current_snapshot_id
+        old = [s for s in table.snapshots() if s.snapshot_id not in stay and s.snapshot_id != head]
+        files = set(json.loads(note.read_text(encoding="utf-8"))) if note.exists() else set()
+        if old:
+            files |= _named(table, old)
+            publish_json(note, sorted(files))
+            table.maintenance.expire_snapshots().by_ids([s.snapshot_id for s in old]).commit()
+            table = table.refresh()
+        gone = files - _named(table, table.snapshots())
+        for f in gone:
+            Path(f).unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
+        return len(gone)
 
     def commit(
         self,
@@ -167,6 +186,8 @@ class Lake:
         gone = set(remove)
         old = [task.file for task in table.scan().plan_files() if _path(task.file.file_path) in gone] if gone else []
         with table.transaction() as change:
+            if not COUNTS.items() <= table.properties.items():  # a table that is older
+                change.set_properties(COUNTS)
             made = [parquet_file_to_data_file(table.io, change.table_metadata, path) for path in add]
             update = change.update_snapshot(snapshot_properties={MARK: candidate})
             if old:
@@ -189,7 +210,7 @@ class Lake:
             table = self.catalog.create_table((space, item), schema=schema)
             with table.transaction() as change:  # the engine's files carry names, not Iceberg's field ids
                 mapping = table.metadata.schema().name_mapping.model_dump_json()
-                change.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})
+                change.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping, **COUNTS})
             return self.catalog.load_table((space, item))
 
 
@@ -211,6 +232,20 @@ def sql_type(kind: pa.DataType) -> str:
 
 def iceberg_type(kind: pa.DataType) -> PrimitiveType:
     return DecimalType(kind.precision, kind.scale) if pa.types.is_decimal(kind) else TYPES[str(kind)][1]
+
+
+def _named(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
+    """The paths of all files that snapshots hold: manifest lists, manifests and data files; not what they took out."""
+    named = set()
+    for snapshot in snapshots:
+        named.add(_path(snapshot.manifest_list))
+        for manifest in snapshot.manifests(table.io):
+            named.add(_path(manifest.manifest_path))
+            named |= {
+                _path(entry.data_file.file_path)
+                for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+            }
+    return named
 
 
 def _path(uri: str) -> str:

@@ -132,6 +132,7 @@ snapshot = sa.Table(
     sa.Column("records_snapshot", sa.BigInteger),
     sa.Column("history_snapshot", sa.BigInteger),
     sa.Column("ended_snapshot", sa.BigInteger),
+    sa.Column("expired_on", sa.Date, comment="since when the snapshots are gone"),
     schema="ledger",
 )
 # How far the records of an item have taken in what events and time make of them.
@@ -142,6 +143,25 @@ life = sa.Table(
     sa.Column("events", sa.Text, nullable=False, comment="what the events say that its records have taken in"),
     sa.Column("rules", sa.Text, nullable=False, comment="by which policy they did"),
     sa.Column("changes_on", sa.Date, comment="the next day on which time alone changes one of them"),
+    sa.Column(
+        "keeps_until", sa.Date,
+        comment="no record that is shared no more, and no statement that no record shows, is to be deleted before",
+    ),
+    schema="ledger",
+)
+# Records that are to be deleted, or have been: no content, and no later stage takes them in again.
+tombstone = sa.Table(
+    "tombstone",
+    metadata,
+    sa.Column("item", sa.Text, primary_key=True),
+    sa.Column("record_key", sa.LargeBinary, primary_key=True),
+    sa.Column("written_on", sa.Date, nullable=False),
+    sa.Column("basis", sa.Text, nullable=False),
+    sa.Column("written_by", sa.Text, nullable=False),
+    sa.Column("release_id", sa.Text, comment="NULL: the record is not deleted yet"),
+    sa.Column("subject_id", sa.LargeBinary, comment="NULL: seen whether any record speaks of the subject still"),
+    sa.Index("tombstone_open", "item", postgresql_where=sa.text("release_id IS NULL")),
+    sa.Index("tombstone_subject", "item", postgresql_where=sa.text("subject_id IS NOT NULL")),
     schema="ledger",
 )
 gate_result = sa.Table(
@@ -234,9 +254,18 @@ def _pinned(row: sa.Row[Any]) -> Pinned:
     return Pinned(row.records_snapshot, row.history_snapshot, row.ended_snapshot)
 
 
-def life_row(item: str, events: str, rules: str, changes_on: date | None) -> sa.Insert:
+class Life(NamedTuple):
+    """How far the records of an item have taken in what events and time make of them (columns of ledger.life)."""
+
+    events: str
+    rules: str
+    changes_on: date | None = None
+    keeps_until: date | None = None
+
+
+def life_row(item: str, of: Life) -> sa.Insert:
     """The statement that enters what `Ledger.lives` gives."""
-    row = {"item": item, "events": events, "rules": rules, "changes_on": changes_on}
+    row = {"item": item, **of._asdict()}
     return insert(life).values(row).on_conflict_do_update(index_elements=["item"], set_=row)
 
 
@@ -507,22 +536,29 @@ class Ledger:
         return dict(row._mapping) if row else None
 
     def releases(self) -> list[dict[str, Any]]:
-        """All releases in their order, each with `snapshots`: item -> (records, history)."""
+        """All releases in their order, each with `snapshots`: item -> those of it that are not gone."""
         with self.engine.connect() as connection:
             rows = connection.execute(sa.select(release).order_by(release.c.number))
             found: list[dict[str, Any]] = [{**r._mapping, "snapshots": {}} for r in rows]
             at = {r["release_id"]: r for r in found}
-            for s in connection.execute(sa.select(snapshot)):
+            for s in connection.execute(sa.select(snapshot).where(snapshot.c.expired_on.is_(None))):
                 at[s.release_id]["snapshots"][s.item] = _pinned(s)
         return found
 
     def snapshots(self, release_id: str | None) -> dict[str, Pinned]:
-        """Item -> its snapshots of a release."""
+        """Item -> its snapshots of a release, as far as they are not gone."""
         if release_id is None:
             return {}
-        query = sa.select(snapshot).where(snapshot.c.release_id == release_id)
+        query = sa.select(snapshot).where(snapshot.c.release_id == release_id, snapshot.c.expired_on.is_(None))
         with self.engine.connect() as connection:
             return {r.item: _pinned(r) for r in connection.execute(query)}
+
+    def expired(self, release_id: str) -> dict[str, date]:
+        """Item -> since when its snapshots of a release are gone."""
+        query = sa.select(snapshot.c.item, snapshot.c.expired_on)
+        query = query.where(snapshot.c.release_id == release_id, snapshot.c.expired_on.isnot(None))
+        with self.engine.connect() as connection:
+            return {r.item: r.expired_on for r in connection.execute(query)}
 
     def current_snapshots(self) -> dict[str, Pinned]:
         current = self.current_release()
@@ -532,15 +568,16 @@ class Ledger:
         """The snapshots of an item in the current release."""
         return self.current_snapshots().get(item, Pinned())
 
-    def lives(self) -> dict[str, tuple[str, str, date | None]]:
-        """Item -> (events, rules, changes_on): how far its records have taken in what events and time make of them."""
+    def lives(self) -> dict[str, Life]:
+        """By item."""
         with self.engine.connect() as connection:
-            return {r.item: (r.events, r.rules, r.changes_on) for r in connection.execute(sa.select(life))}
+            rows = connection.execute(sa.select(life))
+            return {r.item: Life(r.events, r.rules, r.changes_on, r.keeps_until) for r in rows}
 
-    def enter_life(self, item: str, events: str, rules: str, changes_on: date | None) -> None:
+    def enter_life(self, item: str, of: Life) -> None:
         """The same, where a look has found nothing to change."""
         with self.engine.begin() as connection:
-            connection.execute(life_row(item, events, rules, changes_on))
+            connection.execute(life_row(item, of))
 
     def gate(self, candidate: str, item: str, verdict: str, detail: Mapping[str, Any]) -> None:
         """`detail`: as_of (ISO date), figures (the batch profile), outcomes (one per expectation)."""

@@ -66,4 +66,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "COMMENT ON COLUMN ledger.life.rules IS 'by which policy they did'",
         "COMMENT ON COLUMN ledger.life.changes_on IS 'the next day on which time alone changes one of them'",
     ),
+    (
+        "CREATE TABLE ledger.tombstone (item TEXT, record_key BYTEA, written_on DATE NOT NULL, basis TEXT NOT NULL,"
+        " written_by TEXT NOT NULL, release_id TEXT, subject_id BYTEA, PRIMARY KEY (item, record_key))",
+        "CREATE INDEX tombstone_open ON ledger.tombstone (item) WHERE release_id IS NULL",
+        "CREATE INDEX tombstone_subject ON ledger.tombstone (item) WHERE subject_id IS NOT NULL",
+        "COMMENT ON COLUMN ledger.tombstone.release_id IS 'NULL: the record is not deleted yet'",
+        "COMMENT ON COLUMN ledger.tombstone.subject_id IS 'NULL: seen whether any record speaks of the subject still'",
+        "ALTER TABLE ledger.release_snapshot ADD COLUMN expired_on DATE",
+        "COMMENT ON COLUMN ledger.release_snapshot.expired_on IS 'since when the snapshots are gone'",
+        "ALTER TABLE ledger.life ADD COLUMN keeps_until DATE",
+        "COMMENT ON COLUMN ledger.life.keeps_until IS"
+        " 'no record that is shared no more, and no statement that no record shows, is to be deleted before'",
+        # Nobody has looked for that day yet, so every record gets a look.
+        "UPDATE ledger.life SET rules = ''",
+    ),
 )

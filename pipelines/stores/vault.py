@@ -15,9 +15,11 @@ from pipelines.stores.keys import Keys
 BATCH = 64_000
 
 
-def enter_subjects(cursor: Any, work: Path, accepted: Sequence[Path], keys: Keys) -> None:
+def enter_subjects(
+    cursor: Any, work: Path, accepted: Sequence[Path], keys: Keys, gone: Path | None = None
+) -> None:
     """The subjects of accepted rows and their numbers, on an ADBC cursor. The caller ends the transaction, and enters
-    no others in it.
+    no others in it. `gone` has the keys of records of which nothing is kept.
 
     Subjects are entered once and never change. Many items enter theirs at the same time, and who enters a subject
     waits for the other who just did: all of them do so in the order of the pseudonyms, so that nobody waits in a ring.
@@ -27,7 +29,7 @@ def enter_subjects(cursor: Any, work: Path, accepted: Sequence[Path], keys: Keys
     with connect(work) as engine:
         people = engine.sql(
             "SELECT subject_id, any_value(credit_number) AS number, any_value(number_kind) AS kind"
-            f" FROM {_read(accepted)} GROUP BY subject_id ORDER BY subject_id"
+            f" FROM {_read(accepted)} {_without(gone)} GROUP BY subject_id ORDER BY subject_id"
         ).to_arrow_reader(BATCH)
         cursor.execute("CREATE TEMP TABLE people (subject_id bytea, credit_number bytea, number_kind text)")
         sealed = (_sealed(batch, keys) for batch in people)
@@ -41,9 +43,11 @@ def enter_subjects(cursor: Any, work: Path, accepted: Sequence[Path], keys: Keys
         cursor.execute("DROP TABLE people")
 
 
-def enter_statements(cursor: Any, work: Path, item: str, accepted: Mapping[str, Path], is_again: bool = False) -> None:
+def enter_statements(
+    cursor: Any, work: Path, item: str, accepted: Mapping[str, Path], is_again: bool = False, gone: Path | None = None
+) -> None:
     """What the accepted rows of each delivery called their subjects, on an ADBC cursor whose transaction the caller
-    ends.
+    ends. `gone` has the keys of records of which nothing is kept.
 
     Entering a delivery again replaces what it said; with `is_again` the rows are some that come back, and replace only
     what was said at their places.
@@ -65,13 +69,17 @@ def enter_statements(cursor: Any, work: Path, item: str, accepted: Mapping[str, 
         cursor.execute(f"DELETE FROM vault.statement_identity WHERE {where}")
         cursor.execute("DROP TABLE IF EXISTS places")
         said = engine.sql(
-            f"SELECT {place}, {literal(item)} AS item, record_key, identity FROM {source}"
+            f"SELECT {place}, {literal(item)} AS item, record_key, identity FROM {source} {_without(gone)}"
         ).to_arrow_reader(BATCH)
         cursor.adbc_ingest("statement_identity", said, mode="append", db_schema_name="vault")
 
 
 def _read(files: Iterable[Path]) -> str:
     return f"read_parquet([{', '.join(map(literal, files))}], filename = true)"
+
+
+def _without(gone: Path | None) -> str:
+    return f"ANTI JOIN read_parquet({literal(gone)}) g USING (record_key)" if gone else ""
 
 
 def _sealed(batch: pa.RecordBatch, keys: Keys) -> pa.RecordBatch:

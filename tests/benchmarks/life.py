@@ -58,7 +58,7 @@ def some(files: list[Path], offset: int) -> Iterator[dict[str, str]]:
                     yield row
 
 
-def write(home: Home, sender: str, item: str, rows: Iterator[dict[str, str]]) -> int:
+def write(home: Home, sender: str, item: str, rows: Iterator[dict[str, str]], **manifest: Any) -> int:
     folder = home.inbox / sender / item
     folder.mkdir(parents=True, exist_ok=True)
     first = next(rows)
@@ -70,7 +70,7 @@ def write(home: Home, sender: str, item: str, rows: Iterator[dict[str, str]]) ->
         for row in rows:
             out.writerow(row)
             count += 1
-    (folder / "rows.csv.manifest.json").write_text(json.dumps({}))
+    (folder / "rows.csv.manifest.json").write_text(json.dumps(manifest))
     return count
 
 
@@ -106,7 +106,8 @@ def main(rows: int) -> None:
         found: dict[str, dict[str, Any]] = {}
         for n, name in enumerate("ABCD"):
             if name != "D":
-                write(home, SENDER, ITEM, map(corrected, some(files, 10 + n)))
+                again = {"period": FIRST.isoformat(), "sequence": 2 + n}  # a supplement has no usual size
+                write(home, SENDER, ITEM, map(corrected, some(files, 10 + n)), **again)
             if name == "B":
                 print(f"events: {write(home, SENDER, 'withdrawal_event', events(some(files, 50))):,}")
             found[name] = night(home, day + timedelta(n))

@@ -1,0 +1,153 @@
+"""`deletion`: what is past its retention gets a tombstone, and what is left of deleted records beside them goes.
+
+A tombstone is written first; the next candidate of the item leaves the record out of everything it writes, and its
+release takes it out of the warehouse and the vault (curate, load). What is left then goes here: older snapshots at
+their dated limit, and who the subject was once no record speaks of them. Files of deliveries have limits of their own
+(sweep). Every part is safe to kill and to repeat.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.errors import UsageFault
+from pipelines.model import Home, publish_json
+from pipelines.stores import tombstones
+from pipelines.stores.engine import connect
+from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.ledger import Ledger, Pinned
+from schemas import life
+from schemas.arrow import former_names, statement_schema, stored_schema
+from schemas.model import Item
+from schemas.record import key_text
+from schemas.sql import literal
+
+BY = "qiongxin"
+
+
+def basis(item: Item) -> str:
+    """Why a record of the item goes when its time is over."""
+    return f"保存期限届满 retention is over: {item.retention_source}"
+
+
+def past(
+    home: Home, lake: Lake, item: Item, base: Pinned, clocks: life.Clocks, kept_from: date
+) -> list[tuple[bytes, bytes]]:
+    """(record_key, subject_id) of the records of an item that are shared no more, or that no statement shows any more,
+    and were to be kept until a day before `kept_from`."""
+    over, said = lake.files("ended", item.code, base.ended), lake.files("history", item.code, base.history)
+    shown = [*over, *lake.files("records", item.code, base.records)]
+    limit, former = f"DATE '{kept_from.isoformat()}'", former_names(item)
+    shape, stated = stored_schema(item), statement_schema(item)
+    with connect(home.work) as engine:
+        parts = []
+        if over:
+            stored = lake.relation(engine, "ended", item.code, shape, former, over)
+            parts.append(f"SELECT record_key, subject_id FROM {stored} WHERE kept_until < {limit}")
+        if said:
+            stored = lake.relation(engine, "history", item.code, stated, former, said)
+            listed = ", ".join(f"'{f}'" for f in shown)
+            there = f"SELECT record_key FROM read_parquet([{listed}], union_by_name = true)" if shown else ""
+            alone = f"SELECT * FROM {stored} {f'ANTI JOIN ({there}) USING (record_key)' if there else ''}"
+            parts.append(f"""SELECT record_key, any_value(subject_id) FROM ({alone}) GROUP BY record_key
+                HAVING {life.kept_unshown(item, clocks)} < {limit}""")
+        rows = engine.execute(" UNION ".join(parts)).fetchall() if parts else []
+    return [(bytes(key), bytes(subject)) for key, subject in rows]
+
+
+def write(
+    home: Home, lake: Lake, ledger: Ledger, items: Mapping[str, Item], item: Item, records: list[tuple[bytes, bytes]],
+    on: date, why: str, by: str,
+) -> None:  # fmt: skip
+    """Tombstones of records of an item, and of the events that are about them; these go in the next night, since those
+    of this one are gathered already."""
+    tombstones.write(ledger, item.code, records, on, why, by)
+    if item.document_field is None or not records:
+        return
+    pinned = ledger.current_snapshots()
+    with connect(home.work) as engine:
+        engine.register("dead", pa.table({"record_key": pa.array([key for key, _ in records], pa.binary())}))
+        said = _history(lake, engine, item, pinned[item.code])
+        number = key_text(item.document_field)
+        engine.execute(f"""CREATE TABLE documents AS SELECT DISTINCT subject_id, {number} AS document
+            FROM {said} SEMI JOIN dead USING (record_key)""")
+        for of in items.values():
+            if of.refers and pinned.get(of.code, Pinned()).history is not None:
+                told = _history(lake, engine, of, pinned[of.code])
+                about = key_text(of.field(of.refers.document))
+                rows = engine.execute(f"""SELECT DISTINCT record_key, subject_id FROM (
+                    SELECT record_key, subject_id, {about} AS document FROM {told}
+                        WHERE {of.refers.item} = {literal(item.code)})
+                    SEMI JOIN documents USING (subject_id, document)""").fetchall()
+                tombstones.write(ledger, of.code, [(bytes(k), bytes(s)) for k, s in rows], on, why, by)
+
+
+def _history(lake: Lake, engine: duckdb.DuckDBPyConnection, item: Item, at: Pinned) -> str:
+    """SQL of the statements of an item that has some."""
+    files = lake.files("history", item.code, at.history)
+    return lake.relation(engine, "history", item.code, statement_schema(item), former_names(item), files)
+
+
+def found(home: Home, lake: Lake, items: Mapping[str, Item], ledger: Ledger, key: str) -> tuple[str, bytes]:
+    """(item, subject_id) of a record key that the current release's history speaks of. Raises `UsageFault`."""
+    pinned = ledger.current_snapshots()
+    with connect(home.work) as engine:
+        for code in sorted(pinned.keys() & items.keys()):
+            if lake.files("history", code, pinned[code].history):
+                stored = _history(lake, engine, items[code], pinned[code])
+                sql = f"SELECT subject_id FROM {stored} WHERE record_key = unhex('{key}') LIMIT 1"
+                for (subject,) in engine.execute(sql).fetchall():
+                    return code, bytes(subject)
+    raise UsageFault(f"--record {key}: no release speaks of it. Look for keys with 'qiongxin query'.")
+
+
+def finish(home: Home, ledger: Ledger, lake: Lake, items: Mapping[str, Item], days: int, as_of: date) -> list[str]:
+    """What is left of deleted records beside files of deliveries: their subjects, where no record speaks of them any
+    more, and snapshots from before the deletion once it is `days` ago. Returns the items of which snapshots went."""
+    _forget_subjects(home, ledger, lake, items)
+    done = []
+    for item, number in _unfinished(home, tombstones.past(ledger, as_of - timedelta(days))):
+        note = _note(home, item)
+        publish_json(note, number)
+        stay = tombstones.expire(ledger, item, number, as_of)
+        for space in SPACES:
+            lake.expire(space, item, stay, note.with_name(f"{space}.{item}.files.json"))
+        note.unlink()
+        done.append(item)
+    return done
+
+
+def _note(home: Home, item: str) -> Path:
+    return home.work / "expiring" / f"{item}.json"
+
+
+def _unfinished(home: Home, due: Mapping[str, int]) -> list[tuple[str, int]]:
+    """What is due, and what a killed run had begun."""
+    begun = {p.stem: int(json.loads(p.read_text())) for p in _note(home, "x").parent.glob("*.json")
+             if not p.name.endswith(".files.json")}  # fmt: skip
+    return sorted({**begun, **due}.items())
+
+
+def _forget_subjects(home: Home, ledger: Ledger, lake: Lake, items: Mapping[str, Item]) -> None:
+    if not (seen := tombstones.subjects(ledger)):
+        return
+    left = set(seen)
+    pinned = ledger.current_snapshots()
+    for code in sorted(pinned.keys() & items.keys()):
+        if left and lake.files("history", code, pinned[code].history):
+            left -= _speaks_of(home, lake, items[code], pinned[code], left)
+    tombstones.forget_subjects(ledger, seen, left)
+
+
+def _speaks_of(home: Home, lake: Lake, item: Item, at: Pinned, subjects: Iterable[bytes]) -> set[bytes]:
+    with connect(home.work) as engine:
+        engine.register("asked", pa.table({"subject_id": pa.array(sorted(subjects), pa.binary())}))
+        stored = _history(lake, engine, item, at)
+        found = engine.execute(f"SELECT subject_id FROM asked SEMI JOIN {stored} s USING (subject_id)").fetchall()
+    return {bytes(s) for (s,) in found}
