@@ -57,7 +57,7 @@ class Evaluator:
     def figures(self, figures: Figures, asked: Iterable[Asked]) -> list[Outcome]:
         """The suite over one row of figures. A missing figure cannot be evaluated: GX would pass a null."""
         known = {name: [value] for name, value in figures.items() if value is not None}
-        parameters = {"batch_parameters": {"dataframe": self._frame(known)}}
+        parameters = {"dataframe": self._frame(known)}
         return self._answer("profile", list(asked), lambda: self._frames, parameters, figures)
 
     def table(self, url: str, schema: str, table: str, asked: Iterable[Asked]) -> list[Outcome]:
@@ -79,13 +79,13 @@ class Evaluator:
             return asset.add_batch_definition_whole_table("all")
 
         try:
-            return self._answer("staged", list(asked), batch, {}, {})
+            return self._answer("staged", list(asked), batch, None, {})
         finally:
             if key in self._sources:
                 self._sources[key].get_engine().dispose()
 
     def _answer(
-        self, place: str, asked: list[Asked], batch: Callable[[], Any], parameters: dict[str, Any], figures: Figures
+        self, place: str, asked: list[Asked], batch: Callable[[], Any], parameters: Any, figures: Figures
     ) -> list[Outcome]:
         put = [a for a in asked if a.expectation]
         error = ""
@@ -97,11 +97,10 @@ class Evaluator:
                     getattr(self._gx.expectations, a.expectation)(**a.arguments, meta={"name": a.name}) for a in put
                 ],
             )
-            suite = self._context.suites.add_or_update(suite)
-            definition = self._gx.ValidationDefinition(name=place, data=batch(), suite=suite)
-            definition = self._context.validation_definitions.add_or_update(definition)
+            # The suite and its results are kept by nobody but us, so none of them is added to the context's stores.
             # BASIC carries a count or the column names; these suites hold no expectation that would list values.
-            run = definition.run(result_format={"result_format": "BASIC", "partial_unexpected_count": 0}, **parameters)
+            form = {"result_format": "BASIC", "partial_unexpected_count": 0}
+            run = batch().get_batch(parameters).validate(suite, result_format=form)
             results = {r.expectation_config.meta["name"]: r for r in run.results if r.expectation_config}
         except Exception as e:  # whatever GX, the driver or the server raise, the answer is that it was not evaluated
             error = type(e).__name__  # its message may hold an address or a piece of SQL
