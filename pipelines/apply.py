@@ -100,7 +100,7 @@ def _histories(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog) -> list
             shape = statement_schema(item)
             with connect(home.work) as engine:
                 stored = lake.relation(engine, "history", code, shape, former_names(item), files)
-                load.fill_history(ledger.url, code, engine.sql(f"SELECT {', '.join(shape.names)} FROM {stored}"))
+                load.fill_history(ledger, code, engine.sql(f"SELECT {', '.join(shape.names)} FROM {stored}"))
             done.append(f"history.{code}: filled from the release")
     return done
 

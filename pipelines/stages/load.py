@@ -45,14 +45,14 @@ def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Ke
     a record key. Both parts run at once, and each is safe to repeat. Raises `StoreError`.
     """
     with _database(f"staging of {item.code} failed"), ThreadPoolExecutor(1) as pool:
-        vaulted = pool.submit(_vault, home, ledger.url, item.code, candidate, keys)
-        _stage_records(ledger.url, item, candidate)
+        vaulted = pool.submit(_vault, home, ledger, item.code, candidate, keys)
+        _stage_records(ledger, item, candidate)
         vaulted.result()
 
 
-def _stage_records(url: str, of: Item, candidate: Candidate) -> None:
+def _stage_records(ledger: Ledger, of: Item, candidate: Candidate) -> None:
     item, columns = of.code, record_schema(of).names
-    with _connect(url) as connection, connection.cursor() as cursor:
+    with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE IF EXISTS staging."{item}"')
         # What is going to be copied once more need not be logged; what becomes a segment itself must be.
         kind = "" if _becomes_segment(candidate) else "UNLOGGED"
@@ -71,11 +71,11 @@ def _becomes_segment(candidate: Candidate) -> bool:
     return candidate.upsert_rows * SEGMENT_SHARE >= max(candidate.published_rows, 1)
 
 
-def _vault(home: Home, url: str, item: str, candidate: Candidate, keys: Keys) -> None:
+def _vault(home: Home, ledger: Ledger, item: str, candidate: Candidate, keys: Keys) -> None:
     own = {key: home.accepted(key) for key in candidate.deliveries}
     back = {key: home.again(key, "accepted") for key in candidate.again}
     gone = home.root / candidate.gone if candidate.gone else None
-    with _connect(url) as connection, connection.cursor() as cursor:
+    with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         vault.enter_subjects(cursor, home.work, [*own.values(), *back.values()], keys, gone)
         connection.commit()
         vault.enter_statements(cursor, home.work, item, own, gone=gone)
@@ -129,9 +129,9 @@ def load(
     return release_id
 
 
-def fill_history(url: str, item: str, statements: duckdb.DuckDBPyRelation) -> None:
+def fill_history(ledger: Ledger, item: str, statements: duckdb.DuckDBPyRelation) -> None:
     """Fill the empty table `history.<item>`, whole or not at all. Raises `StoreError`."""
-    with _database(f"history of {item} failed"), _connect(url) as connection, connection.cursor() as cursor:
+    with _database(f"history of {item} failed"), ledger.bulk.connect() as connection, connection.cursor() as cursor:
         cursor.adbc_ingest(item, statements.to_arrow_reader(BATCH), mode="append", db_schema_name="history")
         connection.commit()
 
@@ -157,7 +157,7 @@ def _switch(
     snapshots: dict[str, Pinned],
 ) -> None:
     """All of it on one connection, in one transaction: readers see the old release or the new one."""
-    with _connect(ledger.url) as connection, connection.cursor() as cursor:
+    with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(4602)")
         for c in candidates:
             _switch_records(cursor, home, items[c.item], c)
@@ -328,13 +328,6 @@ def _ingest(cursor: Any, schema: str, table: str, path: Path, columns: list[str]
     shape = pa.schema([file.schema_arrow.field(c) for c in columns])
     batches = pa.RecordBatchReader.from_batches(shape, file.iter_batches(BATCH, columns=columns))
     cursor.adbc_ingest(table, batches, mode="append", db_schema_name=schema)
-
-
-@contextmanager
-def _connect(url: str) -> Iterator[Any]:
-    plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with adbc.connect(plain) as connection:
-        yield connection
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pipelines.errors import StoreError
 from pipelines.model import ACCOUNT, Delivery
+from pipelines.stores.bulk import Bulk
 from pipelines.stores.migrations import MIGRATIONS
 
 SCHEMAS = ("ledger", "vault", "records", "history", "staging", "segments")
@@ -270,13 +271,16 @@ def life_row(item: str, of: Life) -> sa.Insert:
 
 
 class Ledger:
-    """All reads and writes of the schemas `ledger` and `vault`. `url` is a SQLAlchemy URL of PostgreSQL."""
+    """All reads and writes of the schemas `ledger` and `vault`. `url` is a SQLAlchemy URL of PostgreSQL; `bulk` gives
+    connections for much at once."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = sa.create_engine(url, pool_pre_ping=True)
+        self.bulk = Bulk(url)
 
     def close(self) -> None:
+        self.bulk.close()
         self.engine.dispose()
 
     def prepare(self) -> None:
