@@ -38,10 +38,7 @@ class Calendar:
 
     def after(self, day: date, count: int) -> date:
         """The `count`-th working day after `day`, which itself never counts; `day` where `count` is 0."""
-        while count > 0:
-            day += DAY
-            count -= self.is_working(day)
-        return day
+        return _after(self, day, count)
 
     def between(self, day: date, until: date) -> int:
         """Working days after `day` up to and with `until`; 0 where `until` is not later."""
@@ -78,16 +75,31 @@ class Calendar:
 
     def periods(self, cycle: str, first: date, last: date) -> list[Span]:
         """Every period of the cycle of which a day lies between the two, in order."""
-        found = []
-        while first <= last and (span := self.period(cycle, first)) is not None:
-            found.append(span)
-            first = span.last + DAY
-        return found
+        return [*_periods(self, cycle, first, last)]
+
+
+# A night asks for the same few days and cycles thousands of times.
+
+
+@lru_cache(maxsize=4096)
+def _after(calendar: Calendar, day: date, count: int) -> date:
+    while count > 0:
+        day += DAY
+        count -= calendar.is_working(day)
+    return day
+
+
+@lru_cache(maxsize=64)
+def _periods(calendar: Calendar, cycle: str, first: date, last: date) -> tuple[Span, ...]:
+    found = []
+    while first <= last and (span := calendar.period(cycle, first)) is not None:
+        found.append(span)
+        first = span.last + DAY
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)
 def _between(calendar: Calendar, day: date, until: date) -> int:
-    # A night asks for the same few pairs of days thousands of times.
     return sum(calendar.is_working(day + n * DAY) for n in range(1, (until - day).days + 1))
 
 
