@@ -6,6 +6,7 @@ it does to the record it is about is declared there (`Item.effects`, schemas/lif
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import duckdb
 
 from pipelines.errors import StoreError
 from pipelines.model import Home
-from pipelines.stores.engine import connect, pass_on
+from pipelines.stores.engine import connect, note_of, pass_on
 from pipelines.stores.lake import Lake
 from schemas import life
 from schemas.arrow import former_names, stored_schema
@@ -37,21 +38,22 @@ def gather(home: Home, lake: Lake, told: Iterable[tuple[Item, list[str]]]) -> No
                 continue
             stored = lake.relation(engine, "records", item.code, stored_schema(item), former_names(item), files)
             engine.execute(f"INSERT INTO events {life.events(item, stored).sql('duckdb')}")
+        row = ", ".join(f"CAST({c} AS VARCHAR)" for c in life.EVENTS.split(", "))
+        found = engine.execute(f"""SELECT item, md5(string_agg(md5(concat_ws(chr(31), {row})), '' ORDER BY {row}))
+            FROM events WHERE item IS NOT NULL GROUP BY item""").fetchall()
+        # Every step asks for this, so it lies with the events, and whoever reads it needs no engine.
         order = "item, subject_id, document, name, since, event"
-        pass_on(engine, f"SELECT * FROM events ORDER BY {order}", home.events)
+        pass_on(engine, f"SELECT * FROM events ORDER BY {order}", home.events, json.dumps(dict(found)))
 
 
 def said(home: Home) -> dict[str, str]:
     """Item -> what the gathered events say of its records, as a fingerprint; an item nobody speaks of is not there."""
-    row = ", ".join(f"CAST({c} AS VARCHAR)" for c in life.EVENTS.split(", "))
-    with connect(home.work) as engine:
-        found = engine.execute(f"""SELECT item, md5(string_agg(md5(concat_ws(chr(31), {row})), '' ORDER BY {row}))
-            FROM read_parquet({literal(_gathered(home))}) WHERE item IS NOT NULL GROUP BY item""").fetchall()
-    return {str(item): str(mark) for item, mark in found}
+    found: dict[str, str] = json.loads(note_of(_gathered(home)))
+    return found
 
 
 def _gathered(home: Home) -> Path:
-    if not home.events.exists():
+    if not home.events.exists() or not note_of(home.events):
         raise StoreError("work/events.parquet: the events of the night are not gathered. Run its step 'events' first.")
     return home.events
 

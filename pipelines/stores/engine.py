@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from pipelines.model import PASSING_ON, literal, publish
 
@@ -50,6 +51,12 @@ def watched(engine: duckdb.DuckDBPyConnection, tell: Callable[[float], None] | N
         watching.join()
 
 
-def pass_on(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
-    """Write what a query gives into a file for the next stage, whole or not at all."""
-    publish(target, lambda part: engine.execute(f"COPY ({select}) TO {literal(part)} ({PASSING_ON})"))
+def pass_on(engine: duckdb.DuckDBPyConnection, select: str, target: Path, note: str = "") -> None:
+    """Write what a query gives into a file for the next stage, whole or not at all, with a note in its footer."""
+    form = f"{PASSING_ON}, KV_METADATA {{note: {literal(note)}}}" if note else PASSING_ON
+    publish(target, lambda part: engine.execute(f"COPY ({select}) TO {literal(part)} ({form})"))
+
+
+def note_of(file: Path) -> str:
+    """The note in the footer of a file that was passed on, '' for none."""
+    return bytes((pq.read_metadata(file).metadata or {}).get(b"note", b"")).decode()
