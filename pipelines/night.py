@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -41,13 +41,13 @@ def open_night(home: str | Path, day: str | date, is_preview: bool = False) -> I
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger:
         ledger.prepare()
-        lake = open_lake(place, url)
-        applied: tuple[str, ...] = ()
-        if ledger.applied() != catalog.revision and not is_preview:
-            planned, done = apply(place, ledger, lake, catalog, as_of)
-            _forget_compiled(place, catalog)
-            applied = (summary(planned), *done)
-        yield Night(place, catalog, open_keys(place.root), as_of, ledger, lake, applied)
+        with closing(open_lake(place, url)) as lake:
+            applied: tuple[str, ...] = ()
+            if ledger.applied() != catalog.revision and not is_preview:
+                planned, done = apply(place, ledger, lake, catalog, as_of)
+                _forget_compiled(place, catalog)
+                applied = (summary(planned), *done)
+            yield Night(place, catalog, open_keys(place.root), as_of, ledger, lake, applied)
 
 
 def _forget_compiled(home: Home, catalog: Catalog) -> None:

@@ -61,7 +61,7 @@ class Evaluator:
         return self._answer("profile", list(asked), lambda: self._frames, parameters, figures)
 
     def table(self, url: str, schema: str, table: str, asked: Iterable[Asked]) -> list[Outcome]:
-        """The suite over one table of PostgreSQL. `url` is a SQLAlchemy URL; no connection stays open behind it."""
+        """The suite over one table of PostgreSQL. `url` is a SQLAlchemy URL; no connection outlives this evaluator."""
 
         key = (url, schema)
 
@@ -78,11 +78,7 @@ class Evaluator:
             asset = self._sources[key].add_table_asset(f"{table}_{next(self._count)}", table_name=table)
             return asset.add_batch_definition_whole_table("all")
 
-        try:
-            return self._answer("staged", list(asked), batch, None, {})
-        finally:
-            if key in self._sources:
-                self._sources[key].get_engine().dispose()
+        return self._answer("staged", list(asked), batch, None, {})
 
     def _answer(
         self, place: str, asked: list[Asked], batch: Callable[[], Any], parameters: Any, figures: Figures
@@ -111,7 +107,8 @@ class Evaluator:
 
     def __exit__(self, *exc: object) -> None:
         for source in self._sources.values():
-            source.get_engine().dispose()
+            source.get_engine().dispose()  # by which it looks whether a table is there
+            source.get_execution_engine().engine.dispose()  # by which it asks
 
 
 def _outcome(place: str, asked: Asked, result: Any, error: str, figures: Figures) -> Outcome:

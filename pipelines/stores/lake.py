@@ -57,6 +57,10 @@ class Lake:
             except NamespaceAlreadyExistsError:
                 continue
 
+    def close(self) -> None:
+        """Leave the connections to the catalogue."""
+        self.catalog.close()
+
     def files(self, space: str, item: str, snapshot: int | None) -> list[str]:
         """Paths of the data files of a snapshot; empty when there is none."""
         if snapshot is None:
@@ -200,7 +204,7 @@ class Lake:
                 with update.fast_append() as appending:
                     for file in made:
                         appending.append_data_file(file)
-        after = table.refresh().current_snapshot()
+        after = table.current_snapshot()  # as the catalogue answered
         return Commit(after.snapshot_id if after else None)
 
     def _table(self, space: str, item: str, schema: pa.Schema) -> Table:
