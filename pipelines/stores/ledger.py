@@ -565,8 +565,11 @@ class Ledger:
             return {r.item: r.expired_on for r in connection.execute(query)}
 
     def current_snapshots(self) -> dict[str, Pinned]:
-        current = self.current_release()
-        return self.snapshots(current["release_id"] if current else None)
+        """Item -> its snapshots of the current release."""
+        current = sa.select(release.c.release_id).order_by(release.c.number.desc()).limit(1).scalar_subquery()
+        query = sa.select(snapshot).where(snapshot.c.release_id == current)
+        with self.engine.connect() as connection:
+            return {r.item: _pinned(r) for r in connection.execute(query)}
 
     def published(self, item: str) -> Pinned:
         """The snapshots of an item in the current release."""
