@@ -13,8 +13,7 @@ from pipelines.errors import QueryFault, StoreError
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.stages import obligations
-from pipelines.stages.dedupe import Full
-from pipelines.stores import postgres, reversals
+from pipelines.stores import postgres
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger, Pinned
@@ -102,22 +101,11 @@ def _open_versions(
 ) -> None:
     """Table `versions.<item>` of the release of that number. It is worked out when somebody asks, in an engine of its
     own, whose tables nobody sees."""
-    numbers = {r["release_id"]: r["number"] for r in ledger.releases()}
-    out = {
-        str(r["delivery_id"])
-        for r in reversals.known(ledger, item.code)
-        if r["release_id"] is not None and numbers[r["release_id"]] <= number
-    }
-    fulls = [
-        Full(r["department"], r["period"].isoformat(), r["sequence"])
-        for r in ledger.deliveries("released", item=item.code)
-        if r["mode"] == "full" and r["is_complete"] and numbers[r["release_id"]] <= number
-        and r["delivery_id"] not in out
-    ]  # fmt: skip
+    fulls, reverted = versions.counting(ledger, item.code, number)
     with connect(home.work) as apart:
         if files := lake.files("history", item.code, at.history):
             stored = lake.relation(apart, "history", item.code, statement_schema(item), former_names(item), files)
-            sql = versions.versions(apart, item, stored, fulls, out)
+            sql = versions.versions(apart, item, stored, fulls, [r.delivery_id for r in reverted])
             found = apart.execute(f"SELECT {', '.join(versions.schema(item).names)} FROM ({sql})").to_arrow_table()
         else:
             found = versions.schema(item).empty_table()

@@ -14,7 +14,9 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.stages import dedupe
-from pipelines.stages.dedupe import Full
+from pipelines.stages.dedupe import Full, Reverted
+from pipelines.stores import reversals
+from pipelines.stores.ledger import Ledger
 from schemas import fold
 from schemas.arrow import statement_schema
 from schemas.model import Item
@@ -26,6 +28,28 @@ def schema(item: Item) -> pa.Schema:
     """Arrow schema of a version: the statement that the record shows from `valid_from` until before `valid_to` (NULL:
     until further notice)."""
     return pa.schema([*WHEN, *statement_schema(item)])
+
+
+def counting(ledger: Ledger, item: str, number: int) -> tuple[list[Full], list[Reverted]]:
+    """What decides, beside the statements, what the records of an item show in the release of that number: its complete
+    full deliveries that count, and the deliveries that were reverted by then."""
+    numbers = {r["release_id"]: r["number"] for r in ledger.releases()}
+    reverted = [
+        Reverted(
+            r["delivery_id"], r["department"], r["period"].isoformat(), r["sequence"],
+            r["mode"] == "full" and r["is_complete"], is_new=False,
+        )
+        for r in reversals.known(ledger, item)
+        if r["release_id"] is not None and numbers[r["release_id"]] <= number
+    ]  # fmt: skip
+    out = {r.delivery_id for r in reverted}
+    fulls = [
+        Full(r["department"], r["period"].isoformat(), r["sequence"])
+        for r in ledger.deliveries("released", item=item)
+        if r["mode"] == "full" and r["is_complete"] and numbers[r["release_id"]] <= number
+        and r["delivery_id"] not in out
+    ]  # fmt: skip
+    return fulls, reverted
 
 
 def versions(

@@ -1,4 +1,4 @@
-"""Commands about releases: which there are, and what differs between two."""
+"""Commands about releases: which there are, what differs between two, and what departments say differently in one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pipelines.commands.upkeep import app
 RELEASE = ("number", "release_id", "as_of", "revision", "deliveries")
 CHANGE = ("item", "kind", "record_key", "subject_id", "fields", "before", "after")
 KINDS = ("ADD", "MOD", "DEL")
+DISAGREEMENT = ("item", "record_key", "state", "first", "other", "fields", "identifying")
 
 
 @app.command(epilog="Example: qiongxin releases")
@@ -60,6 +61,44 @@ def changes(
             screen.table(("item", *KINDS), rows, thousands=True)
             if not rows:
                 print("no record differs")
+
+
+@app.command(epilog="Example: qiongxin disagreements --item administrative_penalty")
+def disagreements(
+    item: Annotated[str | None, typer.Option(metavar="CODE", help="Only this item.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Show what several departments say differently of one record: who shows, who says otherwise, and what.
+
+    `first` is the statement that comes first by the declared precedence: it shows where the record is shared. Of fields
+    that identify a person it is told only that they differ.
+    """
+    from pipelines.disagreements import disagreements as differing
+    from pipelines.model import Home
+
+    with open_ledger(home) as ledger:
+        found = [d.as_dict() for d in differing(Home(home.resolve()), ledger, item)]
+    if as_json:
+        screen.as_json_list(found)
+        return
+    rows = [[d["item"], d["record_key"], d["state"], _place(d["first"]), _place(d["other"]),
+             "; ".join(f"{name}: {_said(pair)}" for name, pair in d["fields"].items()), ", ".join(d["identifying"])]
+            for d in found]  # fmt: skip
+    if as_csv:
+        screen.as_csv(DISAGREEMENT, rows)
+        return
+    screen.table(DISAGREEMENT, rows)
+    pairs = Counter((d["item"], d["first"]["department"], d["other"]["department"]) for d in found)
+    for (code, first, other), count in sorted(pairs.items()):
+        print(f"{count:,} {code}: {first} before {other}")
+    if not found:
+        print("no department says otherwise than the one that shows")
+
+
+def _said(pair: list[str | None]) -> str:
+    return " / ".join("—" if value is None else value for value in pair)
 
 
 def _places(change: dict[str, object]) -> list[str]:

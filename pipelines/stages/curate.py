@@ -172,7 +172,7 @@ def curate(
         shape, former = statement_schema(item), former_names(item)
         history = lake.files("history", item.code, base.history)
         past = lake.relation(engine, "history", item.code, shape, former, history) if history else None
-        stored = _stored(engine, lake, item, {"records": records, "ended": ended})
+        stored = recorded(engine, lake, item, {"records": records, "ended": ended})
         has_events = item.refers is None and open_events(engine, home, item.code)
         dedupe.open_statements(engine, item, incoming, past, stored, fulls, reverted, tombstones)
         gone = _gone(engine, home, item, tombstones)
@@ -359,7 +359,7 @@ def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
     return rows[0]
 
 
-def _stored(engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, list[str]]) -> str | None:
+def recorded(engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, list[str]]) -> str | None:
     """SQL of the records that are shared and of those that have ended, None where there are none; `files` by space."""
     shape, former = stored_schema(item), former_names(item)
     parts = [
@@ -421,11 +421,11 @@ def _next_days(
     which all that is not shared is kept. The latter may be too early, which costs a look, and never is too late: what
     records showed until now counts as kept no longer than it was to be."""
     records = {space: files[space] for space in ("records", "ended")}
-    stored = _stored(engine, lake, item, records)
+    stored = recorded(engine, lake, item, records)
     changes_on: date | None = _one(engine, f"SELECT min(changes_on) FROM {stored}") if stored else None
     if not look.clocks.years:
         return changes_on, None
-    over = _stored(engine, lake, item, {"ended": records["ended"]})
+    over = recorded(engine, lake, item, {"ended": records["ended"]})
     days = [f"SELECT min(kept_until) FROM {over}"] if over else []
     kept = life.kept_unshown(item, look.clocks)
     if (is_known and look.is_whole) or look.deletes(as_of):  # by all that is there

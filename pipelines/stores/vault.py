@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from pipelines.model import literal
 from pipelines.stores.engine import connect
@@ -72,6 +73,42 @@ def enter_statements(
             f"SELECT {place}, {literal(item)} AS item, record_key, identity FROM {source} {_without(gone)}"
         ).to_arrow_reader(BATCH)
         cursor.adbc_ingest("statement_identity", said, mode="append", db_schema_name="vault")
+
+
+def differing(
+    engine: sa.Engine, fields: Mapping[str, Sequence[str]], pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> list[tuple[str, ...]]:
+    """Of each pair of statements (delivery_id, line, sheet) the identifying fields that they say differently; none
+    where the vault no longer knows one of them. `fields` are those asked about, each with the names it goes by. They
+    are compared where they lie: no value leaves the database.
+    """
+    if not fields or not pairs:
+        return [() for _ in pairs]
+
+    def said(side: str, names: Sequence[str]) -> str:
+        return f"coalesce({', '.join(f'CAST({side}.identity AS jsonb) ->> {literal(n)}' for n in names)})"
+
+    asked = ", ".join(
+        f"CASE WHEN {said('a', names)} IS DISTINCT FROM {said('b', names)} THEN {literal(field)} END"
+        for field, names in fields.items()
+    )
+    place = "{0}.delivery_id = p.{0}_delivery AND {0}.line = p.{0}_line AND {0}.sheet = p.{0}_sheet"
+    sql = sa.text(f"""SELECT p.n, concat_ws(',', {asked})
+        FROM unnest(CAST(:ad AS text[]), CAST(:al AS bigint[]), CAST(:at AS text[]), CAST(:bd AS text[]),
+            CAST(:bl AS bigint[]), CAST(:bt AS text[])) WITH ORDINALITY
+            AS p(a_delivery, a_line, a_sheet, b_delivery, b_line, b_sheet, n)
+        JOIN vault.statement_identity a ON {place.format("a")}
+        JOIN vault.statement_identity b ON {place.format("b")}""")
+    values: dict[str, list[Any]] = {}
+    for n, side in enumerate("ab"):
+        values[f"{side}d"] = [pair[n]["delivery_id"] for pair in pairs]
+        values[f"{side}l"] = [pair[n]["line"] for pair in pairs]
+        values[f"{side}t"] = [pair[n]["sheet"] or "" for pair in pairs]
+    found: list[tuple[str, ...]] = [()] * len(pairs)
+    with engine.connect() as connection:
+        for n, names in connection.execute(sql, values):
+            found[n - 1] = tuple(names.split(",")) if names else ()
+    return found
 
 
 def _read(files: Iterable[Path]) -> str:
