@@ -21,7 +21,7 @@ from schemas.arrow import ended_schema, former_names, record_schema, statement_s
 from schemas.load import effective
 from schemas.model import Item
 from schemas.sql import literal
-from schemas.standing import standing
+from schemas.standing import is_list, listings, standing
 from schemas.tables import subjects
 
 OF_ALL = ("subjects", "standing", "information_schema", "duckdb_", "query")  # SQL with such a word may ask of any table
@@ -29,9 +29,9 @@ OF_ALL = ("subjects", "standing", "information_schema", "duckdb_", "query")  # S
 
 def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
     """(column names, all rows) of one SELECT over `records.<item>`, `ended.<item>` (what is shared no more, and why),
-    `history.<item>`, `versions.<item>` (what a record said from when to when: pipelines/versions.py) and `subjects` of
-    a release: the current one, or that of an id or date. The SQL reaches no other file. Raises `QueryFault`,
-    `StoreError`."""
+    `history.<item>`, `versions.<item>` (what a record said from when to when: pipelines/versions.py), `subjects`,
+    `standing` and `listings` (what the records of each subject say together: schemas/standing.py) of a release: the
+    current one, or that of an id or date. The SQL reaches no other file. Raises `QueryFault`, `StoreError`."""
     place = Home(Path(home).resolve())
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger, duckdb.connect() as engine:
@@ -46,7 +46,8 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         allowed: list[str] = []
         items, asked_for = kept_catalogue(place).items, sql.lower()
         # To open a table costs some milliseconds, and there are a hundred: those are opened that the text may mean.
-        named = [item for item in items.values() if item.code in asked_for]
+        listed = "listings" in asked_for
+        named = [i for i in items.values() if i.code in asked_for or (listed and (is_list(i) or i.refers))]
         if not named or any(word in asked_for for word in OF_ALL):
             named = list(items.values())
         if gone := sorted({item.code for item in named} & expired.keys()):
@@ -66,10 +67,12 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
                     engine.register("nothing", shape.empty_table())
                     engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")
                     engine.unregister("nothing")
-            if "versions" in asked_for:
+            if "versions" in asked_for or (listed and is_list(item)):
                 _open_versions(engine, place, ledger, lake, item, release["number"], at)
         if "standing" in asked_for:
             engine.execute(f"CREATE VIEW standing AS {_standing(place, ledger, release['as_of'])}")
+        if listed:
+            engine.execute(f"CREATE VIEW listings AS {_listings(place, release['as_of'])}")
         if len(named) == len(items):
             engine.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
         names = ", ".join(literal(Path(f)) for f in allowed)
@@ -82,6 +85,11 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         except duckdb.Error as e:
             raise QueryFault(f"query: {e}") from e
         return [c[0] for c in result.description], result.fetchall()
+
+
+def _listings(home: Home, as_of: date) -> str:
+    catalog = kept_catalogue(home)
+    return listings(catalog, as_of, lambda name: effective(catalog, name, as_of))
 
 
 def _standing(home: Home, ledger: Ledger, as_of: date) -> str:

@@ -106,6 +106,29 @@ def kept_unshown(item: Item, of: Clocks) -> str:
     return f"COALESCE(MAX(CASE WHEN action <> 'withdraw' THEN {last} END), MAX({last}))"
 
 
+def own_end(item: Item) -> str:
+    """SQL of since when a statement says that its record is over, and why, as an end; NULL where it does not say so."""
+    ends = [_own_end(e, item) for e in _own(item, "ends")]
+    return f"LEAST({', '.join(ends)})" if len(ends) > 1 else ends[0] if ends else "CAST(NULL AS VARCHAR)"
+
+
+def told_end(item: Item, of: Clocks, source: str, as_of: date) -> str:
+    """SQL of told_key, told_end: the end that events tell of the records of `source` (one statement of each record).
+    Reads `events`, as `life` does. Its item has a document number."""
+    return f"SELECT told_key, told_end FROM ({_told(item, of, source, _day(as_of))})"
+
+
+def end(day: str, name: str) -> str:
+    """SQL of an end: a day, why, and by which event (none), as one text that may be compared. NULL where `day` is."""
+    return f"CASE WHEN {day} IS NOT NULL THEN {_end(day, literal(name), '')} END"
+
+
+def end_parts(of: str) -> tuple[str, str, str]:
+    """SQL of the day of an end, why, and the key of the event."""
+    day, name, event = (f"SPLIT_PART({of}, ':', {n})" for n in (1, 2, 3))
+    return f"CAST({day} AS DATE)", name, f"UNHEX(NULLIF({event}, ''))"
+
+
 def none(source: str) -> exp.Expr:
     """The rows of `source`, with COLUMNS that say nothing: those of statements that no record shows."""
     kinds = ("VARCHAR", "DATE", "DATE", "DATE", "DATE", "VARCHAR", "BLOB", "DATE")
@@ -114,7 +137,7 @@ def none(source: str) -> exp.Expr:
 
 
 def _text(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) -> str:
-    today = f"DATE '{as_of.isoformat()}'"
+    today = _day(as_of)
     of_events = has_events and item.document_field is not None and item.refers is None
     told = f"WITH told AS ({_told(item, of, source, today)}) " if of_events else ""
     joined = "LEFT JOIN told t ON t.told_key = s.record_key" if of_events else ""
@@ -136,10 +159,13 @@ def _text(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) ->
     changes_on = f"LEAST({', '.join(changes)})" if len(changes) > 1 else changes[0]
     ended = f"""SELECT s.*, {marked} AS marks, {first_end} AS first_end, {changes_on} AS changes_on
         FROM ({clocked}) s {joined}"""
-    event = "NULLIF(SPLIT_PART(first_end, ':', 3), '')"
-    return f"""{told}SELECT * EXCLUDE (first_end, lasts),
-        CAST(SPLIT_PART(first_end, ':', 1) AS DATE) AS ended_on, SPLIT_PART(first_end, ':', 2) AS ended_by,
-        UNHEX({event}) AS ended_event FROM ({ended}) s"""
+    on, by, event = end_parts("first_end")
+    return f"""{told}SELECT * EXCLUDE (first_end, lasts), {on} AS ended_on, {by} AS ended_by, {event} AS ended_event
+        FROM ({ended}) s"""
+
+
+def _day(as_of: date) -> str:
+    return f"DATE '{as_of.isoformat()}'"
 
 
 def _told(item: Item, of: Clocks, source: str, today: str) -> str:

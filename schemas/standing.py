@@ -1,6 +1,7 @@
 """What the records of a release say of each subject together, as SQL that can be explained: no score is invented.
 
-Reads `records.<item>` and `ended.<item>`. Sources: 琼府办〔2017〕101号 六（一）; policies clean_years,
+`standing` reads `records.<item>` and `ended.<item>`, `listings` `versions.<item>` and the records of events. Sources:
+琼府办〔2017〕101号 四（二） for who leaves a list, 六（一） for the clean years; policies clean_years,
 clean_years_ignored and clean_years_repaired.
 """
 
@@ -15,6 +16,8 @@ from schemas.model import Catalog, Item
 from schemas.sql import literal
 
 LISTED = "list_state"  # the code set of items that are lists of serious cases
+WITHDRAWN = "withdrawn"  # why a listing is over of which nobody says anything any more
+LISTING = ("subject_id", "item", "record_key", "department", "listed_from", "listed_until", "left_by", "event")
 
 
 def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing_feeds: int) -> str:
@@ -48,9 +51,60 @@ def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing
         FROM ({" UNION ALL ".join(said)}) GROUP BY subject_id"""
 
 
+def is_list(item: Item) -> bool:
+    """Whether the records of an item say if their subject is on a list of serious cases."""
+    return item.nature == "adverse" and _state(item) is not None
+
+
+def listings(catalog: Catalog, as_of: date, limit: Callable[[str], Any]) -> str:
+    """subject_id, item, record_key, department, listed_from, listed_until, left_by, event: when each subject was on
+    which list of serious cases, as far as the departments tell it now.
+
+    `listed_from` is the day of the item's event; `listed_until` the first day off the list (NULL: on it still), the
+    earliest that the record, an event about it (then `event` is its key) or a withdrawal tells; `left_by` says which, a
+    word of codes/record_effect.csv, or `withdrawn` where no department says anything of the record any more. A planned
+    end decides nothing. A record that is removed and listed again from that day on, or a later one, gives two rows; one
+    that was removed by mistake goes on.
+    """
+    events = " UNION ALL ".join(
+        life.events(i, f"records.{i.code}").sql("duckdb") for i in catalog.items.values() if i.refers
+    )
+    parts = [_listings(i, life.clocks(i, catalog, limit), as_of, events) for i in catalog.items.values() if is_list(i)]
+    return " UNION ALL ".join(parts) or f"SELECT {', '.join(f'NULL AS {c}' for c in LISTING)} WHERE FALSE"
+
+
+def _listings(item: Item, of: life.Clocks, as_of: date, events: str) -> str:
+    """Version by version: those until a removal and a new listing are one spell, of which the last one counts."""
+    order = "OVER (PARTITION BY record_key ORDER BY valid_from)"
+    before, _, _ = life.end_parts("before")
+    is_told = events and item.document_field is not None
+    told = life.told_end(item, of, "latest", as_of) if is_told else "SELECT NULL AS told_key, NULL AS told_end"
+    gone = life.end("valid_to", WITHDRAWN)
+    on, by, event = life.end_parts("over")
+    return f"""SELECT * FROM (
+        WITH events AS (SELECT * FROM ({events or 'SELECT NULL AS item'}) WHERE item = {literal(item.code)}),
+        stated AS (SELECT *, {life.own_end(item)} AS own_end FROM versions.{item.code}),
+        placed AS (SELECT *, lag(own_end) {order} AS before, lead(valid_from) {order} AS following FROM stated),
+        spelled AS (SELECT *, SUM(CASE WHEN own_end IS NULL AND {item.event_date} >= {before} THEN 1 ELSE 0 END) {order}
+            AS spell FROM placed),
+        lasts AS (SELECT *, max(spell) OVER (PARTITION BY record_key) AS spells FROM spelled
+            QUALIFY row_number() OVER (PARTITION BY record_key, spell ORDER BY valid_from DESC) = 1),
+        latest AS (SELECT * FROM lasts WHERE spell = spells),
+        closed AS (SELECT l.*, CASE WHEN spell < spells THEN own_end
+                ELSE LEAST(own_end, t.told_end, CASE WHEN following IS NULL THEN {gone} END) END AS over
+            FROM lasts l LEFT JOIN ({told}) t ON t.told_key = l.record_key)
+        SELECT subject_id, {literal(item.code)} AS item, record_key, department, {item.event_date} AS listed_from,
+            {on} AS listed_until, {by} AS left_by, {event} AS event
+        FROM closed WHERE spell = 0 OR over IS NULL OR {on} >= {item.event_date})"""
+
+
+def _state(item: Item) -> str | None:
+    return next((f.name for f in item.curated_fields if f.code_set == LISTED), None)
+
+
 def _listed(item: Item) -> str:
-    field = next((f for f in item.curated_fields if f.code_set == LISTED), None)
-    return f"CASE WHEN {field.name} = 'listed' THEN 1 ELSE 0 END" if field else "0"
+    field = _state(item)
+    return f"CASE WHEN {field} = 'listed' THEN 1 ELSE 0 END" if field else "0"
 
 
 def _counts(item: Item, catalog: Catalog, limit: Callable[[str], Any], today: str) -> str:

@@ -198,7 +198,8 @@ def query(
     """Ask a published release in SQL; read-only, complete.
 
     records.<item> what is shared; ended.<item> what is shared no more, and why; history.<item> every statement;
-    versions.<item> what a record said from valid_from until valid_to; subjects; standing, one row for each subject.
+    versions.<item> what a record said from valid_from until valid_to; subjects; standing, one row for each subject;
+    listings, when each subject was on which list of serious cases.
     """
     with open_ledger(home) as ledger:
         _require_release(ledger, as_of)

@@ -1,0 +1,83 @@
+"""When somebody was on a list of serious cases, as departments and events tell it: who corrects himself leaves it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.query import query
+from schemas.load import load
+from tests.dirty_files import number, table
+from tests.nights import Home, begin
+from tests.test_life import event, send
+from tests.test_privacy import name
+
+ITEM = load().items["market_serious_violation"]
+LISTED = {
+    "certificate_type": "身份证", "subject_type": "自然人", "business_name": "", "unified_credit_code": "",
+    "list_ground": "食品安全领域", "facts": "示例", "entry_date": "2026-05-01", "deciding_organ": "示例市场监督管理局",
+    "penalty_decision_no": "琼示罚〔2026〕1号", "penalty_date": "2026-04-20", "list_state": "列入",
+    "removal_date": "", "removal_reason": "", "remarks": "", "row_action": "", "updated_at": "2026-05-02 08:00:00",
+}  # fmt: skip
+SQL = """SELECT h.line - 1 AS n, CAST(l.listed_from AS VARCHAR), CAST(l.listed_until AS VARCHAR), l.left_by,
+        l.event IS NOT NULL
+    FROM listings l JOIN (SELECT record_key, min(line) AS line FROM history.market_serious_violation
+        WHERE period = DATE '2026-11-20' GROUP BY record_key) h USING (record_key) ORDER BY ALL"""
+
+
+def no(n: int) -> str:
+    return f"琼示列〔2026〕{n}号"
+
+
+def entry(n: int, at: str = "2026-05-02", **cells: str) -> dict[str, str]:
+    """A faultless row about invented person `n`, said on the day `at`; `cells` replace, by field."""
+    own = {"subject_name": name(n), "credit_number": number(n), "entry_decision_no": no(n)}
+    own |= {"updated_at": f"{at} 08:00:00"}
+    return {ITEM.field(f).label_zh: value for f, value in (LISTED | own | cells).items()}
+
+
+def removed(n: int, day: str, why: str, at: str) -> dict[str, str]:
+    return entry(n, at, list_state="移出", removal_date=day, removal_reason=why)
+
+
+@pytest.fixture
+def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", database(), monkeypatch, item=ITEM.code, sender="market_supervision")
+
+
+def about(n: int, item: str, **cells: str) -> dict[str, str]:
+    refers = {"referred_department": "market_supervision", "referred_item": ITEM.code}
+    return event(item, n, no(n), **refers, **cells)
+
+
+def test_who_corrects_himself_or_is_restored_leaves_the_list_and_the_days_are_told(home: Home) -> None:
+    home.night(0, a=(table(*(entry(n) for n in range(1, 9))), {"period": "2026-11-20"}))
+    until = "2026-05-01"
+    assert home.rows(SQL) == [(n, until, None, None, False) for n in range(1, 9)]
+    # The four modes of restoration have one effect; so has a department's own word that somebody corrected himself.
+    send(home, "restoration_event", "r", about(2, "restoration_event", restoration_mode="自新"))
+    send(home, "reconsideration_event", "c", about(3, "reconsideration_event"), about(8, "reconsideration_event"))
+    said = [
+        removed(1, "2026-06-01", "自行纠正", "2026-06-02"),
+        # Removed and listed again for something new, which gives two spells; removed by mistake, which gives none.
+        removed(5, "2026-06-01", "期满", "2026-06-02"), entry(5, "2026-08-02", entry_date="2026-08-01"),
+        removed(6, "2026-06-01", "期满", "2026-06-02"), entry(6, "2026-06-03"),
+        # The day of the entry was wrong: the list was never entered on it.
+        entry(7, "2026-06-02", entry_date="2026-05-11"),
+        # Withdrawn as it has to be once it is revoked: the day is that of the revocation.
+        entry(4, "2026-06-02", row_action="撤回"), entry(8, "2026-11-22", row_action="撤回"),
+    ]  # fmt: skip
+    rows = home.night(1, b=(table(*said), {"period": "2026-11-22"}))
+    assert rows["b"]["rejected"] == 0
+    assert home.rows(SQL) == [
+        (1, until, "2026-06-01", "removed", False), (2, until, "2026-11-20", "restored", True),
+        (3, until, "2026-11-19", "revoked", True), (4, until, "2026-06-02", "withdrawn", False),
+        (5, until, "2026-06-01", "removed", False), (5, "2026-08-01", None, None, False),
+        (6, until, None, None, False), (7, "2026-05-11", None, None, False),
+        (8, until, "2026-11-19", "revoked", True),
+    ]  # fmt: skip
+    assert home.rows("SELECT count(*) FROM standing WHERE serious_lists > 0") == [(3,)]
+    # Persons 1 and 4 are spoken of no more; of the others person 5 has two rows.
+    assert home.rows("SELECT count(*) FROM listings JOIN subjects USING (subject_id)") == [(7,)]
+    now = "SELECT count(*) FROM listings WHERE listed_until IS NULL"
+    assert (home.rows(now), query(home.place, now, "2026-11-22")[1]) == ([(3,)], [(8,)])
