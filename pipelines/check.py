@@ -165,4 +165,6 @@ def _back(ended: list[dict[str, Any]]) -> tuple[str, str]:
 def told(row: dict[str, Any], stage: str) -> str:
     """What a receipt says; one that says it already need not be written again, however long the ledger grows."""
     waits = f"{row['rejected']}+{row['held']}"
+    if row["no_record"]:
+        waits += f"+{row['no_record']}"
     return "/".join([stage, row["state"], row["message_code"], row["release_id"] or "", waits])

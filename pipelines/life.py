@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +102,10 @@ def events(home: Home, ledger: Ledger, only_waiting: bool = False) -> Iterator[d
         if not said:
             return
         engine.execute(f"CREATE TABLE told AS {' UNION ALL '.join(said)}")
-        engine.execute("CREATE TABLE reached (event BLOB, name VARCHAR, record_key BLOB)")
-        for (code,) in engine.execute("SELECT DISTINCT item FROM told").fetchall():
-            _reach(engine, lake, catalog, str(code), pinned.get(str(code), Pinned()))
+        reach(engine, lake, catalog, pinned)
         sql = f"""SELECT lower(hex(t.event)) AS event, t.event_item, t.name, t.does, t.since, t.until, t.item,
                 lower(hex(t.subject_id)) AS subject_id, lower(hex(r.record_key)) AS record_key
-            FROM told t LEFT JOIN reached r ON r.event = t.event AND r.name = t.name
+            FROM told t LEFT JOIN reached r ON r.event = t.event
             {'WHERE r.record_key IS NULL' if only_waiting else ''} ORDER BY t.since, event, t.name, record_key"""
         rows = engine.execute(sql)
         names = [c[0] for c in rows.description]
@@ -115,18 +113,27 @@ def events(home: Home, ledger: Ledger, only_waiting: bool = False) -> Iterator[d
             yield dict(zip(names, row, strict=True))
 
 
-def _reach(engine: duckdb.DuckDBPyConnection, lake: Lake, catalog: Catalog, code: str, at: Pinned) -> None:
-    item = catalog.items.get(code)
-    if item is None or item.document_field is None or item.refers is not None:
-        return
-    files = lake.files("history", code, at.history)
-    if files:
-        stored = lake.relation(engine, "history", code, stored_schema(item), former_names(item), files)
-        number = key_text(item.document_field)
-        own = f"SELECT record_key, subject_id, department, {number} AS document FROM {stored}"
-        engine.execute(f"""INSERT INTO reached SELECT DISTINCT t.event, t.name, s.record_key
-            FROM (SELECT * FROM told WHERE item = {literal(code)}) t JOIN ({own}) s ON s.subject_id = t.subject_id
-                AND s.document = t.document AND (t.department IS NULL OR t.department = s.department)""")
+def reach(
+    engine: duckdb.DuckDBPyConnection, lake: Lake, catalog: Catalog, pinned: Mapping[str, Pinned]
+) -> None:
+    """Table `reached` (event, record_key): the records of a release, shared or not, that the events of `told` (event,
+    item, subject_id, document, department) are about."""
+    engine.execute("CREATE TABLE reached (event BLOB, record_key BLOB)")
+    for (code,) in engine.execute("SELECT DISTINCT item FROM told").fetchall():
+        item, at = catalog.items.get(str(code)), pinned.get(str(code), Pinned())
+        if item is None or item.document_field is None or item.refers is not None:
+            continue
+        files = lake.files("history", item.code, at.history)
+        if not files:
+            continue
+        stored = lake.relation(engine, "history", item.code, stored_schema(item), former_names(item), files)
+        mine = f"(SELECT * FROM told WHERE item = {literal(item.code)})"
+        # Few subjects have events, so the numbers of all others need not be brought into the form that keys compare.
+        own = f"""SELECT record_key, subject_id, department, {key_text(item.document_field)} AS document
+            FROM {stored} SEMI JOIN {mine} USING (subject_id)"""
+        engine.execute(f"""INSERT INTO reached SELECT DISTINCT t.event, s.record_key FROM {mine} t
+            JOIN ({own}) s ON s.subject_id = t.subject_id AND s.document = t.document
+                AND (t.department IS NULL OR t.department = s.department)""")
 
 
-__all__ = ["events", "record_life"]
+__all__ = ["events", "reach", "record_life"]

@@ -99,6 +99,10 @@ class Home:
     def verdicts(self, delivery: str) -> Path:
         return self.root / "findings" / f"{delivery}.verdicts.parquet"
 
+    def no_record(self, delivery: str) -> Path:
+        """The rows of a delivery of events that are about no record yet (pipelines/parked.py)."""
+        return self.root / "findings" / f"{delivery}.no_record.parquet"
+
     def again(self, delivery: str, what: str) -> Path:
         """What judging a released delivery again gave, until it is released: accepted, rejected or findings in their
         places, moves and verdicts beside the findings."""

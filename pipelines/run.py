@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pipelines import again
+from pipelines import again, parked
 from pipelines.check import check_deliveries, check_delivery, tell_department, told
 from pipelines.errors import QiongxinError, StoreError, UsageFault
 from pipelines.exchange import deliver, take
@@ -228,6 +228,7 @@ def write_receipts(night: Night, hands: Hands | None = None, seconds: Mapping[st
     and what is left of deleted records.
     """
     again.finish(night)
+    parked.count(night)
     due = [
         r["delivery_id"]
         for r in night.ledger.deliveries("released", "returned", "held", "checked")

@@ -72,19 +72,28 @@ def fingerprint(item: Item, of: Clocks) -> str:
 def events(item: Item, source: str) -> exp.Expr:
     """What the records of an item of events (`source`) do to others: rows of EVENTS, `item` that of the record they are
     about, `document` its number in the form that keys compare, `department` whose records alone are meant, or NULL."""
-    refers = item.refers
-    assert refers is not None
-    about = f"{refers.item} AS item, subject_id, {key_text(item.field(refers.document))} AS document"
-    whose = "department" if refers.is_own else "CAST(NULL AS VARCHAR) AS department"
-    parts = []
+    about, parts = _about(item), []
     for e in item.effects:
         until = e.until or "CAST(NULL AS DATE)"
         parts.append(
-            f"SELECT {about}, {whose}, {literal(e.name)} AS name, {literal(e.does)} AS does, {_since(e)} AS since,"
+            f"SELECT {about}, {literal(e.name)} AS name, {literal(e.does)} AS does, {_since(e)} AS since,"
             f" {until} AS until, {'TRUE' if e.until_restated else 'FALSE'} AS until_restated, record_key AS event,"
             f" {literal(item.code)} AS event_item FROM {source} WHERE {_met(item, e)} AND {_since(e)} IS NOT NULL"
         )
     return tree(" UNION ALL ".join(parts))
+
+
+def named(item: Item, source: str) -> exp.Expr:
+    """Which records the rows of `source`, records of an item of events, are about, whatever they do to them: event,
+    delivery_id, line, sheet, item, subject_id, document, department, as EVENTS have them."""
+    return tree(f"SELECT record_key AS event, delivery_id, line, sheet, {_about(item)} FROM {source}")
+
+
+def _about(item: Item) -> str:
+    refers = item.refers
+    assert refers is not None
+    whose = "department" if refers.is_own else "CAST(NULL AS VARCHAR) AS department"
+    return f"{refers.item} AS item, subject_id, {key_text(item.field(refers.document))} AS document, {whose}"
 
 
 def life(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) -> exp.Expr:

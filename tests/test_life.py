@@ -19,7 +19,7 @@ from schemas import load as catalogue
 from tests.dirty_files import number, table
 from tests.nights import DAY, Home, begin
 from tests.test_privacy import name
-from tests.test_wrong_person import no, ticket
+from tests.test_wrong_person import findings, no, ticket
 
 CATALOG = catalogue.load()
 SENDERS = {"restoration_event": "market_supervision", "objection_event": "development_reform",
@@ -83,6 +83,11 @@ def ended(home: Home) -> dict[str, tuple[str, str]]:
     return {str(k): (str(by), str(on)) for k, by, on in rows}
 
 
+def told(home: Home, row: dict[str, Any]) -> list[tuple[str, int]]:
+    """Code and line of what is told of a delivery."""
+    return [(f["code"], f["line"]) for f in findings(home, row)]
+
+
 def test_a_restored_record_is_shared_no_more_and_history_keeps_it(home: Home) -> None:
     home.night(0, a=table(*(ticket(n, n) for n in range(1, 4))))
     assert shown(home) == {no(1): None, no(2): None, no(3): None}
@@ -116,12 +121,21 @@ def test_an_event_that_is_taken_back_lets_the_record_show_again(home: Home) -> N
 
 
 def test_an_event_waits_for_its_record_and_reaches_nobody_else(home: Home) -> None:
+    old = ticket(4, 4, 违法日期="2019-11-20", 处罚决定日期="2019-11-23")
     send(home, "restoration_event", "r", event("restoration_event", 1, no(1)), event("restoration_event", 2, no(3)))
-    home.night(0)
-    home.night(1, a=table(ticket(1, 1), ticket(2, 2), ticket(3, 3)))
+    row = home.night(0)["r"]
+    assert told(home, row) == [("D008", 2), ("D008", 3)] and home.receipt(row)["findings_total"] == 2
+    before = home.everything()[1]
+    home.night(1)
+    assert home.everything()[1] == before, "what waits still is not told again"
+    rows = home.night(2, a=table(ticket(1, 1), ticket(2, 2), ticket(3, 3), old))
     # Person 2's event names the ticket of person 3: neither of them loses or gains by it.
     assert shown(home) == {no(2): None, no(3): None}
-    assert ended(home) == {no(1): ("restored", "2026-11-20")}
+    assert ended(home) == {no(1): ("restored", "2026-11-20"), no(4): ("expired", "2024-11-24")}
+    assert told(home, rows["r"]) == [("D008", 3)], "what has found its record is told no more"
+    assert home.receipt(rows["r"])["findings_total"] == 1
+    # A record that was past its retention as it came is told with it.
+    assert told(home, rows["a"]) == [("D007", 5)] and rows["a"]["new"] == 4
 
 
 def test_event_and_record_of_one_night_meet(home: Home) -> None:
@@ -141,7 +155,9 @@ def test_an_objection_is_marked_from_acceptance_to_reply(home: Home) -> None:
     assert shown(home) == {no(1): "objected", no(2): None}
     reply = {"objection_state": "已答复", "reply_date": "2026-11-24", "objection_outcome": "保留"}
     send(home, "objection_event", "o3", event("objection_event", 1, no(1), **reply), period="2026-11-25")
-    home.night(3)
+    # What was so before and comes only now opens nothing again.
+    send(home, "objection_event", "late", event("objection_event", 1, no(1), disputed_content="x"), period="2026-11-23")
+    assert home.night(3)["late"]["superseded"] == 1
     assert shown(home) == {no(1): None, no(2): None}
     struck = reply | {"objection_outcome": "删除"}
     send(home, "objection_event", "o4", event("objection_event", 1, no(1), **struck), period="2026-11-26")

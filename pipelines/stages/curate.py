@@ -31,6 +31,8 @@ from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.model import Item
 from schemas.sql import literal
 
+EXPIRED = "D007"  # of a row whose record is past its retention as it comes
+
 
 @dataclass(frozen=True)
 class Look:
@@ -200,7 +202,7 @@ def curate(
         left, without = _rewrite(engine, plan, lake, item, "history", history if gone else [], "doomed")
         after["history"] = [*({*history} - {*without}), *left, *stated, *unshown]
         changes_on, keeps_until = _next_days(engine, lake, item, after, look, as_of, unshown, stored is not None)
-        accounts = _verdicts(engine, home, incoming)
+        accounts = _verdicts(engine, home, incoming, over)
         keyed_functions(engine, keys)
         settle(engine, home, item, incoming, waiting, revision, [r.delivery_id for r in reverted if r.is_new])
         begun, waited = (_noted(engine, home, item, what) for what in ("begun", "ended"))
@@ -470,9 +472,16 @@ def _rewrite(
     return added, removed
 
 
-def _verdicts(engine: duckdb.DuckDBPyConnection, home: Home, incoming: list[Incoming]) -> dict[str, dict[str, int]]:
-    """Write every delivery's verdicts; returns its account in the words of the fold."""
+def _verdicts(
+    engine: duckdb.DuckDBPyConnection, home: Home, incoming: list[Incoming], over: list[str]
+) -> dict[str, dict[str, int]]:
+    """Write every delivery's verdicts; returns its account in the words of the fold. `over` are the files of new
+    statements whose records have ended as they come: of those past their retention that is told."""
     engine.execute(f"CREATE TABLE verdicts AS {_sql(fold.verdicts())}")
+    if over:
+        engine.execute(f"""UPDATE verdicts v SET code = {literal(EXPIRED)} FROM {dedupe.parquet(over)} e
+            WHERE e.ended_by = {literal(life.EXPIRED)} AND v.code IS NULL AND e.delivery_id = v.delivery_id
+            AND e.line = v.line AND e.sheet IS NOT DISTINCT FROM v.sheet""")
     # `verdicts` are those of `arrived`, which the gate counts against each other; rows left out of it have one, too.
     engine.execute("""CREATE VIEW all_verdicts AS SELECT * FROM verdicts UNION ALL
         SELECT delivery_id, line, nullif(place_sheet, ''), 'duplicate', 'D001' FROM repeats

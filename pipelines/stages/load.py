@@ -268,6 +268,7 @@ def _switch_waiting(cursor: Any, home: Home, c: Candidate, as_of: date, release_
     if c.again:
         listed = ", ".join(f"'{d}'" for d in c.again)
         cursor.execute(f"UPDATE ledger.replay SET state = 'released' WHERE delivery_id IN ({listed})")
+        cursor.execute(f"UPDATE ledger.delivery SET no_record = NULL WHERE delivery_id IN ({listed})")
         cursor.execute(
             "UPDATE ledger.delivery d SET is_complete = TRUE FROM ledger.replay r"
             f" WHERE r.delivery_id = d.delivery_id AND r.is_complete AND d.delivery_id IN ({listed})"

@@ -1,7 +1,8 @@
 """What there is to tell a department about one delivery: `findings/` and the rows to correct, as its own file has them.
 
-`validate` writes both in this order and shape; what the fold says later of an accepted row (D001 to D006, L010,
-in `findings/*.verdicts.parquet`) is set between them here. Both hold people's values and stay in restricted places.
+`validate` writes both in this order and shape; what is said later of an accepted row, by the fold and by the age of its
+record (D001 to D007, L010, in `findings/*.verdicts.parquet`) and of an event without a record (D008), is set between
+them here. Both hold people's values and stay in restricted places.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ FINDINGS = pa.schema([("place", pa.int64()), ("line", pa.int64()), *((name, pa.s
 ROWS = ("place", "line", "sheet", "verdict", "wrong", "echo")  # then the fields of the item
 SEVERITIES = ("error", "hold", "warning", "info")
 BATCH_ROWS = 65_536
+NO_RECORD = "D008"  # of a row of an event
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
 # What concerns the whole file, then sheet by sheet and line by line. `#17` in place of a sheet counts the records of a
@@ -56,15 +58,17 @@ def nothing() -> Iterable[pa.RecordBatch]:
 def told(home: Home, delivery_id: str, item: Item, codes: Mapping[str, FindingCode]) -> Iterator[Told]:
     """What is told of a delivery that was judged by `item`; nothing where it was never judged."""
     findings, rejected, verdicts = (at(delivery_id) for at in (home.findings, home.rejected, home.verdicts))
+    no_record = home.no_record(delivery_id)
     fields = [f.name for f in item.live_fields]
     if not findings.exists():
         yield Told(nothing, nothing)
-    elif not _says_more(verdicts) or not home.staged(delivery_id).exists():  # past its dated limit
+    elif not (_says_more(verdicts) or _is_any(no_record)) or not home.staged(delivery_id).exists():
+        # Nothing more is said, or the rows as they were sent are past their dated limit.
         yield Told(lambda: _shaped(findings, FINDINGS), lambda: _stopped(rejected, fields))
     else:
         with connect(home.work) as engine:
             open_staged(engine, home.staged(delivery_id), "sent")
-            _open(engine, item, findings, rejected, verdicts, codes)
+            _open(engine, item, findings, rejected, _said_later(verdicts, no_record), codes)
             yield Told(lambda: _read(engine, "findings"), lambda: _read(engine, "stopped"))
 
 
@@ -99,6 +103,18 @@ def _says_more(verdicts: Path) -> bool:
     return bool(codes.null_count < len(codes))
 
 
+def _is_any(places: Path) -> bool:
+    return places.exists() and pq.read_metadata(places).num_rows > 0
+
+
+def _said_later(verdicts: Path, no_record: Path) -> str:
+    """SQL of line, sheet, verdict, code of accepted rows of which something was said later."""
+    said = [f"SELECT line, sheet, verdict, code FROM read_parquet({literal(verdicts)}) WHERE code IS NOT NULL"]
+    if no_record.exists():
+        said.append(f"SELECT line, sheet, NULL, {literal(NO_RECORD)} FROM read_parquet({literal(no_record)})")
+    return " UNION ALL ".join(said)
+
+
 def _shaped(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The file in the shape of today, whichever night wrote it."""
     for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
@@ -122,7 +138,7 @@ def _open(
     item: Item,
     findings: Path,
     rejected: Path,
-    verdicts: Path,
+    later: str,
     codes: Mapping[str, FindingCode],
 ) -> None:
     """Views `findings` and `stopped`: what validate wrote, and what the fold says of rows that validate let pass."""
@@ -131,8 +147,7 @@ def _open(
     severity = " ".join(f"WHEN '{c.code}' THEN '{c.severity}'" for c in codes.values() if c.code[0] in "DL")
     engine.execute(f"""CREATE TABLE folded AS SELECT s.*, v.verdict, v.code FROM
         (SELECT *, {echo_of(sent)} AS echo {", " + lacking if lacking else ""} FROM sent) s
-        JOIN (SELECT * FROM read_parquet({literal(verdicts)}) WHERE code IS NOT NULL) v
-        ON v.line = s.line AND v.sheet IS NOT DISTINCT FROM s.sheet""")
+        JOIN ({later}) v ON v.line = s.line AND v.sheet IS NOT DISTINCT FROM s.sheet""")
     engine.execute("CREATE TABLE sheets AS SELECT sheet, min(place) AS first FROM sent GROUP BY sheet")
     names = ", ".join(FINDINGS.names)
     engine.execute(f"""CREATE VIEW findings AS SELECT {names} FROM (

@@ -65,6 +65,7 @@ delivery = sa.Table(
         "late", sa.BigInteger, nullable=False, server_default="0",
         comment="new rows that came later after their event than the item allows",
     ),
+    sa.Column("no_record", sa.BigInteger, comment="rows of events about no record yet; NULL: not looked at yet"),
     schema="ledger",
 )
 # The rows of released deliveries that were rejected or held, from the release that said so to the one in which they

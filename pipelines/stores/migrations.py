@@ -81,4 +81,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Nobody has looked for that day yet, so every record gets a look.
         "UPDATE ledger.life SET rules = ''",
     ),
+    (
+        "ALTER TABLE ledger.delivery ADD COLUMN no_record BIGINT",
+        "COMMENT ON COLUMN ledger.delivery.no_record IS 'rows of events about no record yet; NULL: not looked at yet'",
+    ),
 )
