@@ -24,6 +24,7 @@ from schemas import editions, lint_law, overlay, row_rules
 from schemas import load as catalogue
 from schemas.calendar import calendar as calendar_of
 from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
+from schemas.limits import policy as limits_of_rows
 from schemas.model import Catalog, FieldSpec, Item
 from schemas.row_rules import Policy
 from schemas.words import Words
@@ -41,11 +42,9 @@ class Desk:
     keys: Keys
     as_of: date
 
-    @property
+    @cached_property
     def policy(self) -> Policy:
-        year = 1850 if self.home.is_sample else self.limit("minimum_birth_year")
-        tests = (tuple(self.limit(name)) for name in ("test_names", "test_numbers", "withdrawal_words"))
-        return Policy(year, self.limit("adult_age"), *tests)
+        return limits_of_rows(self.catalog, self.as_of, 1850 if self.home.is_sample else None)
 
     @cached_property
     def words(self) -> Words:

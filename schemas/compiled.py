@@ -53,7 +53,7 @@ def compile_item(item: Item, catalog: Catalog, policy: Policy) -> Compiled:
         texts=sql(row_rules.texts(item)),
         located=sql(row_rules.located(item)),
         passing=sql(row_rules.accepted(listed)),
-        record=sql(record.select(item, "passing")),
+        record=sql(record.select(item, "passing", policy.third_persons)),
         judged=sql(row_rules.judged(listed)),
         checks=tuple(Check(c.tag, c.field, c.code, c.severity) for c in listed),
     )

@@ -117,6 +117,7 @@ def describe(item: Item, catalog: Catalog) -> list[str]:
         ("保存期限 retention", f"{item.retention_years} 年 years；{item.retention_source}"),
         ("业务主键 business key, beside the subject", "、".join(_field(item, k) for k in item.business_key)),
         ("事件日期 event date", _field(item, item.event_date) if item.event_date else "—"),
+        *([("行为日期 day of the act", "、".join(_field(item, n) for n in item.acted_on))] if item.acted_on else []),
         ("来源时间 time at the source", _field(item, item.source_time) if item.source_time else "—"),
         ("有效期 in force", f"{item.valid_from}{until}"),
         *(

@@ -156,7 +156,7 @@ def _attribute(code: str, key: str, old: Any, new: Any, names: Mapping[str, str]
         yield Change("tightening" if new else "widening", code, key, said)
     elif key == "effects":  # some records are shared or marked that were not, or are no more
         yield Change("tightening", code, key, _said(*([f"{e.does} {e.name}" for e in side] for side in (old, new))))
-    elif key == "document":  # events reach other records than before
+    elif key == "acted_on" or key == "document":  # whose rows are refused as those of minors
         yield Change("tightening", code, key, said)
     elif key == "refers":
         yield Change("tightening", code, key, _said(*(side and f"{side.item}, {side.document}" for side in (old, new))))
@@ -362,3 +362,5 @@ def _law(old: Catalog, new: Catalog) -> Iterator[Change]:
     yield from _rows("law.withheld", before, after, ("tightening", "widening", "tightening"))
     before_, after_ = ({",".join((a.department, a.item, a.field, a.code)): a for a in c.allowed} for c in (old, new))
     yield from _rows("law.allowed", before_, after_, ("widening", "tightening", "editorial"))
+    was, now = ({f"{s.code},{s.item},{s.field} from {s.valid_from}": s for s in c.sealed} for c in (old, new))
+    yield from _rows("law.sealed", was, now, ("tightening", "widening", "tightening"))

@@ -126,6 +126,9 @@ def _key_and_dates(item: Item) -> None:
         if not event.required:
             what = f"'{event.name}' may be empty, and then nobody's age could be told"
             _refuse(item, "event_date", what, "Make it required or choose another date.")
+    for name in item.acted_on:
+        if (act := item.field(name)).type != "date":
+            _refuse(item, "acted_on", f"'{name}' is of type '{act.type}'", "Name a date.")
     if item.source_time is not None and item.field(item.source_time).type != "timestamp":
         _refuse(item, "source_time", f"'{item.source_time}' is no timestamp", "Name a field of type 'timestamp'.")
 

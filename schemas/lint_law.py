@@ -1,7 +1,8 @@
 """What the law keeps out of the catalogue: prohibited, consent-only and sealed information, and points.
 
 `catalog/law/withheld.csv` names each kind by the words that give it away, with its class, days in force and basis;
-`catalog/law/allowed.csv` lists the fields that a law of their own lets in, for each department that delivers them.
+`catalog/law/allowed.csv` lists the fields that a law of their own lets in, for each department that delivers them;
+`catalog/law/sealed.csv` what rows say that are sealed (schemas.sealed).
 A field is refused whatever it is called: its name, labels, aliases, code set and every department's header are read.
 """
 
@@ -11,10 +12,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import date
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from schemas.lint_items import near
-from schemas.model import Catalog, CatalogError, FieldSpec, Item, Withheld
+from schemas.model import Catalog, CatalogError, FieldSpec, Item, Nature, Withheld
+from schemas.row_rules import LETTERS, birth_field
 
 WHY = {
     "never": ("may never be collected", "Remove it."),
@@ -32,8 +34,9 @@ WHY = {
 
 def check(catalog: Catalog) -> None:
     """Raises `CatalogError` at the first item, field or header that the law keeps out, or at a faulty exception."""
-    if not catalog.withheld:
-        _refuse("law/withheld.csv", "file", "nothing is withheld", "Restore the file: it says what the law forbids.")
+    for file, rows in (("withheld", catalog.withheld), ("sealed", catalog.sealed)):
+        if not rows:
+            _refuse(f"law/{file}.csv", "file", f"nothing is {file}", "Restore the file: it says what the law forbids.")
     needed: set[tuple[str, str, str]] = set()
     # One search for all words spares nearly every text the search for each; every task of a night pays for this.
     words = re.compile("|".join(re.escape(w) for k in catalog.withheld for w in (*_dense(k.zh), *k.en, *_joined(k.en))))
@@ -50,6 +53,8 @@ def check(catalog: Catalog) -> None:
                     _refuse(file, key, f"'{word}' ({kind.code}) {why} [{kind.basis}]{missing}", cure)
                 needed.add((item.code, field, kind.code))
     _exceptions(catalog, needed)
+    _sealed(catalog)
+    _ages(catalog)
 
 
 def is_withheld(catalog: Catalog, header: str, on: date) -> bool:
@@ -160,6 +165,36 @@ def _exceptions(catalog: Catalog, needed: set[tuple[str, str, str]]) -> None:
             _refuse(file, key, f"{row.department} does not deliver {row.item}", "Remove the row.")
         if (row.item, row.field, row.code) not in needed:
             _refuse(file, key, f"nothing there is withheld as {row.code}", "Remove it: an exception is for a need.")
+
+
+def _sealed(catalog: Catalog) -> None:
+    """Every line about what is sealed names what there is."""
+    file = "law/sealed.csv"
+    for row in catalog.sealed:
+        key = f"{row.code},{row.item},{row.field}"
+        if row.item != "*" and row.item not in catalog.items:
+            _refuse(file, key, f"no item '{row.item}'", near(row.item, catalog.items))
+        asked = [i for i in catalog.items.values() if row.item in ("*", i.code)]
+        fields = {f.name: f for i in asked for f in i.fields if f.type in ("text", "code")}
+        if row.field != "*" and row.field not in fields:
+            _refuse(file, key, f"no text and no code '{row.field}' there", near(row.field, fields))
+
+
+def _ages(catalog: Catalog) -> None:
+    """Where a row is stopped for want of a day of birth, its item has a field for one, so that it can be mended."""
+    natures: tuple[str, ...] = get_args(Nature)
+    for table, policies in catalog.policy.items():
+        for entry in policies.get("birth_unknown", ()):
+            file, key = f"policy/{table}.toml", "birth_unknown.value"
+            for nature, severity in entry["value"].items():
+                if nature not in natures:
+                    _refuse(file, key, f"no nature '{nature}'", near(nature, natures))
+                if severity not in LETTERS:
+                    _refuse(file, key, f"no severity '{severity}'", near(str(severity), LETTERS))
+                for item in catalog.items.values():
+                    if item.nature == nature and severity in ("error", "hold") and birth_field(item) is None:
+                        what = "rows without a day of birth are stopped (policy birth_unknown), and no field tells one"
+                        _refuse(f"items/{item.code}.toml", "fields", what, "Add one of element = 'birth_date'.")
 
 
 def _refuse(file: str, key: str, what: str, cure: str) -> NoReturn:

@@ -33,6 +33,7 @@ from schemas.model import (
     Item,
     LayoutRow,
     Overlay,
+    Sealed,
     Variant,
     Withheld,
 )
@@ -65,6 +66,7 @@ def load(root: Path | None = None) -> Catalog:
         headers={p.stem: tuple(_rows(HeaderRow, p)) for p in _files(root / "headers", "*.csv")},
         withheld=tuple(_rows(Withheld, root / "law" / "withheld.csv")),
         allowed=tuple(_rows(Allowed, root / "law" / "allowed.csv")),
+        sealed=tuple(_rows(Sealed, root / "law" / "sealed.csv")),
         calendar=tuple(_calendar(root / "calendar")),
         revision=revision(root),
     )

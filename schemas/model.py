@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
+Nature = Literal["basic", "good", "adverse", "other"]
 Sharing = Literal["unconditional", "conditional", "none"]  # the widest first
 Cycle = Literal["realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular"]
 Publicity = Literal["public", "on_request", "authorised", "government", "none"]  # the widest first
@@ -188,6 +189,8 @@ class Item(Dated):
     `one_subject`: a decision of a department, known by the business key, stands for one subject.
     `document` is the field of the key by which events tell a record, where it is not the first document number of it.
     `refers` and `effects` are those of an item of events: which record each is about, and what comes of it.
+    `acted_on` are the fields that tell the day of the act behind the event, the first that is said: whether somebody
+    was of age is asked of either day.
     `reporting_limit` is the policy that says how many working days after its event a row is to be here.
     `fields` are those of all editions, since they share one table; `schemas.editions` tells which are in force.
     `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
@@ -197,7 +200,7 @@ class Item(Dated):
     name_zh: str
     name_en: str
     providers: tuple[Name, ...] = Field(min_length=1, description="departments, greatest precedence first")
-    nature: Literal["basic", "good", "adverse", "other"]
+    nature: Nature
     category: str
     domain: Name
     groups: tuple[str, ...] = ()
@@ -219,6 +222,7 @@ class Item(Dated):
     effects: tuple[Effect, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
     event_date: Name | None = None
+    acted_on: tuple[Name, ...] = ()
     source_time: Name | None = None
     history_in_warehouse: bool = False
     valid_from: date
@@ -235,6 +239,9 @@ class Item(Dated):
         for key in ("event_date", "source_time"):
             if getattr(self, key) is not None and getattr(self, key) not in names:
                 raise Fault(key, f"'{getattr(self, key)}' is no field of the item. Add the field or correct the name.")
+        for name in self.acted_on:
+            if name not in names:
+                raise Fault("acted_on", f"'{name}' is no field of the item. Add the field or correct the name.")
         for name in self.business_key:
             if name not in names:
                 raise Fault("business_key", f"'{name}' is no field of the item. Add the field or correct the name.")
@@ -515,6 +522,10 @@ class LayoutRow(Model):
     source: str = Field(min_length=1)
 
 
+def _separated(value: Any) -> Any:
+    return tuple(w for w in (value or "").split("|") if w) if value is None or isinstance(value, str) else value
+
+
 class Withheld(Dated):
     """A kind of information that the law keeps out, and the words that give it away (`|` between them in the file);
     `unless` are harmless phrases that hold such a word."""
@@ -530,7 +541,27 @@ class Withheld(Dated):
     @field_validator("zh", "en", "unless", mode="before")
     @classmethod
     def separate(cls, value: Any) -> Any:
-        return tuple(w for w in (value or "").split("|") if w) if value is None or isinstance(value, str) else value
+        return _separated(value)
+
+
+class Sealed(Dated):
+    """What a row of `item` says in `field` when the law keeps the record sealed: one of `words`, and not within one of
+    the phrases `unless` (`|` between them in the file); of a field of codes, one of these codes. `*` is every item, and
+    every text that is not identifying."""
+
+    code: Name
+    item: str
+    field: str
+    words: tuple[str, ...] = Field(min_length=1)
+    unless: tuple[str, ...] = ()
+    valid_from: date
+    basis: str = Field(min_length=1)
+    to_confirm: str | None = None
+
+    @field_validator("words", "unless", mode="before")
+    @classmethod
+    def separate(cls, value: Any) -> Any:
+        return _separated(value)
 
 
 class Allowed(Model):
@@ -592,6 +623,7 @@ class Catalog(Model):
     layouts: dict[str, tuple[LayoutRow, ...]] = {}
     withheld: tuple[Withheld, ...] = ()
     allowed: tuple[Allowed, ...] = ()
+    sealed: tuple[Sealed, ...] = ()
     calendar: tuple[CalendarRow, ...] = ()
     revision: str
 

@@ -10,22 +10,27 @@ from sqlglot import exp
 
 from schemas.model import FieldSpec, Item
 from schemas.row_rules import REPLACED
-from schemas.sql import tree
+from schemas.sql import literal, tree
+from schemas.third_persons import ThirdPersons
 
 # 18 digits with a date inside: a citizen number wherever it stands. Free text is searched more widely.
 STRICT = "[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])[0-9]{3}[0-9Xx]"
-LOOSE = "[1-9](?:[ \\t-]?[0-9]){13,16}[ \\t-]?[0-9Xx]"
-PHONE = "1[3-9][0-9][ \\t-]?[0-9]{4}[ \\t-]?[0-9]{4}"
+# Between the figures there may be one blank or dash, of any width. Fifteen figures or more are a number of somebody: of
+# an identity card, of a bank card (16 to 19), of an account.
+_BETWEEN = "[ \\t\u00a0\u3000‐‑–—−－-]?"
+LOOSE = f"[1-9](?:{_BETWEEN}[0-9]){{13,}}{_BETWEEN}[0-9Xx]"
+PHONE = f"1[3-9][0-9]{_BETWEEN}[0-9]{{4}}{_BETWEEN}[0-9]{{4}}"
+LANDLINE = f"(^|[^0-9])0[0-9]{{2,3}}{_BETWEEN}[1-9][0-9]{{6,7}}($|[^0-9])"
 NUMBER_MASK = "[证件号]"
 # Cheap signs that a text may hold one of them; the searches above are paid for by few rows.
-LONG = "[0-9０-９](?:[ \\t-]?[0-9０-９]){10}"
+LONG = f"[0-9０-９](?:{_BETWEEN}[0-9０-９]){{10}}"
 
 
-def select(item: Item, source: str) -> exp.Select:
+def select(item: Item, source: str, others: ThirdPersons | None = None) -> exp.Select:
     """Over the rows of `row_rules.accepted`: place, line, sheet, notes, subject_id, record_key, content_hash,
     credit_number, number_kind, name_hash (the engine's own, to find one number under two names), identity (JSON),
     action, source_time, redacted (fields), replaces where rows may name a wrong key, then the curated fields, each as
-    o_<field>.
+    o_<field>. The names of `others` are hidden in free text.
     """
     name, number = item.by_role("name").name, f"t_{item.by_role('credit_number').name}"
     texts = [f for f in item.curated_fields if f.type == "text"]
@@ -34,7 +39,7 @@ def select(item: Item, source: str) -> exp.Select:
         "*",
         _alias(identity(item), "identity"),
         _alias("subject_id_of(cn)", "subject_id"),
-        *(_alias(redacted(f, name, number), f"r_{f.name}") for f in texts),
+        *(_alias(redacted(f, name, number, others), f"r_{f.name}") for f in texts),
     ).from_(source)
     kept = {f.name: f"r_{f.name}" if f.type == "text" else f.name for f in item.curated_fields}
     # What is not said is left out and what is said carries the first name of its field, so that a field added, renamed
@@ -77,9 +82,10 @@ def _stated(field: FieldSpec) -> str:
     return field.name if field.role == "name" else f"t_{field.name}"
 
 
-def redacted(field: FieldSpec, name: str, number: str) -> str:
-    """The text without identity numbers and, in free text, without phones and the row's own number (column `number`)
-    and name (tidy in column `name`, and as the row writes it), the name also with blanks between its characters."""
+def redacted(field: FieldSpec, name: str, number: str, others: ThirdPersons | None = None) -> str:
+    """The text without identity numbers and, in free text, without phones, the names of `others`, and the row's own
+    number (column `number`) and name (tidy in column `name`, and as the row writes it), the name also with blanks
+    between its characters."""
     text = field.name
     if not field.is_free_text:
         found = f"regexp_replace({text}, '{STRICT}', '{NUMBER_MASK}', 'g')"
@@ -93,11 +99,14 @@ def redacted(field: FieldSpec, name: str, number: str) -> str:
         OR (length({number}) >= 6 AND strpos({text}, {number}) > 0)
         OR (strpos({text}, ' ') > 0 AND strpos({text}, nullif({apart}, '')) > 0)
         OR (strpos({text}, '\u3000') > 0 AND strpos({text}, nullif({wide}, '')) > 0)"""
+    sign += f" OR regexp_matches({text}, {literal(others.sign)})" if others else ""
     clean = f"replace({text}, CASE WHEN length({number}) >= 6 THEN {number} ELSE '' END, '{NUMBER_MASK}')"
     clean = f"translate({clean}, '０１２３４５６７８９Ｘｘ', '0123456789Xx')"
     clean = f"regexp_replace(regexp_replace({clean}, '{LOOSE}', '{NUMBER_MASK}', 'g'), '{PHONE}', '[电话]', 'g')"
+    clean = f"regexp_replace({clean}, '{LANDLINE}', '\\1[电话]\\2', 'g')"
     for said in (sent, own, apart, wide):
         clean = f"replace({clean}, {said}, '[当事人]')"
+    clean = others.hidden(clean) if others else clean
     return f"CASE WHEN {sign} THEN {clean} ELSE {text} END"
 
 

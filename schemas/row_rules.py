@@ -17,12 +17,14 @@ from itertools import product
 
 from sqlglot import exp
 
-from schemas import characters, markup, names, types
+from schemas import characters, markup, names, sealed, types
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS, credit_number
 from schemas.model import Catalog, CodeSet, FieldSpec, Item
 from schemas.sql import tree
+from schemas.third_persons import ThirdPersons
 
-REFUSING = ("L001",)
+REFUSING = ("L001", "L004")
+NO_BIRTH = "L005"
 LETTERS = {"error": "E", "hold": "H", "warning": "W", "info": "I"}
 STOPPING = "LEH"  # the first letters of tags that keep a row from being accepted
 # Between a code and its label, and around a code.
@@ -50,12 +52,17 @@ class Check:
 
 @dataclass(frozen=True)
 class Policy:
-    """Dated limits in force on the as-of date; see catalog/policy. Rows whose name begins like one of `test_names`, or
+    """Dated limits in force on the as-of date; see catalog/policy. Somebody is of age `adult_after_days` days after the
+    birthday that `adult_age` names; `birth_unknown` says, by the nature of an item, how grave it is that nobody can
+    tell. `third_persons` are hidden in texts. Rows whose name begins like one of `test_names`, or
     whose number is one of `test_numbers`, are left over from a test; `withdrawal_words` in its remarks say that a row
     should not be."""
 
     minimum_birth_year: int
     adult_age: int
+    adult_after_days: int = 0
+    birth_unknown: tuple[tuple[str, str], ...] = ()
+    third_persons: ThirdPersons | None = None
     test_names: tuple[str, ...] = ()
     test_numbers: tuple[str, ...] = ()
     withdrawal_words: tuple[str, ...] = ()
@@ -130,7 +137,7 @@ def checks(item: Item, catalog: Catalog, policy: Policy) -> list[Check]:
         Check(
             f"{'L' if code in REFUSING else LETTERS[severity]}{n}", field, code, severity,
             _sql(violated) if isinstance(violated, str) else violated(), guard,
-            "" if field in always or code in REFUSING else withdraws,
+            "" if (field in always and code != NO_BIRTH) or code in REFUSING else withdraws,
         )
         for n, (field, code, severity, violated, guard) in enumerate(_declared(item, catalog, policy))
     ]  # fmt: skip
@@ -145,7 +152,8 @@ def key_fields(item: Item) -> set[str]:
 
 def finding_codes(item: Item, catalog: Catalog) -> dict[str, str]:
     """The codes that the checks of an item may give -> a field that gives it."""
-    policy = Policy(minimum_birth_year=1900, adult_age=18, test_names=("-",), withdrawal_words=("-",))
+    unknown = ((item.nature, "hold"),) if birth_field(item) else ()
+    policy = Policy(1900, 18, birth_unknown=unknown, test_names=("-",), withdrawal_words=("-",))
     return {code: field for field, code, *_ in _declared(item, catalog, policy)}
 
 
@@ -185,6 +193,9 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
             kind = FIELD_KINDS[rule.kind]
             violated = partial(kind.violated, value, rule.options)
             found.append((field.name, rule.code or kind.CODE, rule.severity, violated, ""))
+    if listed := sealed.of(item, catalog):
+        at = next((f for f in item.live_fields if f.is_free_text), item.by_role("credit_number"))
+        found.append((at.name, "L004", "error", sealed.says(item, listed), sealed.guard(item, listed)))
     for rule in item.rules:
         kind = ITEM_KINDS[rule.kind]
         violated = partial(kind.violated, rule.options)
@@ -410,18 +421,24 @@ def _credit(field: str, code: str, column: str, catalog: Catalog) -> Declared:
     return field, code, severity, f"{column} = '{code}'", BAD_NUMBER if column == "cn_error" else MENDED_NUMBER
 
 
+def birth_field(item: Item) -> FieldSpec | None:
+    """Where a row tells the day of birth: the field that is compared with what the number tells of it."""
+    return next((f for f in item.live_fields if any(r.kind == "birth_of_number" for r in f.rules)), None)
+
+
 def _person(item: Item, field: str, policy: Policy) -> list[Declared]:
     """What the law and the policy ask of the person behind the number."""
-    event = item.event_date or "as_of"
-    # Who is not born yet on the as-of date has a wrong number; only those born are minors, whom the law keeps out.
-    minor = f"cn_birth <= as_of AND cn_birth + INTERVAL {policy.adult_age} YEAR > {event}"
     found: list[Declared] = [
         (field, "I007", "warning", "STARTS_WITH(cn_region, '46') AND known_region IS NULL", "known_region IS NULL"),
         (field, "I011", "error", f"EXTRACT(YEAR FROM cn_birth) < {policy.minimum_birth_year}", ""),
         (field, "I012", "error", "cn_birth > as_of", ""),
         (field, "I015", "hold", "ends_with(cn, '000') AND cn_birth IS NOT NULL", ""),
-        (item.event_date or field, "L001", "error", minor, ""),
+        (item.event_date or field, "L001", "error", _is_minor(item, policy), ""),
     ]
+    if severity := dict(policy.birth_unknown).get(item.nature):
+        told = birth_field(item)
+        nobody_knows = f"cn IS NOT NULL AND cn_kind <> 'uscc' AND {_birth(item)} IS NULL"
+        found.append((told.name if told else field, NO_BIRTH, severity, nobody_knows, "cn_birth IS NULL"))
     if not takes_organisations(item):
         found.append((field, "I010", "error", "cn_kind = 'uscc'", ""))
         return found
@@ -430,3 +447,26 @@ def _person(item: Item, field: str, policy: Policy) -> list[Declared]:
     if "organisation" not in item.subject_types:  # of the bodies with a code only sole traders stand for a person
         found.append((field, "I010", "error", "cn_kind = 'uscc' AND NOT starts_with(cn, '92')", ""))
     return found
+
+
+def _birth(item: Item) -> str:
+    """SQL of the day of birth: the number's, else what the row says."""
+    told = birth_field(item)
+    return f"coalesce(cn_birth, {told.name})" if told else "cn_birth"
+
+
+def _is_minor(item: Item, policy: Policy) -> str:
+    """SQL: the person was not of age at the act, if the row tells its day, or at the event. Of 29 February the birthday
+    is the last day of the month (《民法典》第二百零二条). Where neither day can be read the as-of date stands for it:
+    who is a minor now was one then; but a withdrawal needs no day, and takes away what should not be here."""
+    live = {f.name for f in item.live_fields}
+    acts = [name for name in item.acted_on if name in live]
+    act = [f"coalesce({', '.join(acts)})"] if len(acts) > 1 else acts
+    days = [*act, *([item.event_date] if item.event_date else [])]
+    first = f"least({', '.join(days)})" if len(days) > 1 else "".join(days)
+    withdraws = " OR ".join(f"{f.name} = 'withdraw'" for f in item.live_fields if f.role == "action")
+    today = f"CASE WHEN {withdraws} THEN NULL ELSE as_of END" if withdraws else "as_of"
+    event = f"coalesce({first}, {today})" if first else "as_of"
+    grown = f"INTERVAL {policy.adult_age} YEAR + INTERVAL {policy.adult_after_days} DAY"
+    # Who is not born yet on the as-of date has a wrong number; only those born are minors, whom the law keeps out.
+    return f"{_birth(item)} <= as_of AND {_birth(item)} + {grown} > {event}"

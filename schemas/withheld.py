@@ -34,6 +34,15 @@ def withheld(catalog: Catalog) -> str:
                 for k in kinds
             ),
         )  # fmt: skip
+    lines += ["", "## 封存的记录 · Sealed records", ""]
+    lines += ["A row whose texts say one of these words is refused (L004), and kept nowhere but in the archive.", ""]
+    lines += table(
+        ("kind", "事项 item", "信息项 field", "词 words", "not meant", "from", "依据 basis"),
+        (
+            (s.code, s.item, s.field, "、".join(s.words), "、".join(s.unless), s.valid_from, s.basis)
+            for s in catalog.sealed
+        ),
+    )
     lines += ["", "## 例外 · Exceptions", "", "A law of its own lets this department deliver this field.", ""]
     lines += table(
         ("department", "item", "field", "kind", "依据 basis"),

@@ -26,9 +26,10 @@ from sqlglot import exp
 from pipelines.sampling.persons import Persons
 from pipelines.sampling.rows import Rows, read_catalogue
 from schemas import load as catalogue
+from schemas import sealed
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.model import FieldSpec, Item
-from schemas.row_rules import CREDIT_ERRORS, Check, ended
+from schemas.row_rules import CREDIT_ERRORS, Check, birth_field, ended
 from tests.oracle_credit_number import mod_11_2
 from tests.rule_samples import (
     AS_OF,
@@ -141,7 +142,7 @@ class Fixtures:
         told = {"sex_of_number": "1", "birth_of_number": "1860-03-07", "not_before_as_of": AS_OF.isoformat()}
         fixed = {f.name: told[r.kind] for f in self.specs.values() for r in f.rules if r.kind in told}
         drawn: list[Cells] = [
-            {**r, **fixed, self.number: PERSON, self.certificate: card}
+            {**r, **{k: v for k, v in fixed.items() if r[k] is not None}, self.number: PERSON, self.certificate: card}
             for r in pa.table(columns).to_pylist()
             if not any("\n" in (cell or "") for cell in r.values())
         ]
@@ -184,8 +185,8 @@ class Fixtures:
                 raise SystemExit(f"tests/rule_fixtures.py: no way to break '{rule.kind}'. Write one as _{rule.kind}.")
             found: Ways = way(check.field, rule.options)
             return found
-        if check.code == "L001":
-            return self._minor(check)
+        if check.code in ("L001", "L004", "L005"):
+            return {"L001": self._minor, "L004": self._sealed, "L005": self._birth_unknown}[check.code]()
         if check.field == self.number:
             return self._number(check)
         spec = self.specs[check.field]
@@ -249,13 +250,38 @@ class Fixtures:
             ways.passing.append([{self.number: SOLE_TRADER, **kinds}])
         return ways
 
-    def _minor(self, check: Check) -> Ways:
-        """One day too young on the day of the event, and just old enough."""
+    def _minor(self) -> Ways:
+        """One day too young on the day of the event, or of the act before it, and just old enough on both."""
         age = policy(self.catalog).adult_age
         day = EVENT if self.item.event_date else AS_OF
         of_age = day.replace(year=day.year - age)
         event: Cells = {self.item.event_date: day.isoformat()} if self.item.event_date else {}
-        return Ways([[{**event, self.number: born(of_age + timedelta(1))}]], [[{**event, self.number: born(of_age)}]])
+        acts: Cells = {name: day.isoformat() for name in self.item.acted_on if name in self.specs}
+        failing: list[list[Cells]] = [[{**event, **acts, **self._born(of_age + timedelta(1))}]]
+        if acts:
+            before = dict.fromkeys(acts, (day - timedelta(1)).isoformat())
+            failing.append([{**event, **before, **self._born(of_age)}])
+        return Ways(failing, [[{**event, **acts, **self._born(of_age)}]])
+
+    def _born(self, day: date) -> Cells:
+        """The number of somebody born on the day, which a row that tells it tells alike."""
+        told = birth_field(self.item)
+        said: Cells = {told.name: day.isoformat()} if told and self.row[told.name] else {}
+        return {self.number: born(day), **said}
+
+    def _sealed(self) -> Ways:
+        """A word of each line of catalog/law/sealed.csv, and the phrases in which it is harmless."""
+        texts = [s.name for s in self.specs.values() if s.type == "text" and s.sensitivity != "identifying"]
+        name = next((n for n in texts if self.specs[n].is_free_text), texts[0])
+        listed = sealed.of(self.item, self.catalog)
+        harmless: list[list[Cells]] = [[{name: phrase} for phrase in s.unless] for s in listed if s.unless]
+        return Ways([[{name: word} for word in s.words] for s in listed], harmless)
+
+    def _birth_unknown(self) -> Ways:
+        passport: Cells = {self.number: "E00000000", self.certificate: PASSPORT}
+        told = birth_field(self.item)
+        failing: list[Cells] = [{**passport, told.name: None} if told else passport]
+        return Ways([failing], [[{**passport, told.name: "1860-03-07"}]] if told else [])
 
     def _length(self, spec: FieldSpec) -> Ways:
         """One character too many in a way that other rules of the field may like, and exactly as many as allowed."""

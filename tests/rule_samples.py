@@ -24,9 +24,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from schemas import overlay, row_rules
+from schemas import limits, overlay, row_rules
 from schemas.characters import MISREAD
-from schemas.load import effective
 from schemas.model import Catalog, Dated, Item
 from schemas.row_rules import Check, Policy
 
@@ -97,9 +96,7 @@ def _changes(item: Item) -> set[date]:
 
 
 def policy(catalog: Catalog) -> Policy:
-    names = ("adult_age", "test_names", "test_numbers", "withdrawal_words")
-    age, *tests = (effective(catalog, name, AS_OF) for name in names)
-    return Policy(MINIMUM_BIRTH_YEAR, age, *(tuple(words) for words in tests))
+    return limits.policy(catalog, AS_OF, MINIMUM_BIRTH_YEAR)
 
 
 def checks(item: Item, catalog: Catalog) -> list[Check]:
@@ -111,8 +108,10 @@ def finding(check: Check) -> str:
 
 
 def condition(check: Check) -> str:
-    """When the check fails, with every option of its rule: what tells two rules of one field and code apart. The one
-    pattern of hundreds of characters goes by its name."""
+    """When the check fails, with every option of its rule: what tells two rules of one field and code apart.
+    Patterns of hundreds of characters go by their names."""
+    if check.code == "L004":
+        return "SEALED"
     return check.violated.sql(dialect="duckdb").replace(MISREAD, "MISREAD")
 
 

@@ -187,6 +187,9 @@ class Rows:
             elif self.rule(name, "birth_of_number"):
                 born = self.persons.parts(people)[1]
                 column = pa.array([f"{b // 10000}-{b // 100 % 100:02d}-{b % 100:02d}" for b in born.tolist()])
+                if self.item["nature"] == "adverse":  # asked for where a passport does not tell it
+                    found[name] = pc.if_else(pa.array(foreign), column, pa.scalar(None, pa.string()))
+                    continue
             elif spec["type"] == "date":
                 column = pick(day_texts(day_form), days[name] - FIRST_DAY.toordinal())
             elif spec["type"] == "timestamp":

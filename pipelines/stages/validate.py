@@ -29,6 +29,7 @@ from schemas.words import Words
 SMALL = 1_000  # rows; up to here the engine takes longer to plan what is asked of the rows than to answer
 STEP = 1 << 40  # between the places of one delivery and of the next, where several are judged together
 PART = f"place // {STEP}"
+UNLESS_REFUSED = "CASE WHEN verdict <> 'refused' THEN"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def validate(
     credit_number, number_kind, name_hash, identity (JSON of the identifying fields), action, source_time, redacted,
     replaces (16 bytes; where the item's rows may name a wrong key), then the curated fields. Order is not promised.
     rejected: line, sheet, verdict, failed (tags), record_key and name_key (schemas.own_key), then every field as it was
-    sent.
+    sent. Of a row that the law refuses there is its place and why, and no more: what it says stays in `raw/` and in
+    `staged/`, which is read from there.
 
     Rows flow from one file to the next and are never held in memory. The few that are not accepted are judged a second
     time, for their findings, which is cheaper than to keep what all rows said until all are judged. Small deliveries
@@ -146,7 +148,7 @@ def validate(
         else:
             engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
             engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
-        texts = ", ".join(f"t_{f.name} AS {f.name}" for f in item.fields)
+        texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)
         record_key, name_key = of_judged(item, compiled.checks)
         is_conflicting = "verdict = 'accepted' AND place IN (SELECT place FROM conflicting)"
         person = item.by_role("name").name
@@ -155,8 +157,8 @@ def validate(
             "rejected",
             f"""SELECT place, line, sheet, CASE WHEN {is_conflicting} THEN 'held' ELSE verdict END AS verdict, failed,
                 CASE WHEN {is_conflicting} THEN '{person}' ELSE {_stopping(compiled.checks)} END AS wrong,
-                {"echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
-                {record_key} AS record_key, {name_key} AS name_key, {texts}
+                {f"{UNLESS_REFUSED} echo END AS echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
+                {UNLESS_REFUSED} {record_key} END AS record_key, {UNLESS_REFUSED} {name_key} END AS name_key, {texts}
                 FROM ({compiled.judged}) {echo}""",
             [home.rejected(part.delivery_id) for part in parts],
             "ORDER BY place",
@@ -394,10 +396,11 @@ def _mended(engine: duckdb.DuckDBPyConnection, item: Item, labels: str) -> str:
     told = f"""line, sheet, coalesce(field, ''), coalesce(CASE field {labels} END, ''), code, severity, value"""
     if not _count(engine, "repairs"):
         return f"SELECT part, NULL, {told}, NULL, 0 FROM repairs"
-    rows = f"""(SELECT place, {PART} AS row_part, line AS row_line, sheet AS row_sheet, {own_key(item, "t_")} AS own_key
-        FROM texts)"""
+    rows = f"""(SELECT place, {PART} AS row_part, line AS row_line, sheet AS row_sheet,
+        {own_key(item, "t_")} AS own_key, place IN (SELECT place FROM refused) AS is_refused FROM texts)"""
     return f"""SELECT part, place, {told}, own_key, 0 FROM repairs
-        LEFT JOIN {rows} ON row_part = part AND row_line = line AND row_sheet IS NOT DISTINCT FROM sheet"""
+        LEFT JOIN {rows} ON row_part = part AND row_line = line AND row_sheet IS NOT DISTINCT FROM sheet
+        WHERE is_refused IS DISTINCT FROM TRUE"""
 
 
 def _findings(
@@ -421,7 +424,8 @@ def _findings(
     texts = ", ".join(f"t_{f.name}" for f in item.fields)
     value = " ".join(f"WHEN '{f.name}' THEN {f.name}" for f in item.fields)
     labels = " ".join(f"WHEN '{f.name}' THEN '{f.label_zh}'" for f in item.fields)
-    return f"""WITH noted AS (SELECT place, line, sheet, notes FROM accepted WHERE notes <> ''),
+    return f"""WITH refused AS (SELECT place FROM rejected WHERE verdict = 'refused'),
+            noted AS (SELECT place, line, sheet, notes FROM accepted WHERE notes <> ''),
             said AS (
                 SELECT place, line, sheet, failed, {cells} FROM rejected
                 UNION ALL SELECT place, noted.line, noted.sheet, notes, {texts} FROM texts JOIN noted USING (place)),
@@ -440,5 +444,6 @@ def _findings(
                     'info', NULL, {own_key(item, "t_")}, 0 FROM hidden JOIN texts USING (place)),
             sheets AS (SELECT {PART} AS part, sheet, min(place) AS first FROM sent GROUP BY ALL)
         SELECT part, place, line, sheet, field, label, code, severity, value, own_key,
-            {"echo" if echo else "CAST(NULL AS VARCHAR) AS echo"}, nth, first
+            {"CASE WHEN place NOT IN (FROM refused) THEN echo END" if echo else "CAST(NULL AS VARCHAR)"} AS echo,
+            nth, first
         FROM found {echo} LEFT JOIN sheets USING (part, sheet)"""

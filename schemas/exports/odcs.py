@@ -267,6 +267,7 @@ def _about(item: Item, catalog: Catalog) -> dict[str, Any]:
         "subjectTypes": list(item.subject_types),
         "businessKey": list(item.business_key),
         "eventDate": item.event_date,
+        "actDates": list(item.acted_on),
         "sourceTime": item.source_time,
         "historyTable": f"history.{item.code}" if item.history_in_warehouse else None,
         "identifyingFields": [f.name for f in item.identifying_fields],
