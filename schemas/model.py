@@ -547,7 +547,7 @@ class Withheld(Dated):
 class Sealed(Dated):
     """What a row of `item` says in `field` when the law keeps the record sealed: one of `words`, and not within one of
     the phrases `unless` (`|` between them in the file); of a field of codes, one of these codes. `*` is every item, and
-    every text that is not identifying."""
+    every free text (schemas.sealed)."""
 
     code: Name
     item: str

@@ -94,12 +94,13 @@ def redacted(field: FieldSpec, name: str, number: str, others: ThirdPersons | No
     apart = f"CASE WHEN length({name}) > 1 THEN trim(regexp_replace({name}, '(.)', '\\1 ', 'g')) ELSE '' END"
     wide = f"replace({apart}, ' ', '\u3000')"
     sent = f"CASE WHEN length(t_{name}) > 1 AND NOT name_is_plain THEN t_{name} ELSE '' END"
-    sign = f"""regexp_matches({text}, '{LONG}') OR (length({name}) > 1 AND strpos({text}, {name}) > 0)
+    # One search for both: nearly every text holds neither.
+    odd = literal(f"{LONG}|{others.sign}" if others else LONG)
+    sign = f"""regexp_matches({text}, {odd}) OR (length({name}) > 1 AND strpos({text}, {name}) > 0)
         OR CASE WHEN name_is_plain THEN FALSE ELSE strpos({text}, nullif({sent}, '')) > 0 END
         OR (length({number}) >= 6 AND strpos({text}, {number}) > 0)
         OR (strpos({text}, ' ') > 0 AND strpos({text}, nullif({apart}, '')) > 0)
         OR (strpos({text}, '\u3000') > 0 AND strpos({text}, nullif({wide}, '')) > 0)"""
-    sign += f" OR regexp_matches({text}, {literal(others.sign)})" if others else ""
     clean = f"replace({text}, CASE WHEN length({number}) >= 6 THEN {number} ELSE '' END, '{NUMBER_MASK}')"
     clean = f"translate({clean}, '０１２３４５６７８９Ｘｘ', '0123456789Xx')"
     clean = f"regexp_replace(regexp_replace({clean}, '{LOOSE}', '{NUMBER_MASK}', 'g'), '{PHONE}', '[电话]', 'g')"

@@ -467,6 +467,7 @@ def _is_minor(item: Item, policy: Policy) -> str:
     withdraws = " OR ".join(f"{f.name} = 'withdraw'" for f in item.live_fields if f.role == "action")
     today = f"CASE WHEN {withdraws} THEN NULL ELSE as_of END" if withdraws else "as_of"
     event = f"coalesce({first}, {today})" if first else "as_of"
-    grown = f"INTERVAL {policy.adult_age} YEAR + INTERVAL {policy.adult_after_days} DAY"
+    later = f" + INTERVAL {policy.adult_after_days} DAY" if policy.adult_after_days else ""
+    grown = f"INTERVAL {policy.adult_age} YEAR{later}"
     # Who is not born yet on the as-of date has a wrong number; only those born are minors, whom the law keeps out.
     return f"{_birth(item)} <= as_of AND {_birth(item)} + {grown} > {event}"

@@ -1,8 +1,8 @@
 """Records that the law seals, told by what a row says: `catalog/law/sealed.csv` as conditions in SQL.
 
-Each line of that list holds for one item or all (`*`), for one field or all texts that are not identifying (`*`), and
-from a day on; the as-of date counts, since what is sealed is sealed whatever its age. A row that says one of the
-`words`, and not only within one of the harmless phrases `unless`, is refused (L004).
+Each line of that list holds for one item or all (`*`), for one field or the free texts (`*`; all texts where an item
+has none), and from a day on; the as-of date counts, since what is sealed is sealed whatever its age. A row that says
+one of the `words`, and not only within one of the harmless phrases `unless`, is refused (L004).
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ def says(item: Item, listed: list[Sealed]) -> str:
 
 
 def _fields(sealed: Sealed, item: Item) -> list[FieldSpec]:
-    """The fields that are read: all texts, or the one that is named."""
+    """The fields that are read: the free texts, all texts where there are none, or the field that is named."""
     if sealed.field != "*":
         return [f for f in item.live_fields if f.name == sealed.field]
-    return [f for f in item.live_fields if f.type == "text" and f.sensitivity != "identifying"]
+    texts = [f for f in item.live_fields if f.type == "text" and f.sensitivity != "identifying"]
+    return [f for f in texts if f.is_free_text] or texts
 
 
 def _holds(sealed: Sealed) -> str:
