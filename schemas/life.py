@@ -23,6 +23,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from schemas import overlay
 from schemas.model import Catalog, Effect, Item
 from schemas.record import key_text
 from schemas.sql import literal, tree
@@ -51,15 +52,15 @@ class Clocks:
 def clocks(item: Item, catalog: Catalog, limit: Callable[[str], Any]) -> Clocks:
     """The clocks of an item. `limit` gives the value in force of a policy by its name."""
     entries = [e for table in catalog.policy.values() for e in table.get("publicity_windows", ())]
-    own = {o.county: o.items[item.code] for o in catalog.overlays.values() if item.code in o.items}
-    years = {"": item.retention_years} | {c: o.retention_years for c, o in own.items() if o.retention_years}
+    own = {county: overlay.adjusted(catalog, item.code, county) for county in catalog.overlays}
+    shorter = {c: i.retention_years for c, i in own.items() if i.retention_years < item.retention_years}
     return Clocks(
         tuple(sorted((e["valid_from"], e["value"]) for e in entries)),
         limit("breach_class_of_code"),
         limit("breach_class_of_item").get(item.code, limit("breach_class_otherwise")),
         limit("lasts_while"),
-        years if item.nature in limit("retention_natures") else {},
-        tuple(sorted(c for c, o in own.items() if o.publicity not in (None, "public"))),
+        {"": item.retention_years, **shorter} if item.nature in limit("retention_natures") else {},
+        tuple(sorted(c for c, i in own.items() if i.publicity != item.publicity)),
         tuple(sorted({e.name for i in catalog.items.values() if i.refers for e in i.effects if e.does == "marks"})),
     )
 

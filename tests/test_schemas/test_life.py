@@ -272,6 +272,22 @@ def test_every_class_and_window_of_the_policy_is_dated_and_in_order() -> None:
     assert [first for first, _ in clocks.publicity_windows] == sorted(MOST)
 
 
+def test_a_county_keeps_and_shows_records_no_longer_than_the_county_that_it_extends() -> None:
+    """Yangpu follows Danzhou, which keeps penalties for three years, and says nothing of its own about it."""
+    own = {"danzhou": {"publicity": "government"}, "yangpu": {}}
+    overlays = {
+        c: o.model_copy(update={"items": {"judgment_defaulter": o.items["administrative_penalty"].model_copy(update={
+            "publicity": None, "retention_years": None, "fields": {}, "added": (), **own[c]})}})
+        for c, o in CATALOG.overlays.items()
+    }  # fmt: skip
+    hiding = CATALOG.model_copy(update={"overlays": overlays})
+    item = CATALOG.items["administrative_penalty"]
+    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    assert clocks.years == {"": 5, "danzhou": 3, "yangpu": 3}
+    public = life.clocks(CATALOG.items["judgment_defaulter"], hiding, lambda n: effective(CATALOG, n, AS_OF))
+    assert public.hidden == ("danzhou", "yangpu") and public.years == {"": 5}
+
+
 def test_another_policy_is_another_fingerprint_and_the_day_is_not() -> None:
     item = CATALOG.items["traffic_penalty"]
     clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
