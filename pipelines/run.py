@@ -255,9 +255,13 @@ def receipt_one(night: Night, delivery_id: str) -> None:
 
 
 def _count_late(night: Night, row: Mapping[str, Any]) -> None:
-    """Enter how many of the new rows of a released delivery came later than their item allows."""
+    """Enter how many of the new rows of a released delivery came later than their item allows; of one that was taken
+    back no row is new any more."""
     limit = night.catalog.items[row["item"]].reporting_limit
     if row["state"] != "released" or limit is None:
+        return
+    if reversals.of(night.ledger, row["delivery_id"]):
+        night.ledger.update(row["delivery_id"], late=0)
         return
     late = calendar_of(night.catalog.calendar).last_late(night.limit(limit), row["received_on"])
     count = validate.late_new(night.home, row["delivery_id"], night.catalog.items[row["item"]], late)

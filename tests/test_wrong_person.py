@@ -5,6 +5,7 @@ A record on an innocent person is the worst fault that this system can have.
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pipelines.stores import reversals, waiting
 from pipelines.stores.keys import Keys
 from tests.dirty_files import csv, honour, number, table
 from tests.nights import DAY, Home, begin
+from tests.test_editions import NEW, written
 from tests.test_privacy import name
 
 TICKETS = "records.traffic_penalty"
@@ -171,6 +173,17 @@ def test_a_delivery_sent_by_mistake_is_taken_back_by_one_command(honours: Home) 
     rows = honours.night(3, again=(csv(honour(5), honour(7)), {"period": "2026-11-23", "sequence": 2}))
     assert account(rows["again"]) == {"new": 2}
     assert honours.rows("SELECT count(*) FROM records.honour") == [(6,)]
+
+
+def test_what_was_reported_late_can_be_taken_back_on_the_day_it_came(honours: Home) -> None:
+    penalties = replace(honours, item="administrative_penalty", sender="market_supervision")
+    late = penalties.night(0, late=written(NEW))["late"]
+    assert (late["new"], late["late"]) == (1, 1)
+    with penalties.told():
+        told = run.revert(penalties.place, DAY, late["delivery_id"], "desk", "sent by mistake")
+    assert told["exit_code"] == 0
+    void = penalties.deliveries()["late"]
+    assert (account(void), void["late"]) == ({"withdrawn": 1}, 0)
 
 
 def test_a_full_delivery_taken_back_gives_back_what_it_left_out(honours: Home) -> None:
