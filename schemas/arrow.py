@@ -50,6 +50,7 @@ def _stated(item: Item) -> pa.Schema:
             ("sequence", pa.int32()),
             ("source_time", pa.timestamp("us")),
             *((f.name, arrow_type(f)) for f in item.curated_fields),
+            *([("linked_subject_id", pa.binary())] if item.registers else []),
         ]
     )
 

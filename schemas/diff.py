@@ -160,6 +160,8 @@ def _attribute(code: str, key: str, old: Any, new: Any, names: Mapping[str, str]
         yield Change("tightening", code, key, said)
     elif key == "refers":
         yield Change("tightening", code, key, _said(*(side and f"{side.item}, {side.document}" for side in (old, new))))
+    elif key == "registers":  # numbers become one person's that were not, or are no more
+        yield Change("tightening", code, key, _said(*(side and side.number for side in (old, new))))
     else:
         yield Change("editorial", code, key, said)
 

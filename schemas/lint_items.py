@@ -24,6 +24,7 @@ def check(item: Item, catalog: Catalog) -> None:
     _key_and_dates(item)
     _reporting(item, catalog)
     _effects(item, catalog)
+    _registers(item, catalog)
     _periods(item)
     for field in item.fields:
         _field(item, field, catalog)
@@ -107,6 +108,21 @@ def _effects(item: Item, catalog: Catalog) -> None:
                 if value not in possible:
                     what = f"'{name}' is never '{value}'"
                     _refuse(item, f"effects.{n}.when.{name}", what, near(value, possible, "Name one of its values."))
+
+
+def _registers(item: Item, catalog: Catalog) -> None:
+    """Who may link numbers is a matter of policy, not of whoever writes an item."""
+    if item.registers is None:
+        return
+    entries = [e["value"] for table in catalog.policy.values() for e in table.get("registers_of_persons", ())]
+    named = {d for value in entries for d in value.get(item.code, ())}
+    if others := [p for p in item.providers if p not in named]:
+        what = f"policy registers_of_persons lets nobody link numbers by what '{others[0]}' sends"
+        _refuse(item, "registers", what, "Remove it; numbers are linked by the register of the police alone.")
+    kind = item.registers.certificate_type
+    if kind is not None and item.field(kind).code_set != ROLE_SETS["certificate_type"]:
+        what = f"'{kind}' holds no certificate types"
+        _refuse(item, "registers.certificate_type", what, f"Say code_set = '{ROLE_SETS['certificate_type']}'.")
 
 
 def _key_and_dates(item: Item) -> None:

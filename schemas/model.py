@@ -170,6 +170,19 @@ class Effect(Model):
         return self
 
 
+class Registry(Model):
+    """What makes an item the register of who its subjects are. Its rows tell, by these fields, another `number` of
+    their subject and of which `certificate_type` that is (the row's own where none is said), the day `since` when that
+    is so, a `former_name`, and whether the register has `verified` the subject. Only numbers told so are one person's
+    (schemas/persons.py)."""
+
+    number: Name
+    since: Name
+    certificate_type: Name | None = None
+    former_name: Name | None = None
+    verified: Name | None = None
+
+
 class Deadline(Model):
     """By when whoever handles an event has to do something: so many working days (policy `limit`) after the day of the
     field `since`; it is done once the field `done` tells a day. `zh` and `en` say what."""
@@ -191,6 +204,7 @@ class Item(Dated):
     `refers` and `effects` are those of an item of events: which record each is about, and what comes of it.
     `acted_on` are the fields that tell the day of the act behind the event, the first that is said: whether somebody
     was of age is asked of either day.
+    `registers` says that it is the register of who its subjects are, which policy has to name.
     `reporting_limit` is the policy that says how many working days after its event a row is to be here.
     `fields` are those of all editions, since they share one table; `schemas.editions` tells which are in force.
     `to_confirm` lists what stands here on general knowledge and waits for a person with the documents.
@@ -219,6 +233,7 @@ class Item(Dated):
     one_subject: bool = False
     document: Name | None = None
     refers: Reference | None = None
+    registers: Registry | None = None
     effects: tuple[Effect, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
     event_date: Name | None = None
@@ -253,6 +268,8 @@ class Item(Dated):
         for f in self.replacing_fields:
             self._agree_on_replaced(f)
         self._agree_on_effects()
+        if self.registers is not None:
+            self._agree_on_registry(self.registers)
         for role in ("credit_number", "certificate_type", "name"):
             if (count := sum(f.role == role for f in self.fields)) != 1:
                 raise Fault("fields", f"{count} fields have role = '{role}'. Give it to exactly one.")
@@ -299,6 +316,32 @@ class Item(Dated):
                 raise Fault(key, f"'{name}' is of type '{known[name].type}'. Name a field of type '{kind}'.")
             if not kind and known[name].type not in ("code", "boolean"):
                 raise Fault(key, f"'{name}' is of type '{known[name].type}'. Ask for codes, or for true or false.")
+
+    def _agree_on_registry(self, of: Registry) -> None:
+        """What names a person is identifying, and all else is curated, so that links can be told from the records."""
+        known = {f.name: f for f in self.fields}
+        asked = (
+            ("number", of.number, "text", True), ("since", of.since, "date", False),
+            ("certificate_type", of.certificate_type, "code", False), ("verified", of.verified, "boolean", False),
+            ("former_name", of.former_name, "text", True),
+        )  # fmt: skip
+        for key, name, kind, is_identifying in asked:
+            if name is None:
+                continue
+            where = f"registers.{key}"
+            if name not in known or known[name].role != "attribute":
+                raise Fault(where, f"'{name}' is no attribute of the item. Add the field or correct the name.")
+            if known[name].type != kind:
+                raise Fault(where, f"'{name}' is of type '{known[name].type}'. Name a field of type '{kind}'.")
+            if (known[name].sensitivity == "identifying") != is_identifying:
+                raise Fault(where, "numbers and names are identifying, days and codes are not. Mend sensitivity.")
+        if self.refers is not None or self.document_field is not None:
+            raise Fault("registers", "it goes before all events, so none can be about it. Let it have no document.")
+
+    @property
+    def goes_first(self) -> bool:
+        """Whether the night takes it before the others: what it says decides what becomes of their records."""
+        return self.refers is not None or self.registers is not None
 
     def field(self, name: str) -> FieldSpec:
         return next(f for f in self.fields if f.name == name)

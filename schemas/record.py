@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from schemas.model import FieldSpec, Item
-from schemas.row_rules import REPLACED
+from schemas.row_rules import LINKED, REPLACED
 from schemas.sql import literal, tree
 from schemas.third_persons import ThirdPersons
 
@@ -29,8 +29,9 @@ LONG = f"[0-9０-９](?:{_BETWEEN}[0-9０-９]){{10}}"
 def select(item: Item, source: str, others: ThirdPersons | None = None) -> exp.Select:
     """Over the rows of `row_rules.accepted`: place, line, sheet, notes, subject_id, record_key, content_hash,
     credit_number, number_kind, name_hash (the engine's own, to find one number under two names), identity (JSON),
-    action, source_time, redacted (fields), replaces where rows may name a wrong key, then the curated fields, each as
-    o_<field>. The names of `others` are hidden in free text.
+    action, source_time, redacted (fields), replaces where rows may name a wrong key, linked_number, linked_kind and
+    linked_subject_id where they may tell another number of their subject, then the curated fields, each as o_<field>.
+    The names of `others` are hidden in free text.
     """
     name, number = item.by_role("name").name, f"t_{item.by_role('credit_number').name}"
     texts = [f for f in item.curated_fields if f.type == "text"]
@@ -62,11 +63,25 @@ def select(item: Item, source: str, others: ThirdPersons | None = None) -> exp.S
             _alias(f"CAST({item.source_time or 'NULL'} AS TIMESTAMP)", "source_time"),
             _alias(f"concat_ws(',', {differs})" if differs else "''", "redacted"),
             *([_alias(replaced_key(item), "replaces")] if item.replacing_fields else []),
+            *(_alias(sql, name) for name, sql in linked(item).items()),
             *(_alias(column, f"o_{name}") for name, column in kept.items()),
         )
         .with_("said", as_=known, copy=False)
         .from_("said")
     )
+
+
+def linked(item: Item) -> dict[str, str]:
+    """Columns of the other number that a row tells of its subject, NULL where that is the same one in another form;
+    none where the item is no register of persons."""
+    if item.registers is None:
+        return {}
+    other = f"nullif({LINKED}, cn)"
+    return {
+        "linked_number": other,
+        "linked_kind": f"CASE WHEN {other} IS NOT NULL THEN {LINKED}_kind END",
+        "linked_subject_id": f"subject_id_of({other})",
+    }
 
 
 def identity(item: Item) -> str:

@@ -31,6 +31,7 @@ STOPPING = "LEH"  # the first letters of tags that keep a row from being accepte
 SIGNS = ("-", " ", "", ":", "：", ".", "、", "_", "－", "—", "|", "/")
 BRACKETS = (("(", ")"), ("（", "）"), ("[", "]"), ("【", "】"))
 REPLACED = "rn"  # prefix of what is known of the wrong number that a row replaces
+LINKED = "ln"  # ... and of another number of its subject
 CREDIT_ERRORS = ("I001", "I002", "I003", "I004", "I005", "I006", "I010", "I014")
 CREDIT_REPAIRS = ("I008", "I009", "I013")
 
@@ -167,7 +168,9 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
             found += _person(item, field.name, policy)
             continue
         if field.replaces == item.by_role("credit_number").name:
-            found += _replaced(field, catalog)
+            found += _other_number(field, REPLACED, catalog)
+        if item.registers is not None and field.name == item.registers.number:
+            found += _linked_number(field, catalog)
         found += _value(item, field)
         if field.code_set in catalog.code_sets and ended(catalog.code_sets[field.code_set]):
             day = item.event_date or "as_of"
@@ -203,11 +206,22 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
     return found
 
 
-def _replaced(field: FieldSpec, catalog: Catalog) -> list[Declared]:
-    """A wrong number that nobody can have sent before is wrong itself."""
+def _other_number(field: FieldSpec, prefix: str, catalog: Catalog) -> list[Declared]:
+    """A second number of a row, known as `prefix`: one that nobody can have is wrong itself."""
     given = f"t_{field.name} IS NOT NULL"
     codes = [catalog.findings[code] for code in CREDIT_ERRORS if code in catalog.findings and code != "I001"]
-    return [(field.name, c.code, c.severity, f"{given} AND {REPLACED}_error = '{c.code}'", given) for c in codes]
+    return [(field.name, c.code, c.severity, f"{given} AND {prefix}_error = '{c.code}'", given) for c in codes]
+
+
+def _linked_number(field: FieldSpec, catalog: Catalog) -> list[Declared]:
+    """Another number of the subject is held to all that a number is: it joins what is said of two numbers."""
+    given = f"t_{field.name} IS NOT NULL"
+    return [
+        *_other_number(field, LINKED, catalog),
+        (field.name, "I010", "error", f"{given} AND {LINKED}_kind = 'uscc'", given),
+        (field.name, "I015", "hold", f"{given} AND ends_with({LINKED}, '000') AND {LINKED}_birth IS NOT NULL", given),
+        (field.name, "V016", "info", f"{given} AND {LINKED}_error = 'I001'", given),
+    ]
 
 
 def takes_organisations(item: Item) -> bool:
@@ -389,6 +403,11 @@ def located(item: Item) -> exp.Select:
     numbers = credit_number.columns(number, certificate)
     if wrong := [f for f in item.replacing_fields if f.replaces == item.by_role("credit_number").name]:
         others = credit_number.columns(exp.column(f"t_{wrong[0].name}"), certificate, REPLACED)
+        numbers = [[*layer, *other] for layer, other in zip(numbers, others, strict=True)]
+    if item.registers is not None:
+        said = [exp.column(name) for name in (item.registers.certificate_type, certificate.name) if name]
+        kind = exp.Coalesce(this=said[0], expressions=said[1:])
+        others = credit_number.columns(exp.column(f"t_{item.registers.number}"), kind, LINKED)
         numbers = [[*layer, *other] for layer, other in zip(numbers, others, strict=True)]
     for added in (
         *types.steps(item.fields),

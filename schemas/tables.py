@@ -59,6 +59,7 @@ def _columns(item: Item) -> list[sa.Column[Any]]:
         sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("source_time", sa.DateTime),
         *(sa.Column(f.name, _warehouse_type(f), comment=f.label_zh) for f in item.curated_fields),
+        *([sa.Column("linked_subject_id", sa.LargeBinary, comment="关联主体化名")] if item.registers else []),
     ]
 
 

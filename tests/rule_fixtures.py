@@ -191,8 +191,9 @@ class Fixtures:
             return self._number(check)
         spec = self.specs[check.field]
         text = self.row[spec.name] or ""
-        if spec.replaces == self.number and check.code in CREDIT_ERRORS:
-            wrong = ["E00000000"] if check.code == "I010" else NUMBERS[check.code]
+        is_linked = self.item.registers is not None and spec.name == self.item.registers.number
+        if (spec.replaces == self.number or is_linked) and check.code in (*CREDIT_ERRORS, "I015"):
+            wrong = ("E00000000", ORGANISATION)[: 1 + is_linked] if check.code == "I010" else NUMBERS[check.code]
             return Ways([[{spec.name: n}] for n in wrong])
         if spec.role == "name" and check.code in NAMES:
             return Ways([[{spec.name: n and n.format(text)}] for n in NAMES[check.code]])

@@ -197,7 +197,24 @@ class Rows:
             else:
                 column = self._value(name, spec, serials, versions, people)
             found[name] = self._thinned(name, spec, column, serials)
-        return found
+        return found | self._linked(found, people)
+
+    def _linked(self, found: dict[str, pa.Array], people: Ints) -> dict[str, pa.Array]:
+        """Another number of the person, where a rule asks for one: that of nobody else in the sample."""
+        said = self.item.get("registers", {})
+        if (name := said.get("number")) not in found:
+            return {}
+        asked = pa.array(np.zeros(len(people), dtype=bool))
+        for r in self.rules:
+            if r["kind"] == "required_if" and r["field"] == name:
+                written = self.codes[self.fields[r["when"]]["code_set"]][str(r["equals"])]
+                asked = pc.or_(asked, pc.is_in(found[r["when"]], pa.array(written)))
+        none = pa.nulls(len(people), pa.string())
+        number = texts(self.persons.numbers(people + self.persons.size // 2))
+        linked = {name: pc.if_else(asked, number, none)}
+        if (kind := said.get("certificate_type")) in found:
+            linked[kind] = pc.if_else(asked, self._writing("certificate_type", "居民身份证")[0], none)
+        return linked
 
     def days(self, serials: Ints) -> dict[str, Ints]:
         """Ordinal day of every date field, in the order the date rules ask; in the past unless it may be future."""

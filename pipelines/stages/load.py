@@ -45,7 +45,7 @@ def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Ke
     a record key. Both parts run at once, and each is safe to repeat. Raises `StoreError`.
     """
     with _database(f"staging of {item.code} failed"), ThreadPoolExecutor(1) as pool:
-        vaulted = pool.submit(_vault, home, ledger, item.code, candidate, keys)
+        vaulted = pool.submit(_vault, home, ledger, item, candidate, keys)
         _stage_records(ledger, item, candidate)
         vaulted.result()
 
@@ -71,15 +71,15 @@ def _becomes_segment(candidate: Candidate) -> bool:
     return candidate.upsert_rows * SEGMENT_SHARE >= max(candidate.published_rows, 1)
 
 
-def _vault(home: Home, ledger: Ledger, item: str, candidate: Candidate, keys: Keys) -> None:
+def _vault(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Keys) -> None:
     own = {key: home.accepted(key) for key in candidate.deliveries}
     back = {key: home.again(key, "accepted") for key in candidate.again}
     gone = home.root / candidate.gone if candidate.gone else None
     with ledger.bulk.connect() as connection, connection.cursor() as cursor:
-        vault.enter_subjects(cursor, home.work, [*own.values(), *back.values()], keys, gone)
+        vault.enter_subjects(cursor, home.work, [*own.values(), *back.values()], keys, bool(item.registers), gone)
         connection.commit()
-        vault.enter_statements(cursor, home.work, item, own, gone=gone)
-        vault.enter_statements(cursor, home.work, item, back, is_again=True, gone=gone)
+        vault.enter_statements(cursor, home.work, item.code, own, gone=gone)
+        vault.enter_statements(cursor, home.work, item.code, back, is_again=True, gone=gone)
         connection.commit()
 
 

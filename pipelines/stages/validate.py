@@ -23,6 +23,7 @@ from schemas import names, row_rules
 from schemas.compiled import Check, Compiled
 from schemas.model import Catalog, Item
 from schemas.own_key import of_judged
+from schemas.record import linked
 from schemas.sql import literal
 from schemas.words import Words
 
@@ -104,7 +105,8 @@ def validate(
 
     accepted: place (in `staged/`), line, sheet, notes, subject_id, record_key, content_hash (16 bytes each),
     credit_number, number_kind, name_hash, identity (JSON of the identifying fields), action, source_time, redacted,
-    replaces (16 bytes; where the item's rows may name a wrong key), then the curated fields. Order is not promised.
+    replaces (16 bytes; where the item's rows may name a wrong key), linked_number, linked_kind and linked_subject_id
+    (where they may tell another number of their subject), then the curated fields. Order is not promised.
     rejected: line, sheet, verdict, failed (tags), record_key and name_key (schemas.own_key), then every field as it was
     sent. Of a row that the law refuses there is its place and why, and no more: what it says stays in `raw/` and in
     `staged/`, which is read from there.
@@ -131,13 +133,13 @@ def validate(
         made.kept("located", compiled.located)
         engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
-        replaces = "replaces, " if item.replacing_fields else ""
+        more = "".join(f"{name}, " for name in (*(["replaces"] if item.replacing_fields else []), *linked(item)))
         accepted = [home.accepted(part.delivery_id) for part in parts]
         with watched(engine, tell):
             made.passed_on(
                 "accepted",
                 f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
-                    name_hash, identity, action, source_time, redacted, {replaces}{curated}
+                    name_hash, identity, action, source_time, redacted, {more}{curated}
                     FROM ({compiled.record})""",
                 accepted,
             )

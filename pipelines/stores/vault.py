@@ -17,10 +17,11 @@ BATCH = 64_000
 
 
 def enter_subjects(
-    cursor: Any, work: Path, accepted: Sequence[Path], keys: Keys, gone: Path | None = None
+    cursor: Any, work: Path, accepted: Sequence[Path], keys: Keys, has_linked: bool = False, gone: Path | None = None
 ) -> None:
     """The subjects of accepted rows and their numbers, on an ADBC cursor. The caller ends the transaction, and enters
-    no others in it. `gone` has the keys of records of which nothing is kept.
+    no others in it. With `has_linked` the rows may tell another number of their subject, which is one as well. `gone`
+    has the keys of records of which nothing is kept.
 
     Subjects are entered once and never change. Many items enter theirs at the same time, and who enters a subject
     waits for the other who just did: all of them do so in the order of the pseudonyms, so that nobody waits in a ring.
@@ -28,9 +29,14 @@ def enter_subjects(
     if not accepted:
         return
     with connect(work) as engine:
+        rows = f"{_read(accepted)} {_without(gone)}"
+        told = f"SELECT subject_id, credit_number, number_kind FROM {rows}"
+        if has_linked:
+            told += f""" UNION ALL SELECT linked_subject_id, linked_number, linked_kind FROM {rows}
+                WHERE linked_subject_id IS NOT NULL"""
         people = engine.sql(
             "SELECT subject_id, any_value(credit_number) AS number, any_value(number_kind) AS kind"
-            f" FROM {_read(accepted)} {_without(gone)} GROUP BY subject_id ORDER BY subject_id"
+            f" FROM ({told}) GROUP BY subject_id ORDER BY subject_id"
         ).to_arrow_reader(BATCH)
         cursor.execute("CREATE TEMP TABLE people (subject_id bytea, credit_number bytea, number_kind text)")
         sealed = (_sealed(batch, keys) for batch in people)

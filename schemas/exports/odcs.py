@@ -44,6 +44,7 @@ OWN_COLUMNS = {
     "period": ("所属期", "Period that the delivery declares", "internal"),
     "sequence": ("序号", "Number of the delivery within its period", "internal"),
     "source_time": ("来源时间", "When the department changed the record", "internal"),
+    "linked_subject_id": ("关联主体化名", "Pseudonym of another number of the same subject", "personal"),
     "marks": ("标注", "Effects in force that leave the record where it is, as codes of record_effect", "internal"),
     "public_from": ("公示起始日期", "First day of publicity; empty where the record is never public", "internal"),
     "public_until": ("公示截止日期", "Last day of publicity; empty until the breach is put right", "internal"),

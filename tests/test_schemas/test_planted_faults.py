@@ -57,7 +57,7 @@ def drop_line(file: str, beginning: str) -> Plant:
 
 
 TRAFFIC, HONOUR, LOAN = "items/traffic_penalty.toml", "items/honour.toml", "items/student_loan_default.toml"
-RESTORATION = "items/restoration_event.toml"
+RESTORATION, IDENTITY = "items/restoration_event.toml", "items/identity_reference.toml"
 PENALTY, COMMITMENT = "items/administrative_penalty.toml", "items/credit_commitment.toml"
 TAX = "departments/tax_service.toml"
 HEADERS, REGION = "headers/administrative_penalty.csv", "codes/region.csv"
@@ -195,6 +195,23 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "deadline of no policy": (
         swap(RESTORATION, 'limit = "restoration_decision', 'limit = "restoration_decison'), RESTORATION,
         "deadlines.0.limit", "'restoration_decision_working_days'"),
+    "register that no policy names": (
+        swap("policy/subjects.toml", "{ identity_reference", "{ honour"), IDENTITY, "registers", "police alone"),
+    "register that events may be about": (
+        swap(HONOUR, "history_in_warehouse", 'registers = { number = "document_name", since = "determination_date" }\n'
+             "history_in_warehouse"), HONOUR, "registers", "no document"),
+    "register of a sender that no policy names": (
+        swap(IDENTITY, '["public_security"]', '["public_security", "civil_affairs"]'), IDENTITY, "registers",
+        "'civil_affairs'"),
+    "register whose number is no secret": (
+        swap(IDENTITY, 'number = "replaced_number"', 'number = "issuing_organ"'), IDENTITY, "registers.number",
+        "Mend sensitivity"),
+    "register that begins on no day": (
+        swap(IDENTITY, 'since = "reference_date"', 'since = "reference_type"'), IDENTITY, "registers.since",
+        "type 'date'"),
+    "register whose certificate type is something else": (
+        swap(IDENTITY, 'certificate_type = "replaced_certificate_type"', 'certificate_type = "sex"'), IDENTITY,
+        "registers.certificate_type", "certificate_type'"),
     "wrong value of no key": (
         swap(TRAFFIC, '["decision_no"]', '["fine_cny"]'), TRAFFIC, "wrong_decision_no.replaces", "Name one"),
     "wrong value of another type": (
