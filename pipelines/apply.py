@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pipelines.model import Home
 from pipelines.stages import load
+from pipelines.stores import judgements
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger
@@ -79,7 +80,7 @@ def apply(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog, on: date) ->
             ledger.remake((space, code) for code in sorted(remade) for space in ("records", "history"))
         items = catalog.items.values()
         former = {i.code: former_names(i) for i in items}
-        done = ledger.evolve(warehouse(items), former, subjects(items))
+        done = ledger.evolve(warehouse(items), former, subjects(catalog, judgements.STANDING))
         for item in items:
             for space in SPACES:
                 done += lake.evolve(space, item.code, stored_schema(item), former[item.code])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from pipelines.errors import UsageFault
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.night import open_lake
-from pipelines.stores import tombstones
+from pipelines.stages.people import of_everyone, open_people
+from pipelines.stores import judgements, tombstones
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
@@ -102,7 +103,7 @@ def events(home: Home, ledger: Ledger, only_waiting: bool = False) -> Iterator[d
         if not said:
             return
         engine.execute(f"CREATE TABLE told AS {' UNION ALL '.join(said)}")
-        reach(engine, lake, catalog, pinned)
+        reach(engine, lake, catalog, pinned, judgements.standing(ledger))
         sql = f"""SELECT lower(hex(t.event)) AS event, t.event_item, t.name, t.does, t.since, t.until, t.item,
                 lower(hex(t.subject_id)) AS subject_id, lower(hex(r.record_key)) AS record_key
             FROM told t LEFT JOIN reached r ON r.event = t.event
@@ -114,10 +115,19 @@ def events(home: Home, ledger: Ledger, only_waiting: bool = False) -> Iterator[d
 
 
 def reach(
-    engine: duckdb.DuckDBPyConnection, lake: Lake, catalog: Catalog, pinned: Mapping[str, Pinned]
+    engine: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    catalog: Catalog,
+    pinned: Mapping[str, Pinned],
+    judged: Iterable[dict[str, Any]],
 ) -> None:
     """Table `reached` (event, record_key): the records of a release, shared or not, that the events of `told` (event,
-    item, subject_id, document, department) are about."""
+    item, subject_id, document, department) are about, under every number of their person. `judged` are the judgements
+    of people that stand."""
+    registers = {c: lake.files("records", c, pinned.get(c, Pinned()).records)
+                 for c, i in catalog.items.items() if i.registers}  # fmt: skip
+    open_people(engine, lake, catalog, registers, judged)
+    engine.execute(f"CREATE TABLE reaching AS {of_everyone('told')}")
     engine.execute("CREATE TABLE reached (event BLOB, record_key BLOB)")
     for (code,) in engine.execute("SELECT DISTINCT item FROM told").fetchall():
         item, at = catalog.items.get(str(code)), pinned.get(str(code), Pinned())
@@ -127,7 +137,7 @@ def reach(
         if not files:
             continue
         stored = lake.relation(engine, "history", item.code, stored_schema(item), former_names(item), files)
-        mine = f"(SELECT * FROM told WHERE item = {literal(item.code)})"
+        mine = f"(SELECT * FROM reaching WHERE item = {literal(item.code)})"
         # Few subjects have events, so the numbers of all others need not be brought into the form that keys compare.
         own = f"""SELECT record_key, subject_id, department, {key_text(item.document_field)} AS document
             FROM {stored} SEMI JOIN {mine} USING (subject_id)"""

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pipelines.life import reach
 from pipelines.model import publish
 from pipelines.night import Night
+from pipelines.stores import judgements
 from pipelines.stores.engine import connect
 from pipelines.stores.ledger import Pinned
 from schemas import life
@@ -63,7 +64,7 @@ def _without_record(night: Night, rows: list[dict[str, Any]]) -> dict[str, list[
                 said.append(life.named(item, own).sql(dialect="duckdb"))
         if said:
             engine.execute(f"CREATE TABLE told AS {' UNION ALL '.join(said)}")
-            reach(engine, night.lake, night.catalog, pinned)
+            reach(engine, night.lake, night.catalog, pinned, judgements.standing(night.ledger))
             sql = "SELECT delivery_id, line, sheet FROM told ANTI JOIN reached USING (event) ORDER BY ALL"
             for delivery_id, line, sheet in engine.execute(sql).fetchall():
                 found.setdefault(delivery_id, []).append({"line": line, "sheet": sheet})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pipelines.errors import QueryFault, StoreError
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.stages import obligations
-from pipelines.stores import postgres
+from pipelines.stores import judgements, postgres
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger, Pinned
@@ -31,7 +32,8 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
     """(column names, all rows) of one SELECT over `records.<item>`, `ended.<item>` (what is shared no more, and why),
     `history.<item>`, `versions.<item>` (what a record said from when to when: pipelines/versions.py), `subjects`,
     `standing` and `listings` (what the records of each subject say together: schemas/standing.py) of a release: the
-    current one, or that of an id or date. The SQL reaches no other file. Raises `QueryFault`, `StoreError`."""
+    current one, or that of an id or date, with the judgements of then. The SQL reaches no other file. Raises
+    `QueryFault`, `StoreError`."""
     place = Home(Path(home).resolve())
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger, duckdb.connect() as engine:
@@ -44,7 +46,8 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
             engine.execute(f"CREATE SCHEMA {schema}")
         snapshots, expired = ledger.snapshots(release["release_id"]), ledger.expired(release["release_id"])
         allowed: list[str] = []
-        items, asked_for = kept_catalogue(place).items, sql.lower()
+        catalog, asked_for = kept_catalogue(place), sql.lower()
+        items = catalog.items
         # To open a table costs some milliseconds, and there are a hundred: those are opened that the text may mean.
         listed = "listings" in asked_for
         named = [i for i in items.values() if i.code in asked_for or (listed and (is_list(i) or i.refers))]
@@ -69,12 +72,15 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
                     engine.unregister("nothing")
             if "versions" in asked_for or (listed and is_list(item)):
                 _open_versions(engine, place, ledger, lake, item, release["number"], at)
+        engine.register("judged_rows", judgements.relation(_judged(ledger, as_of, release["as_of"])))
+        engine.execute("CREATE TABLE judged AS SELECT * FROM judged_rows")
+        engine.unregister("judged_rows")
         if "standing" in asked_for:
             engine.execute(f"CREATE VIEW standing AS {_standing(place, ledger, release['as_of'])}")
         if listed:
             engine.execute(f"CREATE VIEW listings AS {_listings(place, release['as_of'])}")
         if len(named) == len(items):
-            engine.execute(f"CREATE VIEW subjects AS {subjects(items.values())}")
+            engine.execute(f"CREATE VIEW subjects AS {subjects(catalog, 'judged')}")
         names = ", ".join(literal(Path(f)) for f in allowed)
         engine.execute(f"SET allowed_paths=[{names}]; SET enable_external_access=false; SET lock_configuration=true")
         try:
@@ -101,7 +107,16 @@ def _standing(home: Home, ledger: Ledger, as_of: date) -> str:
     rows = [r for r in ledger.deliveries() if r["received_on"] <= as_of]
     owed = obligations.obligations(catalog, rows, obligations.limits(limit), as_of)
     missing = [o for o in owed if o.state in ("overdue", "held") and catalog.items[o.item].nature == "adverse"]
-    return standing(catalog, as_of, limit, len(missing))
+    return standing(catalog, as_of, limit, len(missing), "judged")
+
+
+def _judged(ledger: Ledger, as_of: str | None, day: date) -> list[dict[str, Any]]:
+    """The judgements that stand now or, where an older state is asked for, that stood on that day."""
+    if as_of is None:
+        return judgements.standing(ledger)
+    with suppress(ValueError):
+        day = date.fromisoformat(as_of)
+    return judgements.known(ledger, day)
 
 
 def _open_versions(

@@ -21,7 +21,7 @@ from pipelines.hands import Hands
 from pipelines.night import Night, open_night
 from pipelines.stages import curate, deletion, events, gate, load, obligations, report, sweep, validate
 from pipelines.stages.dedupe import Full, Incoming, Reverted
-from pipelines.stores import reversals, tombstones, waiting
+from pipelines.stores import judgements, reversals, tombstones, waiting
 from pipelines.stores.ledger import Life
 from pipelines.trace import digits
 from schemas import life, profile, suite
@@ -66,14 +66,14 @@ def check_several(night: Night, delivery_ids: tuple[str, ...]) -> dict[str, str]
 
 
 def pending_events(night: Night) -> list[str]:
-    """Items of events with something to integrate."""
-    return [code for code in _asked(night) if night.catalog.items[code].refers]
+    """Items of events, and registers of whom they are about, with something to integrate."""
+    return [code for code in _asked(night) if night.catalog.items[code].goes_first]
 
 
 def pending_items(night: Night) -> list[str]:
     """The other items with checked deliveries that no release holds yet, with rows that come back, with reversals, with
     records that are to be deleted or of which events or time make something else."""
-    asked = {code for code in _asked(night) if not night.catalog.items[code].refers}
+    asked = {code for code in _asked(night) if not night.catalog.items[code].goes_first}
     return sorted(asked | due_items(night))
 
 
@@ -90,9 +90,9 @@ def due_items(night: Night) -> set[str]:
     return {
         code
         for code in night.ledger.current_snapshots()
-        if code in items and not items[code].refers
+        if code in items and not items[code].goes_first
         and _look(night, items[code], said.get(code, ""), known.get(code)).is_due(night.as_of)
-    } | {code for code in tombstones.pending(night.ledger) if not items[code].refers}  # fmt: skip
+    } | {code for code in tombstones.pending(night.ledger) if not items[code].goes_first}  # fmt: skip
 
 
 def _look(night: Night, item: Item, said: str, known: Life | None) -> curate.Look:
@@ -101,19 +101,19 @@ def _look(night: Night, item: Item, said: str, known: Life | None) -> curate.Loo
 
 
 def take_events(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
-    """events: integrate and gate the items of events, and gather what they say of the records of others; returns
-    item -> passed, failed or could_not_evaluate."""
+    """events: integrate and gate what goes before the others, the items of events and the registers of persons, and
+    gather what they say of the records of others; returns item -> passed, failed or could_not_evaluate."""
     codes = pending_events(night)
     for code in codes:
         tell(f"events: {code} {integrate_item(night, code)}")
     verdicts = _gate(night, codes, tell)
-    told = []
+    told = {}
     for code, item in night.catalog.items.items():
-        if item.refers:
+        if item.goes_first:
             files = night.lake.files("records", code, night.ledger.published(code).records)
             candidate = curate.read_candidate(night.home, code) if verdicts.get(code) == "passed" else None
-            told.append((item, curate.resolved(candidate, files) if candidate else files))
-    events.gather(night.home, night.lake, told)
+            told[code] = curate.resolved(candidate, files) if candidate else files
+    events.gather(night.home, night.lake, night.catalog, told, judgements.known(night.ledger, night.as_of))
     return verdicts
 
 
@@ -145,7 +145,7 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
         for r in void
     ]  # fmt: skip
     item = night.catalog.items[code]
-    said = "" if item.refers else events.said(night.home).get(code, "")
+    said = "" if item.goes_first else events.said(night.home).get(code, "")
     look = _look(night, item, said, night.ledger.lives().get(code))
     base = night.ledger.published(code)
     if look.deletes(night.as_of):

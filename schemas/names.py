@@ -95,6 +95,17 @@ def _if_odd(test: str) -> str:
     return f"CASE WHEN name_is_plain THEN FALSE ELSE {test} END"
 
 
+def compared(name: str, variants: str) -> str:
+    """SQL of a name in the form in which two writings of it are one: without blanks, dots and dashes, in half width and
+    small letters, without accents, the parts of a Latin name in the order of the alphabet; of the pairs in `variants`
+    (張张 陳陈) both are one character (Q51, Q60, Q61, Q63, Q65)."""
+    pairs = {pair[0]: pair[1] for pair in variants.split()} | dict(zip(COMPATIBLE, UNIFIED, strict=True))
+    plain = translated(name, pairs, INVISIBLE)
+    parts = f"string_split_regex(strip_accents(lower({plain})), '[^{LETTER}]+')"
+    han = f"lower({translated(plain, dropped=SPACES + DOTS + DASHES + '·.', full=False)})"
+    return f"CASE WHEN regexp_matches({name}, '{LATIN}') THEN array_to_string(list_sort({parts}), '') ELSE {han} END"
+
+
 def are_unlike(said: Iterable[str], variants: str) -> bool:
     """Whether two of the names are very different: they share less than half of the letters of the longer one, and
     none holds the other. Order and case do not count; of the pairs in `variants` (張张 陳陈) both are one character."""

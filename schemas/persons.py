@@ -21,13 +21,49 @@ second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from datetime import date
+from typing import Any
 
 from schemas.model import Catalog, Item
 from schemas.sql import literal
 
 WHY = ("ring", "judged_different", "several")
 POLICY = "registers_of_persons"
+
+
+def links(catalog: Catalog, source: Callable[[Item], str | None], judged: str) -> str:
+    """SELECT of subject_id, leads_to, since, item, department, record_key of all links that records of registers tell.
+    `source` gives SQL of the records of an item, None where there are none."""
+    told = [
+        f"""SELECT linked_subject_id AS subject_id, subject_id AS leads_to, {item.registers.since} AS since,
+        {literal(item.code)} AS item, department, record_key FROM {records}
+        WHERE linked_subject_id IS NOT NULL AND ({_lets(catalog, item)})"""
+        for item in catalog.items.values()
+        if item.registers is not None and (records := source(item)) is not None
+    ]
+    nothing = f"""SELECT subject_id, leads_to, CURRENT_DATE AS since, verdict AS item, verdict AS department,
+        subject_id AS record_key FROM {judged} j WHERE 1 = 0"""
+    return " UNION ALL ".join(told) or nothing
+
+
+def _lets(catalog: Catalog, item: Item) -> str:
+    """Whether policy lets the sender of a record link numbers, as of the period of its delivery."""
+    entries: list[dict[str, Any]] = [e for table in catalog.policy.values() for e in table.get(POLICY, ())]
+    asked = []
+    for entry in entries:
+        if senders := ", ".join(map(literal, entry["value"].get(item.code, ()))):
+            last: date = entry.get("valid_to", date.max)
+            days = f"period BETWEEN DATE '{entry['valid_from']}' AND DATE '{last}'"
+            asked.append(f"department IN ({senders}) AND {days}")
+    return " OR ".join(asked) or "1 = 0"
+
+
+def people(links: str, judged: str) -> str:
+    """SELECT of subject_id, person_id: all subjects of persons that have more than one, each person's own among them.
+    """
+    found = f"({persons(links, judged)})"
+    return f"SELECT subject_id, person_id FROM {found} p UNION SELECT person_id, person_id FROM {found} q"
 
 
 def persons(links: str, judged: str) -> str:

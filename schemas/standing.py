@@ -14,16 +14,18 @@ from typing import Any
 from schemas import life
 from schemas.model import Catalog, Item
 from schemas.sql import literal
+from schemas.tables import released_persons
 
 LISTED = "list_state"  # the code set of items that are lists of serious cases
 WITHDRAWN = "withdrawn"  # why a listing is over of which nobody says anything any more
 LISTING = ("subject_id", "item", "record_key", "department", "listed_from", "listed_until", "left_by", "event")
 
 
-def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing_feeds: int) -> str:
-    """subject_id, adverse and good (records that are shared), objected (of the adverse ones), serious_lists (it is on
-    now), last_adverse_on, clean_three_years (yes, no, unknown), because (items), missing_feeds. One row of each subject
-    that the release speaks of. `missing_feeds` are deliveries of adverse items that are owed and not in."""
+def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing_feeds: int, judged: str) -> str:
+    """person_id, adverse and good (records that are shared), objected (of the adverse ones), serious_lists (it is on
+    now), last_adverse_on, clean_three_years (yes, no, unknown), because (items), missing_feeds. One row of each person
+    that the release speaks of, under whichever numbers (schemas/persons.py, also for `judged`). `missing_feeds` are
+    deliveries of adverse items that are owed and not in."""
     today, years = f"DATE '{as_of.isoformat()}'", int(limit("clean_years"))
     said = []
     for item in catalog.items.values():
@@ -40,7 +42,8 @@ def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing
             said.append(f"""SELECT subject_id, {literal(item.code)}, 1, 0, 0, 0, {day}, {counts}
                 FROM ended.{item.code}""")
     spoils = f"counts = 1 AND event_on + INTERVAL {12 * years} MONTH > {today}"
-    return f"""SELECT subject_id, CAST(SUM(is_adverse * is_shared) AS BIGINT) AS adverse,
+    person = "COALESCE(p.person_id, s.subject_id)"
+    return f"""SELECT {person} AS person_id, CAST(SUM(is_adverse * is_shared) AS BIGINT) AS adverse,
         CAST(SUM((1 - is_adverse) * is_shared) AS BIGINT) AS good,
         CAST(SUM(is_adverse * is_objected) AS BIGINT) AS objected,
         CAST(SUM(is_listed) AS BIGINT) AS serious_lists, MAX(CASE WHEN counts = 1 THEN event_on END) AS last_adverse_on,
@@ -48,7 +51,8 @@ def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing
             {"WHEN TRUE THEN 'unknown'" if missing_feeds else ""} ELSE 'yes' END AS clean_three_years,
         STRING_AGG(DISTINCT CASE WHEN {spoils} THEN item END, ',' ORDER BY CASE WHEN {spoils} THEN item END) AS because,
         {missing_feeds} AS missing_feeds
-        FROM ({" UNION ALL ".join(said)}) GROUP BY subject_id"""
+        FROM ({" UNION ALL ".join(said)}) s LEFT JOIN ({released_persons(catalog, judged)}) p
+            ON p.subject_id = s.subject_id GROUP BY {person}"""
 
 
 def is_list(item: Item) -> bool:

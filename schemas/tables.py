@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.model import FieldSpec, Item
+from schemas import persons
+from schemas.model import Catalog, FieldSpec, Item
 
 
 def warehouse(items: Iterable[Item]) -> sa.MetaData:
@@ -38,13 +39,19 @@ def warehouse(items: Iterable[Item]) -> sa.MetaData:
     return metadata
 
 
-def subjects(items: Iterable[Item]) -> str:
-    """SQL of the view `subjects` (subject_id, items, records): whom the release speaks of, and how often."""
-    each = [f"SELECT subject_id, COUNT(*) AS n FROM records.{i.code} GROUP BY subject_id" for i in items]
-    return (
-        "SELECT subject_id, COUNT(*) AS items, CAST(SUM(n) AS BIGINT) AS records"
-        f" FROM ({' UNION ALL '.join(each)}) AS spoken GROUP BY subject_id"
-    )
+def subjects(catalog: Catalog, judged: str) -> str:
+    """SQL of the view `subjects` (subject_id, items, records, person_id): whom the release speaks of, how often, and
+    the subject that stands for the person. `judged`: see schemas/persons.py."""
+    each = [f"SELECT subject_id, COUNT(*) AS n FROM records.{c} GROUP BY subject_id" for c in catalog.items]
+    return f"""SELECT s.subject_id, s.items, s.records, COALESCE(p.person_id, s.subject_id) AS person_id
+        FROM (SELECT subject_id, COUNT(*) AS items, CAST(SUM(n) AS BIGINT) AS records
+            FROM ({' UNION ALL '.join(each)}) AS spoken GROUP BY subject_id) s
+        LEFT JOIN ({released_persons(catalog, judged)}) p ON p.subject_id = s.subject_id"""
+
+
+def released_persons(catalog: Catalog, judged: str) -> str:
+    """SELECT of subject_id, person_id (schemas/persons.py) over `records.<item>`."""
+    return persons.persons(f"({persons.links(catalog, lambda i: f'records.{i.code}', judged)})", judged)
 
 
 def _columns(item: Item) -> list[sa.Column[Any]]:

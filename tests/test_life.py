@@ -326,7 +326,7 @@ def test_standing_counts_what_the_years_and_the_law_say(home: Home, tmp_path: Pa
          event("restoration_event", 6, no(6), restoration_no="琼修复〔2026〕6号"))  # fmt: skip
     home.night(0)
     sql = """SELECT DISTINCT h.line - 1, s.adverse, s.objected, s.clean_three_years, s.because, s.missing_feeds > 0
-        FROM standing s JOIN history.traffic_penalty h USING (subject_id) ORDER BY 1"""
+        FROM standing s JOIN subjects USING (person_id) JOIN history.traffic_penalty h USING (subject_id) ORDER BY 1"""
     found = {n: tuple(told) for n, *told in home.rows(sql)}
     bad = "traffic_penalty"
     assert found == {

@@ -175,7 +175,7 @@ def curate(
         history = lake.files("history", item.code, base.history)
         past = lake.relation(engine, "history", item.code, shape, former, history) if history else None
         stored = recorded(engine, lake, item, {"records": records, "ended": ended})
-        has_events = item.refers is None and open_events(engine, home, item.code)
+        has_events = not item.goes_first and open_events(engine, home, item.code)
         dedupe.open_statements(engine, item, incoming, past, stored, fulls, reverted, tombstones)
         gone = _gone(engine, home, item, tombstones)
         _due(engine, item, stored, look, as_of, has_events)

@@ -1,7 +1,8 @@
 """`events`: what the events of tonight say of the records of other items, gathered once for all of them.
 
 A restoration, an objection, a reconsideration or a withdrawal is a record of an item of its own (`Item.refers`); what
-it does to the record it is about is declared there (`Item.effects`, schemas/life.py).
+it does to the record it is about is declared there (`Item.effects`, schemas/life.py). What is said of a person under
+one number reaches the records under every other (stages/people.py).
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from pipelines.errors import StoreError
 from pipelines.model import Home
+from pipelines.stages.people import of_everyone, open_people
 from pipelines.stores.engine import connect, note_of, pass_on
 from pipelines.stores.lake import Lake
 from schemas import life
 from schemas.arrow import former_names, stored_schema
-from schemas.model import Item
+from schemas.model import Catalog
 from schemas.sql import literal
 
 SHAPE = (
@@ -27,23 +30,29 @@ SHAPE = (
 )
 
 
-def gather(home: Home, lake: Lake, told: Iterable[tuple[Item, list[str]]]) -> None:
-    """Write `work/events.parquet`: rows of `schemas.life.EVENTS` of the items of events, each with the data files of
-    its records as they are going to be published. It stays until the next night: to know of no event is not the same as
-    to know that there is none."""
+def gather(
+    home: Home, lake: Lake, catalog: Catalog, told: dict[str, list[str]], judged: Iterable[dict[str, Any]]
+) -> None:
+    """Write `work/events.parquet`: rows of `schemas.life.EVENTS` of the items of events. `told` are the items that go
+    before the others, each with the data files of its records as they are going to be published, `judged` the
+    judgements that stand. The file stays until the next night: to know of no event is not the same as to know that
+    there is none."""
     with connect(home.work) as engine:
         engine.execute(f"CREATE TABLE events ({SHAPE})")
-        for item, files in told:
-            if not files:
+        for code, files in told.items():
+            item = catalog.items[code]
+            if not files or not item.refers:
                 continue
             stored = lake.relation(engine, "records", item.code, stored_schema(item), former_names(item), files)
             engine.execute(f"INSERT INTO events {life.events(item, stored).sql('duckdb')}")
+        open_people(engine, lake, catalog, told, judged)
+        engine.execute(f"CREATE TABLE everyone AS {of_everyone('events')}")
         row = ", ".join(f"CAST({c} AS VARCHAR)" for c in life.EVENTS.split(", "))
         found = engine.execute(f"""SELECT item, md5(string_agg(md5(concat_ws(chr(31), {row})), '' ORDER BY {row}))
-            FROM events WHERE item IS NOT NULL GROUP BY item""").fetchall()
+            FROM everyone WHERE item IS NOT NULL GROUP BY item""").fetchall()
         # Every step asks for this, so it lies with the events, and whoever reads it needs no engine.
         order = "item, subject_id, document, name, since, event"
-        pass_on(engine, f"SELECT * FROM events ORDER BY {order}", home.events, json.dumps(dict(found)))
+        pass_on(engine, f"SELECT * FROM everyone ORDER BY {order}", home.events, json.dumps(dict(found)))
 
 
 def said(home: Home) -> dict[str, str]:

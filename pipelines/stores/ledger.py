@@ -166,6 +166,30 @@ tombstone = sa.Table(
     sa.Index("tombstone_subject", "item", postgresql_where=sa.text("subject_id IS NOT NULL")),
     schema="ledger",
 )
+# What people have judged of two subjects, or of a conflict about one; an undone judgement stays and counts no more.
+judgement = sa.Table(
+    "judgement",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("subject_id", sa.LargeBinary, nullable=False),
+    sa.Column("other_id", sa.LargeBinary, nullable=False),
+    sa.Column(
+        "verdict", sa.Text, nullable=False,
+        comment="same: what is known of subject_id is known of other_id; different",
+    ),
+    sa.Column("conflict", sa.Text, comment="what was judged, where it concerns one subject alone"),
+    sa.Column("made_on", sa.Date, nullable=False),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("undone_on", sa.Date, comment="NULL: it stands"),
+    sa.Column("undone_by", sa.Text),
+    sa.Column("undone_reason", sa.Text),
+    sa.Index(
+        "judgement_standing", sa.text("least(subject_id, other_id)"), sa.text("greatest(subject_id, other_id)"),
+        sa.text("coalesce(conflict, '')"), unique=True, postgresql_where=sa.text("undone_on IS NULL"),
+    ),
+    schema="ledger",
+)
 gate_result = sa.Table(
     "gate_result",
     metadata,

@@ -85,4 +85,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE ledger.delivery ADD COLUMN no_record BIGINT",
         "COMMENT ON COLUMN ledger.delivery.no_record IS 'rows of events about no record yet; NULL: not looked at yet'",
     ),
+    (
+        "CREATE TABLE ledger.judgement (number INTEGER PRIMARY KEY, subject_id BYTEA NOT NULL, other_id BYTEA NOT NULL,"
+        " verdict TEXT NOT NULL, conflict TEXT, made_on DATE NOT NULL, made_by TEXT NOT NULL, reason TEXT NOT NULL,"
+        " undone_on DATE, undone_by TEXT, undone_reason TEXT)",
+        "COMMENT ON COLUMN ledger.judgement.verdict IS"
+        " 'same: what is known of subject_id is known of other_id; different'",
+        "COMMENT ON COLUMN ledger.judgement.conflict IS 'what was judged, where it concerns one subject alone'",
+        "COMMENT ON COLUMN ledger.judgement.undone_on IS 'NULL: it stands'",
+        "CREATE UNIQUE INDEX judgement_standing ON ledger.judgement (least(subject_id, other_id),"
+        " greatest(subject_id, other_id), coalesce(conflict, '')) WHERE undone_on IS NULL",
+    ),
 )

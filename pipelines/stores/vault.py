@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -115,6 +117,37 @@ def differing(
         for n, names in connection.execute(sql, values):
             found[n - 1] = tuple(names.split(",")) if names else ()
     return found
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Any]:
+    """A connection of ADBC, for whole columns; `url` is one of SQLAlchemy."""
+    plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with adbc.connect(plain) as connection:
+        yield connection
+
+
+def identities(cursor: Any) -> pa.RecordBatchReader:
+    """All of what statements called their subjects: item, delivery_id, line, sheet ('' for none), identity (JSON). It
+    is read as it is asked for, by whoever may see people's values and keeps them in restricted places."""
+    cursor.execute("SELECT item, delivery_id, line, sheet, identity FROM vault.statement_identity")
+    return cursor.fetch_record_batch()
+
+
+def numbers(cursor: Any, keys: Keys) -> Iterator[pa.RecordBatch]:
+    """All subjects: subject_id, number_kind, number. Read likewise; each number is decrypted one by one, which takes
+    some ten microseconds."""
+    cursor.execute("SELECT subject_id, number_kind, credit_number FROM vault.subject")
+    for batch in cursor.fetch_record_batch():
+        opened = keys.decrypt(batch["credit_number"].to_pylist(), batch["subject_id"].to_pylist())
+        columns = [batch["subject_id"], batch["number_kind"], pa.array(opened, pa.string())]
+        yield pa.RecordBatch.from_arrays(columns, ["subject_id", "number_kind", "number"])
+
+
+def knows(cursor: Any, subject_id: bytes) -> bool:
+    """Whether a pseudonym stands for somebody."""
+    cursor.execute("SELECT 1 FROM vault.subject WHERE subject_id = $1", (subject_id,))
+    return cursor.fetchone() is not None
 
 
 def _read(files: Iterable[Path]) -> str:

@@ -36,7 +36,7 @@ def resolved(said: list[Link], judged: list[Judged], run: Callable[[str], list[t
         return f"(SELECT * FROM (VALUES {values}) v({names}) WHERE subject_id <> 'Z')"
 
     given = rows(list(said), "subject_id, leads_to"), rows(list(judged), "subject_id, leads_to, verdict")
-    return {s: p for s, p in run(persons.persons(*given))}, set(run(persons.left_out(*given)))
+    return dict(run(persons.persons(*given))), set(run(persons.left_out(*given)))
 
 
 def naive(said: list[Link], judged: list[Judged]) -> tuple[dict[str, str], set[tuple[str, ...]]]:

@@ -1,0 +1,59 @@
+"""Whom the records of a release or of a night speak of under more than one number: schemas/persons.py over the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import duckdb
+
+from pipelines.stores import judgements
+from pipelines.stores.lake import Lake
+from schemas import persons
+from schemas.arrow import former_names, stored_schema
+from schemas.model import Catalog, Item
+
+PEOPLE = "CREATE TABLE people (subject_id BLOB, person_id BLOB)"
+
+
+def open_links(
+    engine: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    catalog: Catalog,
+    files: Mapping[str, list[str]],
+    judged: Iterable[dict[str, Any]],
+) -> bool:
+    """Tables `links` and `judged` of schemas/persons.py; whether anything is said in them. `files` are the data files
+    of the records of each register of persons, `judged` the judgements that stand."""
+
+    def source(item: Item) -> str | None:
+        listed = files.get(item.code)
+        shape = stored_schema(item)
+        return lake.relation(engine, "records", item.code, shape, former_names(item), listed) if listed else None
+
+    engine.register("judged_rows", judgements.relation(judged))
+    engine.execute("CREATE TABLE judged AS SELECT * FROM judged_rows")
+    engine.execute(f"CREATE TABLE links AS {persons.links(catalog, source, 'judged')}")
+    asked = "SELECT 1 FROM links UNION ALL SELECT 1 FROM judged WHERE verdict = 'same' LIMIT 1"
+    return bool(engine.execute(asked).fetchall())
+
+
+def open_people(
+    engine: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    catalog: Catalog,
+    files: Mapping[str, list[str]],
+    judged: Iterable[dict[str, Any]],
+) -> None:
+    """Table `people` (subject_id, person_id): the subjects of persons that have more than one. Makes those of
+    `open_links` for it."""
+    engine.execute(PEOPLE)
+    if open_links(engine, lake, catalog, files, judged):
+        engine.execute(f"INSERT INTO people {persons.people('links', 'judged')}")
+
+
+def of_everyone(events: str) -> str:
+    """SQL: the rows of `events` (with a column subject_id), each under every number of its person. Reads `people`."""
+    return f"""SELECT * FROM {events} UNION ALL SELECT e.* REPLACE (o.subject_id AS subject_id) FROM {events} e
+        JOIN people m ON m.subject_id = e.subject_id
+        JOIN people o ON o.person_id = m.person_id AND o.subject_id <> e.subject_id"""
