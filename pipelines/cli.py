@@ -15,11 +15,13 @@ from pipelines.commands.changes import catalog_app
 from pipelines.commands.lives import app
 from pipelines.commands.obligations import obligations
 from pipelines.commands.services import db_app, stack_app
+from pipelines.commands.subjects import subjects_app
 
 app.command(epilog="Example: qiongxin obligations --date 2026-11-22")(obligations)
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(db_app, name="db")
 app.add_typer(stack_app, name="stack")
+app.add_typer(subjects_app, name="subjects")
 
 
 def answer(error: Exception) -> tuple[int, str]:

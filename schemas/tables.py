@@ -41,12 +41,14 @@ def warehouse(items: Iterable[Item]) -> sa.MetaData:
 
 def subjects(catalog: Catalog, judged: str) -> str:
     """SQL of the view `subjects` (subject_id, items, records, person_id): whom the release speaks of, how often, and
-    the subject that stands for the person. `judged`: see schemas/persons.py."""
+    the subject that stands for the person; a number that is only told to be somebody's has no records. `judged`: see
+    schemas/persons.py."""
     each = [f"SELECT subject_id, COUNT(*) AS n FROM records.{c} GROUP BY subject_id" for c in catalog.items]
-    return f"""SELECT s.subject_id, s.items, s.records, COALESCE(p.person_id, s.subject_id) AS person_id
-        FROM (SELECT subject_id, COUNT(*) AS items, CAST(SUM(n) AS BIGINT) AS records
-            FROM ({' UNION ALL '.join(each)}) AS spoken GROUP BY subject_id) s
-        LEFT JOIN ({released_persons(catalog, judged)}) p ON p.subject_id = s.subject_id"""
+    return f"""WITH p AS ({released_persons(catalog, judged)})
+        SELECT s.subject_id, COUNT(NULLIF(s.n, 0)) AS items, CAST(SUM(s.n) AS BIGINT) AS records,
+            COALESCE(p.person_id, s.subject_id) AS person_id
+        FROM ({' UNION ALL '.join(each)} UNION ALL SELECT subject_id, 0 FROM p) s
+        LEFT JOIN p ON p.subject_id = s.subject_id GROUP BY s.subject_id, COALESCE(p.person_id, s.subject_id)"""
 
 
 def released_persons(catalog: Catalog, judged: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,107 @@ def test_events_and_standing_reach_a_person_under_every_number_while_the_registe
     tell(home, "w", gone, corrected, period="2026-11-23")
     assert home.night(1)["w"]["state"] == "released"
     assert shown(home) == dict.fromkeys(map(no, range(1, 7))) and ended(home) == {}
-    assert persons(home) == {subject("469099196501010016"): subject(number(9))}
+    assert persons(home) == {
+        subject("469099196501010016"): subject(number(9)), subject("P10203042"): subject(number(3))
+    }  # fmt: skip
     assert standing(home)[subject(PASSPORT)] == standing(home)[subject(number(3))] == 1
     before = home.rows("SELECT count(*) FROM subjects")
     assert len(home.command("query", "SELECT * FROM subjects", "--as-of", str(DAY))[1].splitlines()) > 1
     assert before == home.rows("SELECT count(DISTINCT subject_id) FROM subjects")
+
+
+def listed(home: Home, *more: str) -> dict[str, list[dict[str, Any]]]:
+    """The conflicts by kind."""
+    code, said = home.command("subjects", "conflicts", "--json", *more)
+    assert code == 0 and not [n for n in range(1, 31) if number(n) in said or name(n) in said]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for conflict in json.loads(said):
+        found.setdefault(conflict["kind"], []).append(conflict)
+    return found
+
+
+def judge(home: Home, day: int, *options: str) -> int:
+    asked = ("subjects", "judge", *options, "--by", "data desk", "--reason", "files compared", "--json")
+    code, said = home.command(*asked, "--date", str(DAY + timedelta(day)))
+    assert code == 0
+    (made,) = json.loads(said)["judgements"]
+    return int(made)
+
+
+def test_people_judge_what_is_in_conflict_and_take_it_back(home: Home) -> None:
+    twin = 1 + 1596  # born on the day of person 1
+    former = {"当事人姓名": "吕示例"}
+    home.send(a=table(ticket(1, 1), ticket(11, 2), ticket(2, 3), ticket(1, 4, 证件号码=number(twin)),
+                      ticket(23, 5, **former), ticket(24, 6, 当事人姓名="古丽·示例")))  # fmt: skip
+    home.send(b=(table(ticket(2, 7, 当事人姓名="冼示例"), ticket(24, 8, 当事人姓名="古丽•示 例")), {"sequence": 2}))
+    odd = {"性别": "女男"[1 - int(number(13)[16]) % 2], "出生日期": "1870-02-03"}
+    tell(home, "r", register(21, number(20)), register(22, number(20)), register(13, "", 登记类型="身份登记", **odd),
+         register(23, "", 登记类型="身份登记", 曾用名=former["当事人姓名"]))  # fmt: skip
+    send(home, "restoration_event", "restored", event("restoration_event", 11, no(1)))
+    home.night(0)
+    assert ended(home) == {} and persons(home) == {}, "nobody is joined on a name, and a number of two is nobody's"
+    found = listed(home)
+    assert {kind: [c["subjects"] for c in conflicts] for kind, conflicts in found.items()} == {
+        "number_with_names": [[subject(number(2))]],
+        "sex_against_number": [[subject(number(13))]],
+        "birth_against_number": [[subject(number(13))]],
+        "name_and_birth_with_numbers": [sorted([subject(number(1)), subject(number(twin))])],
+        "link": [[subject(number(20)), *sorted([subject(number(21)), subject(number(22))])]],
+    }
+    (twins,), (link,), (names,) = (found[k] for k in ("name_and_birth_with_numbers", "link", "number_with_names"))
+    assert (link["why"], link["departments"], link["items"]) == ("several", ["public_security"], ["identity_reference"])
+    assert (names["records"], names["items"], names["judgements"]) == (2, ["traffic_penalty"], [])
+    old, new = subject(number(1)), subject(number(11))
+    same = judge(home, 0, "--subject", old, "--other", new, "--verdict", "same")
+    wrong = judge(home, 0, "--subject", subject(number(20)), "--other", subject(number(22)), "--verdict", "different")
+    judge(home, 0, "--conflict", twins["conflict"], "--verdict", "different")
+    judge(home, 0, "--conflict", names["conflict"], "--verdict", "same")
+    linked = {old: new, subject(number(20)): subject(number(21))}
+    assert persons(home) == linked and standing(home)[new] == 2, "at once"
+    assert {*listed(home)} == {"sex_against_number", "birth_against_number"}
+    told = listed(home, "--all")
+    assert [c["judgements"] for c in told["number_with_names"]] == [[4]]
+    assert [c["judgements"] for c in told["name_and_birth_with_numbers"]] == [[3]]
+    assert [(c["why"], c["judgements"]) for c in told["link"]] == [("judged_different", [wrong])]
+    home.night(1, c=(table(ticket(20, 9), ticket(2, 10, 当事人姓名="符示例")), {"period": "2026-11-23"}))
+    assert ended(home) == {no(1): ("restored", "2026-11-20")}
+    assert persons(home) == linked
+    assert [c["records"] for c in listed(home)["number_with_names"]] == [3], "a third name is news"
+    rows = json.loads(home.command("subjects", "coverage", "--json")[1])
+    assert {k: rows[0][k] for k in ("scope", "records", "verified", "subjects", "persons", "verified_persons")} == {
+        "scope": "all", "records": 14, "verified": 6, "subjects": 9, "persons": 8, "verified_persons": 4
+    }  # fmt: skip
+    assert rows[0]["persons_share"] == round(rows[0]["persons"] / 10081232, 6)
+    # Taken back: from the next night on it is as if nobody had said it, and the release of then stays as it was.
+    undone = ("subjects", "undo", str(same), "--by", "data desk", "--reason", "the wrong file")
+    assert home.command(*undone, "--date", str(DAY + timedelta(2)))[0] == 0
+    assert home.command(*undone)[0] == 2
+    assert old not in persons(home)
+    asked = f"SELECT count(*) FROM subjects WHERE hex(subject_id) = '{old.upper()}' AND subject_id <> person_id"
+    assert [home.command("query", asked, "--as-of", str(DAY + timedelta(n)))[1].split()[-1] for n in (0, 2)] == [
+        "1", "0"
+    ]  # fmt: skip
+    home.night(2)
+    assert no(1) in shown(home) and ended(home) == {}
+    (kept, *_) = json.loads(home.command("subjects", "judgements", "--all", "--json")[1])
+    assert (kept["made_by"], kept["reason"], kept["undone_reason"]) == ("data desk", "files compared", "the wrong file")
+
+
+def test_a_judgement_that_says_nothing_or_too_much_is_refused(home: Home) -> None:
+    home.night(0, a=table(ticket(1, 1), ticket(2, 2)))
+    pair = ("--subject", subject(number(1)), "--other", subject(number(2)))
+
+    def code(*options: str, reason: str = "x", verdict: str = "same") -> int:
+        asked = ("subjects", "judge", *options, "--verdict", verdict, "--by", "desk", "--reason", reason)
+        return home.command(*asked)[0]
+
+    assert code(*pair, reason=f"is {number(3)}") == code(*pair, reason=" ") == code(*pair, verdict="alike") == 2
+    assert code(*pair[:2]) == code(*pair, "--conflict", "0") == code("--conflict", "0") == 2
+    assert code(*pair[:3], subject(number(3))) == code(*pair[:3], "x") == code(*pair[:3], pair[1]) == 2
+    assert code(*pair) == 0
+    assert code(*pair) == code(*pair, verdict="different") == 2, "one word of two subjects stands"
+    assert code(pair[0], pair[3], pair[2], pair[1]) == 2
+    assert home.command("subjects", "conflicts", "--kind", "x")[0] == 2
 
 
 def nobody_else_has(home: Home, *values: str) -> None:
