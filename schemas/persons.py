@@ -62,15 +62,16 @@ def _lets(catalog: Catalog, item: Item) -> str:
 def people(links: str, judged: str) -> str:
     """SELECT of subject_id, person_id: all subjects of persons that have more than one, each person's own among them.
     """
-    found = f"({persons(links, judged)})"
-    return f"SELECT subject_id, person_id FROM {found} p UNION SELECT person_id, person_id FROM {found} q"
+    return f"""WITH p AS ({persons(links, judged)})
+        SELECT subject_id, person_id FROM p UNION SELECT person_id, person_id FROM p"""
 
 
 def persons(links: str, judged: str) -> str:
     """SELECT of subject_id, person_id: every subject that links lead to another person. All others stand for
     themselves."""
     return f"""{_resolved(links, judged)} SELECT w.subject_id, w.leads_to AS person_id FROM way_4 w
-        WHERE NOT EXISTS (SELECT 1 FROM kept_4 k WHERE k.subject_id = w.leads_to)"""
+        WHERE NOT EXISTS (SELECT 1 FROM kept_4 k WHERE k.subject_id = w.leads_to)
+        UNION ALL SELECT subject_id, leads_to FROM plain"""
 
 
 def left_out(links: str, judged: str) -> str:
@@ -84,13 +85,22 @@ def left_out(links: str, judged: str) -> str:
 
 
 def _resolved(links: str, judged: str) -> str:
-    """WITH kept_1, what is said, to kept_4, what counts, each without what the last step leaves out, and way_<n>: from
-    where one comes to where by one of them or more."""
+    """WITH plain, the many links that meet no other (one passport of a holder, or several), which count as they are;
+    of the rest kept_1, what is said, to kept_4, what counts, each without what the last step leaves out, and way_<n>:
+    from where one comes to where by one of them or more."""
     known = "SELECT subject_id, leads_to FROM"
     same = f"{known} {judged} j WHERE verdict = 'same' AND subject_id <> leads_to"
     different = f"SELECT {{}} FROM {judged} j WHERE verdict = 'different' AND subject_id <> leads_to"
     steps = [
-        ("kept_1", f"""{known} {links} s WHERE subject_id <> leads_to AND NOT EXISTS (SELECT 1 FROM {judged} j
+        ("said", f"SELECT DISTINCT subject_id, leads_to FROM {links} s WHERE subject_id <> leads_to"),
+        ("met", f"""SELECT subject_id FROM {judged} j UNION SELECT leads_to FROM {judged} k
+            UNION SELECT subject_id FROM said GROUP BY subject_id HAVING COUNT(*) > 1
+            UNION SELECT a.subject_id FROM said a JOIN said b ON b.leads_to = a.subject_id"""),
+        ("plain", f"""{known} said s WHERE NOT EXISTS (SELECT 1 FROM met m WHERE m.subject_id = s.subject_id)
+            AND NOT EXISTS (SELECT 1 FROM met m WHERE m.subject_id = s.leads_to)"""),
+        ("kept_1", f"""{known} said s WHERE (EXISTS (SELECT 1 FROM met m WHERE m.subject_id = s.subject_id)
+                OR EXISTS (SELECT 1 FROM met m WHERE m.subject_id = s.leads_to))
+            AND NOT EXISTS (SELECT 1 FROM {judged} j
             WHERE j.verdict = 'same' AND j.subject_id = s.leads_to AND j.leads_to = s.subject_id) UNION {same}"""),
         ("way_1", _way(1)),
         ("kept_2", f"""{known} kept_1 k WHERE NOT EXISTS (SELECT 1 FROM way_1 w

@@ -47,7 +47,8 @@ def test_readme_lists_exactly_the_commands_there_are() -> None:
     """Its table names them as `qiongxin catalog lint\\|list`, with the options worth knowing."""
     told: dict[str, set[str]] = {}
     for row in re.findall(r"^\| `(qiongxin [^`]*)` \|", README, re.MULTILINE):
-        group, names = re.match(r"qiongxin( catalog| db| stack)? ([a-z|]+)", row.replace("\\|", "|")).groups("")
+        form = r"qiongxin( catalog| db| stack| subjects)? ([a-z|]+)"
+        group, names = re.match(form, row.replace("\\|", "|")).groups("")
         for name in names.split("|"):
             told[f"qiongxin{group} {name}"] = set(re.findall(r"--[a-z-]+", row))
     assert set(told) == set(COMMANDS), "README.md: the table of commands differs from 'qiongxin --help'. Mend it."

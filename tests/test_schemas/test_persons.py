@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 
 import duckdb
 import psycopg
@@ -10,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import persons
+from schemas import load, names, persons
+from schemas.load import effective
+from schemas.sql import literal
 from tests.conftest import SOAK
 
+CATALOG = load.load()
 Link = tuple[str, str]
 Judged = tuple[str, str, str]
 NAMES = "ABCDEF"
@@ -124,6 +128,24 @@ CASES: dict[str, tuple[list[Link], list[Judged], dict[str, str], set[tuple[str, 
 def test_links_resolve_as_told(case: str) -> None:
     said, judged, stood, out = CASES[case]
     assert resolved(said, judged, lambda sql: duckdb.sql(sql).fetchall()) == (stood, out)
+
+
+WRITINGS = {
+    "阿依古丽·示例": ("阿依古丽•示例", "阿依古丽・示 例", "阿依古丽．示例", "阿依古丽 · 示例"),
+    "陈华": ("陳華", "陈　华", "陈华\u200b"),
+    "Zoë Nobody": ("NOBODY, ZOE", "Ｚｏë　Ｎｏｂｏｄｙ", "zoë nobody"),
+}
+
+
+def test_writings_of_one_name_compare_alike_and_two_names_do_not() -> None:
+    def compared(name: str) -> str:
+        sql = names.compared(literal(name), effective(CATALOG, "han_variants", date(2026, 11, 22)))
+        ((found,),) = duckdb.sql(f"SELECT {sql}").fetchall()
+        return str(found)
+
+    for name, others in WRITINGS.items():
+        assert {compared(other) for other in others} == {compared(name)}, name
+    assert len({compared(name) for name in (*WRITINGS, "陈花", "阿依古丽·示", "Zoë Nobod")}) == 6
 
 
 def test_both_engines_resolve_alike(database: Callable[..., str]) -> None:
