@@ -70,8 +70,8 @@ def conflicts(home: Home, ledger: Ledger, keys: Keys) -> Iterator[Conflict]:
                      for c, i in catalog.items.items() if i.registers}  # fmt: skip
         open_people(engine, lake, catalog, registers, judged)
         _open_shown(engine, lake, catalog, pinned)
-        _open_called(engine, ledger.url, catalog, effective(catalog, "han_variants", release["as_of"]))
-        _open_carried(engine, ledger.url, keys)
+        _open_called(engine, ledger, catalog, effective(catalog, "han_variants", release["as_of"]))
+        _open_carried(engine, ledger, keys)
         settled = _settled(engine, judged)
         for sql in (*_about_one(), _births(), _links()):
             for mark, kind, subjects, items, departments, records, why in engine.execute(_marked(sql)).fetchall():
@@ -97,7 +97,7 @@ def _with_rule(item: Item, kind: str) -> FieldSpec | None:
     return next((f for f in item.fields if any(r.kind == kind for r in f.rules)), None)
 
 
-def _open_called(engine: duckdb.DuckDBPyConnection, url: str, catalog: Catalog, variants: str) -> None:
+def _open_called(engine: duckdb.DuckDBPyConnection, ledger: Ledger, catalog: Catalog, variants: str) -> None:
     """Table `called`: what the vault knows of the statements of `shown`: person (the subject that stands for it), name
     and former name as they compare, birth date."""
     asked = [
@@ -111,7 +111,7 @@ def _open_called(engine: duckdb.DuckDBPyConnection, url: str, catalog: Catalog, 
     text = pa.string()
     shape = pa.schema([(name, text) for name in ("item", "name_at", "former_at", "birth_at")])
     engine.register("asked", pa.Table.from_pylist(asked, shape))
-    with vault.connected(url) as connection, connection.cursor() as cursor:
+    with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         engine.register("identities", vault.identities(cursor))
         engine.execute(f"""CREATE TABLE called AS SELECT c.* REPLACE ({names.compared('c.name', variants)} AS name,
                 {names.compared('c.former', variants)} AS former), coalesce(p.person_id, c.subject_id) AS person
@@ -123,9 +123,9 @@ def _open_called(engine: duckdb.DuckDBPyConnection, url: str, catalog: Catalog, 
         engine.unregister("identities")
 
 
-def _open_carried(engine: duckdb.DuckDBPyConnection, url: str, keys: Keys) -> None:
+def _open_carried(engine: duckdb.DuckDBPyConnection, ledger: Ledger, keys: Keys) -> None:
     """Table `carried`: birth date and sex that the numbers of subjects carry."""
-    with vault.connected(url) as connection, connection.cursor() as cursor:
+    with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         batches = (batch.cast(NUMBERS) for batch in vault.numbers(cursor, keys))
         engine.register("numbers", pa.RecordBatchReader.from_batches(NUMBERS, batches))
         carries = f"number_kind IN ({', '.join(map(literal, WITH_BIRTH))})"

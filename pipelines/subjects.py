@@ -25,7 +25,7 @@ def judge(
     one, other = (_pseudonym(s) for s in pair)
     if one == other:
         raise UsageFault("subjects judge: one subject is itself. Name two, or a conflict with --conflict.")
-    with vault.connected(ledger.url) as connection, connection.cursor() as cursor:
+    with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         for subject in (one, other):
             if not vault.knows(cursor, subject):
                 raise UsageFault(f"{subject.hex()}: nobody is known by it. See 'qiongxin subjects conflicts'.")

@@ -149,5 +149,8 @@ def _speaks_of(home: Home, lake: Lake, item: Item, at: Pinned, subjects: Iterabl
     with connect(home.work) as engine:
         engine.register("asked", pa.table({"subject_id": pa.array(sorted(subjects), pa.binary())}))
         stored = _history(lake, engine, item, at)
-        found = engine.execute(f"SELECT subject_id FROM asked SEMI JOIN {stored} s USING (subject_id)").fetchall()
+        known = [f"SELECT subject_id FROM asked SEMI JOIN {stored} s USING (subject_id)"]
+        if item.registers:
+            known.append(f"SELECT subject_id FROM asked SEMI JOIN {stored} s ON s.linked_subject_id = asked.subject_id")
+        found = engine.execute(" UNION ".join(known)).fetchall()
     return {bytes(s) for (s,) in found}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -117,14 +115,6 @@ def differing(
         for n, names in connection.execute(sql, values):
             found[n - 1] = tuple(names.split(",")) if names else ()
     return found
-
-
-@contextmanager
-def connected(url: str) -> Iterator[Any]:
-    """A connection of ADBC, for whole columns; `url` is one of SQLAlchemy."""
-    plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with adbc.connect(plain) as connection:
-        yield connection
 
 
 def identities(cursor: Any) -> pa.RecordBatchReader:
