@@ -187,9 +187,7 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
             found.append((field.name, "F033", "warning", characters.placeholder(field), ""))
             found += _name(field, takes_organisations(item), policy)
         elif is_tidied(item, field):
-            uncut = types.plain(field, exp.column(f"t_{field.name}")).sql(dialect="duckdb")
-            tidied = f"CASE WHEN {field.name} <> t_{field.name} THEN {field.name} <> {uncut} ELSE FALSE END"
-            found.append((field.name, "V022", "info", tidied, ""))
+            found.append((field.name, "V022", "info", partial(_tidied, field), ""))
         if field.role == "remarks" and policy.withdrawal_words:
             found.append((field.name, "V024", "hold", _asks_withdrawal(item, field, policy), ""))
         for rule in field.rules:
@@ -204,6 +202,12 @@ def _declared(item: Item, catalog: Catalog, policy: Policy) -> list[Declared]:
         violated = partial(kind.violated, rule.options)
         found.append((rule.options["field"], rule.code or kind.CODE, rule.severity, violated, ""))
     return found
+
+
+def _tidied(field: FieldSpec) -> exp.Expr:
+    """Other characters stand for it than its usual writings have."""
+    uncut = types.plain(field, exp.column(f"t_{field.name}")).sql(dialect="duckdb")
+    return _sql(f"CASE WHEN {field.name} <> t_{field.name} THEN {field.name} <> {uncut} ELSE FALSE END")
 
 
 def _other_number(field: FieldSpec, prefix: str, catalog: Catalog) -> list[Declared]:
