@@ -13,6 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines import again, parked
 from pipelines.check import check_deliveries, check_delivery, tell_department, told
 from pipelines.errors import QiongxinError, StoreError, UsageFault
@@ -149,7 +151,8 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
     look = _look(night, item, said, night.ledger.lives().get(code))
     base = night.ledger.published(code)
     if look.deletes(night.as_of):
-        past = deletion.past(night.home, night.lake, item, base, look.clocks, look.kept_from(night.as_of))
+        kept_from = look.kept_from(night.as_of)
+        past = deletion.past(night.home, night.lake, item, base, look.clocks, _received(night, code), kept_from)
         _write_tombstones(night, item, past, deletion.basis(item), deletion.BY)
     dead = tombstones.of_item(night.ledger, code)
     is_due = (look.is_due(night.as_of) or code in tombstones.pending(night.ledger)) and any(base)
@@ -165,6 +168,7 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
     candidate = curate.curate(
         night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of,
         waiting.open_rows(night.ledger, item=code), night.keys, look, fulls, figures, reverted, dead,
+        _received(night, code),
     )  # fmt: skip
     if candidate.is_nothing:
         curate.sweep_planned(night.home, night.lake, code)
@@ -173,6 +177,11 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
         return "unchanged"
     load.stage(night.home, night.ledger, item, candidate, night.keys)
     return "candidate"
+
+
+def _received(night: Night, code: str) -> pa.Table:
+    rows = night.ledger.deliveries(item=code)
+    return pa.Table.from_pylist([{n: r[n] for n in curate.RECEIVED.names} for r in rows], curate.RECEIVED)
 
 
 def _write_tombstones(night: Night, item: Item, records: list[tuple[bytes, bytes]], basis: str, by: str) -> None:

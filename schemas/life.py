@@ -103,16 +103,32 @@ def life(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) -> 
     return tree(_text(item, of, source, as_of, has_events))
 
 
+def _kept(until: str) -> str:
+    return f"CASE WHEN {until} >= received_on THEN {until} WHEN {until} < received_on THEN received_on END"
+
+
+# SQL of a stored record `with_receipt`: the day from which the time to its deletion counts, NULL where it is not
+# deleted. It is not before the day on which it came, so that a wrong date can be found out and put right.
+KEPT = _kept("kept_until")
+
+
+def with_receipt(statements: str) -> str:
+    """SQL of statements and the day on which the delivery of each was received, `received_on`. Reads `received`
+    (delivery_id, received_on)."""
+    return f"""(SELECT s.*, COALESCE(r.received_on, s.period) AS received_on FROM {statements} s
+        LEFT JOIN received r ON r.delivery_id = s.delivery_id)"""
+
+
 def kept_unshown(item: Item, of: Clocks) -> str:
-    """SQL over all statements of a record that none of them shows, as an aggregate: the last day on which they are
-    kept, NULL where there is no end. What they say of lasting is not asked, since nobody shows it; a withdrawal counts
+    """SQL over all statements `with_receipt` of a record that none of them shows, as an aggregate: the day as KEPT has
+    it, NULL where there is no end. What they say of lasting is not asked, since nobody shows it; a withdrawal counts
     only where nothing else was said."""
     if not of.years or item.event_date is None:
         return "CAST(NULL AS DATE)"
     day = f"COALESCE({item.event_date}, period)"
     years = " ".join(f"WHEN department = {literal(d)} THEN {_years(day, n)}" for d, n in of.years.items() if d)
     otherwise = _years(day, of.years[""])
-    last = f"CAST({f'CASE {years} ELSE {otherwise} END' if years else otherwise} AS DATE)"
+    last = _kept(f"CAST({f'CASE {years} ELSE {otherwise} END' if years else otherwise} AS DATE)")
     return f"COALESCE(MAX(CASE WHEN action <> 'withdraw' THEN {last} END), MAX({last}))"
 
 

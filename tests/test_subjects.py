@@ -64,9 +64,10 @@ def persons(home: Home) -> dict[str, str]:
 
 
 def test_events_and_standing_reach_a_person_under_every_number_while_the_register_says_so(home: Home) -> None:
-    under_passport = ticket(4, 4, 证件类型="普通护照", 证件号码=PASSPORT)
-    tickets = [ticket(1, 1), ticket(11, 2), ticket(3, 3), under_passport]
-    home.send(a=table(*tickets, ticket(5, 5, 证件号码=OLD), ticket(5, 6, 证件号码="469099196501010016")))
+    under_passport = ticket(4, 4, 证件类型="普通护照", 证件号码=PASSPORT) | {"出生日期": "1880-01-01"}
+    tickets = [ticket(1, 1), ticket(11, 2), ticket(3, 3), ticket(5, 5, 证件号码=OLD),
+               ticket(5, 6, 证件号码="469099196501010016")]  # fmt: skip
+    home.send(a=table(*({**t, "出生日期": ""} for t in tickets), under_passport))
     wrong = register(6, number(7)[:17] + "*")
     passport = register(3, PASSPORT, 登记类型="另持证件", 原证件类型="普通护照")
     same = register(8, number(8).lower(), 登记日期="2025-06-02")

@@ -34,6 +34,9 @@ from schemas.sql import literal
 EXPIRED = "D007"  # of a row whose record is past its retention as it comes
 
 
+RECEIVED = pa.schema([("delivery_id", pa.string()), ("received_on", pa.date32())])
+
+
 @dataclass(frozen=True)
 class Look:
     """What events and time make of the records of an item: `clocks`, what the gathered events say of it (`events`) and
@@ -151,6 +154,7 @@ def curate(
     figures: Iterable[str] = (),
     reverted: Sequence[Reverted] = (),
     tombstones: pa.Table | None = None,
+    received: pa.Table | None = None,
 ) -> Candidate:
     """Fold the deliveries over the published release and write the candidate.
 
@@ -158,7 +162,8 @@ def curate(
     and the candidate note. Only data files that hold a touched record are rewritten; a record is found by its key
     wherever it lies, so a changed date leaves no second copy, and whether it is shared or has ended. `waiting` are the
     item's rows that wait (stores/waiting.py), `figures` the SELECTs of the batch profile (schemas/profile.py),
-    `tombstones` all of the item: nothing of these records is left or taken in. Running it again first sweeps up what a
+    `tombstones` all of the item: nothing of these records is left or taken in; `received` tells the days on which its
+    deliveries came (stages/deletion.py). Running it again first sweeps up what a
     killed run left.
     """
     said = sorted(d.delivery_id + " again" * d.is_again for d in incoming)
@@ -178,6 +183,7 @@ def curate(
         has_events = not item.goes_first and open_events(engine, home, item.code)
         dedupe.open_statements(engine, item, incoming, past, stored, fulls, reverted, tombstones)
         gone = _gone(engine, home, item, tombstones)
+        engine.register("received", RECEIVED.empty_table() if received is None else received)
         _due(engine, item, stored, look, as_of, has_events)
         dedupe.run_fold(engine, item)
         columns = shape.names
@@ -428,18 +434,18 @@ def _next_days(
     if not look.clocks.years:
         return changes_on, None
     over = recorded(engine, lake, item, {"ended": records["ended"]})
-    days = [f"SELECT min(kept_until) FROM {over}"] if over else []
+    days = [f"SELECT min({life.KEPT}) FROM {life.with_receipt(over)}"] if over else []
     kept = life.kept_unshown(item, look.clocks)
     if (is_known and look.is_whole) or look.deletes(as_of):  # by all that is there
         if files["history"]:
             shape, former = statement_schema(item), former_names(item)
             said = lake.relation(engine, "history", item.code, shape, former, files["history"])
-            last = f"SELECT record_key, {kept} AS kept FROM {said} GROUP BY record_key"
+            last = f"SELECT record_key, {kept} AS kept FROM {life.with_receipt(said)} GROUP BY record_key"
             shown = f"ANTI JOIN (SELECT record_key FROM {stored}) s USING (record_key)" if stored else ""
             days.append(f"SELECT min(kept) FROM ({last}) t {shown}")
     else:
         if unshown:
-            said = dedupe.parquet(unshown)
+            said = life.with_receipt(dedupe.parquet(unshown))
             days.append(f"SELECT min(kept) FROM (SELECT {kept} AS kept FROM {said} GROUP BY record_key)")
         days.append("SELECT min(kept_until) FROM published")
         if look.known is not None and look.known.keeps_until is not None:

@@ -37,24 +37,25 @@ def basis(item: Item) -> str:
 
 
 def past(
-    home: Home, lake: Lake, item: Item, base: Pinned, clocks: life.Clocks, kept_from: date
+    home: Home, lake: Lake, item: Item, base: Pinned, clocks: life.Clocks, received: pa.Table, kept_from: date
 ) -> list[tuple[bytes, bytes]]:
     """(record_key, subject_id) of the records of an item that are shared no more, or that no statement shows any more,
-    and were to be kept until a day before `kept_from`."""
+    and were to be kept until a day before `kept_from`. `received` has columns delivery_id and received_on."""
     over, said = lake.files("ended", item.code, base.ended), lake.files("history", item.code, base.history)
     shown = [*over, *lake.files("records", item.code, base.records)]
     limit, former = f"DATE '{kept_from.isoformat()}'", former_names(item)
     shape, stated = stored_schema(item), statement_schema(item)
     with connect(home.work) as engine:
+        engine.register("received", received)
         parts = []
         if over:
             stored = lake.relation(engine, "ended", item.code, shape, former, over)
-            parts.append(f"SELECT record_key, subject_id FROM {stored} WHERE kept_until < {limit}")
+            parts.append(f"SELECT record_key, subject_id FROM {life.with_receipt(stored)} WHERE {life.KEPT} < {limit}")
         if said:
             stored = lake.relation(engine, "history", item.code, stated, former, said)
             listed = ", ".join(f"'{f}'" for f in shown)
-            there = f"SELECT record_key FROM read_parquet([{listed}], union_by_name = true)" if shown else ""
-            alone = f"SELECT * FROM {stored} {f'ANTI JOIN ({there}) USING (record_key)' if there else ''}"
+            there = f"ANTI JOIN read_parquet([{listed}], union_by_name = true) t USING (record_key)" if shown else ""
+            alone = f"SELECT * FROM {life.with_receipt(stored)} {there}"
             parts.append(f"""SELECT record_key, any_value(subject_id) FROM ({alone}) GROUP BY record_key
                 HAVING {life.kept_unshown(item, clocks)} < {limit}""")
         rows = engine.execute(" UNION ".join(parts)).fetchall() if parts else []
