@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pipelines.stores import postgres
-from tests.mortal_night import Mortals
+from tests.remembered import remember
+
+remember()
+
+from pipelines.night import open_night  # noqa: E402
+from pipelines.stores import postgres  # noqa: E402
+from tests.mortal_night import Mortals  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.servers import S3Server, SftpServer
@@ -72,6 +77,18 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
 
         yield new
     discard(home)
+
+
+@pytest.fixture(scope="session")
+def applied(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str]) -> Callable[[], str]:
+    """Gives the URL of a new database to which the catalogue is applied, as it is from the second night of a home on:
+    for tests that look at something else than how that comes about."""
+    url = database()
+    with pytest.MonkeyPatch.context() as named:
+        named.setenv("QIONGXIN_DATABASE_URL", url)
+        with open_night(tmp_path_factory.mktemp("applied") / "home", "2026-11-01"):
+            pass
+    return lambda: database(url)
 
 
 @pytest.fixture(scope="module")

@@ -123,9 +123,9 @@ def outcome(home: Home, delivery: Delivery) -> tuple[dict[tuple[int, str], Row],
 
 @pytest.mark.parametrize("name", sorted(HOMES))
 def test_nights_come_out_as_their_cases_say(
-    name: str, tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, shared = database(), HOMES[name]
+    url, shared = applied(), HOMES[name]
     monkeypatch.setenv("QIONGXIN_DATABASE_URL", url)
     monkeypatch.setenv("QIONGXIN_LOOK_SECONDS", "0")
     (tmp_path / "sample.json").write_text("{}")

@@ -60,8 +60,8 @@ def event(item: str, n: int, document: str, **cells: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return begin(tmp_path / "home", database(), monkeypatch, item="traffic_penalty", sender="public_security")
+def home(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
 
 
 def send(home: Home, item: str, file: str, *rows: dict[str, str], **manifest: Any) -> None:

@@ -67,10 +67,10 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Callable[..., str], mortals: Mortals) -> Home:
+def home(tmp_path: Path, applied: Callable[[], str], mortals: Mortals) -> Home:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "sample.json").write_text("{}")
-    return Home(tmp_path / "home", database(), mortals)
+    return Home(tmp_path / "home", applied(), mortals)
 
 
 def sent(home: Home) -> tuple[Path, dict[str, Any]]:
@@ -163,13 +163,13 @@ def arrange(rng: random.Random, sent: Sequence[Sending]) -> list[list[Sending]]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_order_and_nights_of_arrival_decide_nothing(
-    seed: int, tmp_path: Path, database: Callable[..., str], mortals: Mortals
+    seed: int, tmp_path: Path, applied: Callable[[], str], mortals: Mortals
 ) -> None:
     rng = random.Random(seed)
     sent = sendings(rng, 6)
     told: list[dict[str, Any]] = []
     for n, nights in enumerate(([sent], arrange(rng, sent), *([arrange(rng, sent)] if SOAK else []))):
-        home = Home(tmp_path / f"home{n}", database(), mortals)
+        home = Home(tmp_path / f"home{n}", applied(), mortals)
         home.place.mkdir()
         (home.place / "sample.json").write_text("{}")
         (home.place / "pseudonym.key").write_bytes(bytes(range(64)))

@@ -25,9 +25,12 @@ ODD = {"荣誉级别": "开发区级"}  # no level that anybody knows
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Home]:
+def home(
+    tmp_path: Path, database: Callable[..., str], applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Home]:
     def new(word: str, catalog: Path = CATALOG) -> Home:
-        return begin(tmp_path / word, database(), monkeypatch, catalog=catalog)
+        url = applied() if catalog == CATALOG else database()
+        return begin(tmp_path / word, url, monkeypatch, catalog=catalog)
 
     return new
 

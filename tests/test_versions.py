@@ -97,9 +97,9 @@ def test_a_correction_ends_the_version_before_it_in_whatever_order_they_came(rev
 
 
 def test_both_times_can_be_asked_what_was_so_and_what_was_known(
-    tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = begin(tmp_path / "home", database(), monkeypatch, item="traffic_penalty", sender="public_security")
+    home = begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
     home.night(0, a=(table(ticket(1, 1), ticket(2, 2)), {"period": "2026-11-20"}))
     home.night(1, b=(table(ticket(1, 1, **{"罚款金额（元）": "20"})), {"period": "2026-11-22"}))
     home.night(2, late=(table(ticket(1, 1, **{"罚款金额（元）": "30"})), {"period": "2026-11-21"}))

@@ -43,13 +43,13 @@ def no(n: int) -> str:
 
 
 @pytest.fixture
-def tickets(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return begin(tmp_path / "home", database(), monkeypatch, item="traffic_penalty", sender="public_security")
+def tickets(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
 
 
 @pytest.fixture
-def honours(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return begin(tmp_path / "home", database(), monkeypatch)
+def honours(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", applied(), monkeypatch)
 
 
 def account(row: dict[str, Any]) -> dict[str, int]:
