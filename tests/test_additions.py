@@ -64,9 +64,9 @@ def test_the_diffs_touch_no_python() -> None:
 
 
 def test_what_the_readme_adds_is_taken_from_then_on(
-    tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: Callable[..., str], applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = night(tmp_path / "before", database(), CATALOG, monkeypatch)
+    before = night(tmp_path / "before", applied(), CATALOG, monkeypatch)
     assert "department" not in before and "item" not in before, "nobody knows them yet"
     assert (before["field"]["new"], before["code"]["rejected"]) == (2, 1)
     assert before["county"]["rejected"] == before["another county"]["rejected"] == 0

@@ -106,11 +106,11 @@ def rows_of(tab: Any, head: int) -> list[dict[str, Any]]:
 
 
 def test_the_corrections_are_filled_in_dropped_back_and_taken(
-    tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first night rejects two rows, finds one twice, and holds two that contradict each other; a row of values that
     are headers is among them, so that only its marks keep the tab of findings from being read as data."""
-    url = database()
+    url = applied()
     monkeypatch.setenv("QIONGXIN_DATABASE_URL", url)
     monkeypatch.setenv("QIONGXIN_LOOK_SECONDS", "0")
     sample_home(tmp_path)

@@ -110,10 +110,10 @@ def answer(home: Path, row: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def answered(
-    tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals
+    tmp_path_factory: pytest.TempPathFactory, applied: Callable[[], str], mortals: Mortals
 ) -> tuple[Path, dict[str, dict[str, Any]]]:
     """A home after a night with every bad file and a good delivery of somebody else; and its ledger by file."""
-    home, url = tmp_path_factory.mktemp("bad") / "home", database()
+    home, url = tmp_path_factory.mktemp("bad") / "home", applied()
     sampling.generate(home, rows=200, seed=2, as_of=date.fromisoformat(DAY), items=("traffic_penalty",))
     for n, (name, (content, _, _, told)) in enumerate(BAD.items(), start=1):
         put(home, name, content, {"period": DAY, "sequence": n, **told})
@@ -169,9 +169,9 @@ def test_records_on_one_line_are_kept_apart(answered: tuple[Path, dict[str, dict
 
 
 def test_a_file_still_being_written_waits_and_is_taken_when_it_is_whole(
-    tmp_path: Path, database: Callable[..., str], mortals: Mortals
+    tmp_path: Path, applied: Callable[[], str], mortals: Mortals
 ) -> None:
-    home, url = tmp_path / "home", database()
+    home, url = tmp_path / "home", applied()
     path, stop = put(home, "growing.csv", text(1)), threading.Event()
     put(home, "whole.csv", text(2))
 
@@ -194,8 +194,8 @@ def test_a_file_still_being_written_waits_and_is_taken_when_it_is_whole(
     assert {r["state"] for r in deliveries(url).values()} == {"released"} and not path.exists()
 
 
-def test_a_half_uploaded_part_shows_as_waiting(tmp_path: Path, database: Callable[..., str], mortals: Mortals) -> None:
-    home, url = tmp_path / "home", database()
+def test_a_half_uploaded_part_shows_as_waiting(tmp_path: Path, applied: Callable[[], str], mortals: Mortals) -> None:
+    home, url = tmp_path / "home", applied()
     part = put(home, "upload.csv.part", text(1)[:-30])
     assert mortals.night(home, url, DAY) == 0, said(home)
     assert part.exists() and deliveries(url) == {}
@@ -221,12 +221,12 @@ PLACES = ("raw", "staged", "accepted", "rejected", "findings", "curated", "outbo
 def stopped(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    database: Callable[..., str],
+    applied: Callable[[], str],
     mortals: Mortals,
 ) -> Stopped:
     """A plain file lies where a folder should be: no user, not even root, can write below it. On the full disk no file
     grows beyond 4 kB. The database that is down is an address where nobody listens."""
-    home, url = tmp_path_factory.mktemp("stopped") / "home", database()
+    home, url = tmp_path_factory.mktemp("stopped") / "home", applied()
     fault = str(request.param)
     path = put(home, "a.csv", text(1, 2) + b"\n" * 8192, {})
     if fault == "full disk":
@@ -263,8 +263,8 @@ def test_a_fault_of_disk_or_database_is_exit_4_with_a_cure(stopped: Stopped) -> 
 
 
 def test_a_file_where_the_home_should_be_is_a_wrong_argument(
-    tmp_path: Path, database: Callable[..., str], mortals: Mortals
+    tmp_path: Path, applied: Callable[[], str], mortals: Mortals
 ) -> None:
     (tmp_path / "home").write_text("in the way")
-    assert mortals.start(tmp_path / "home", database(), "nightly", "--date", DAY).wait() == 2
+    assert mortals.start(tmp_path / "home", applied(), "nightly", "--date", DAY).wait() == 2
     assert "Traceback" not in said(tmp_path / "home")

@@ -62,9 +62,9 @@ def written(row: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def night(
-    tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals
+    tmp_path_factory: pytest.TempPathFactory, applied: Callable[[], str], mortals: Mortals
 ) -> Night:
-    home, url = tmp_path_factory.mktemp("editions") / "home", database()
+    home, url = tmp_path_factory.mktemp("editions") / "home", applied()
     for name, (department, item, row, period, _, _) in SENT.items():
         inbox = home / "inbox" / department / item
         inbox.mkdir(parents=True, exist_ok=True)

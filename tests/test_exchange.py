@@ -23,9 +23,9 @@ HEAD = "无关\n"
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str]) -> Iterator[Night]:
+def opened(tmp_path_factory: pytest.TempPathFactory, applied: Callable[[], str]) -> Iterator[Night]:
     with pytest.MonkeyPatch.context() as named:
-        named.setenv("QIONGXIN_DATABASE_URL", database())
+        named.setenv("QIONGXIN_DATABASE_URL", applied())
         with run.open_night(tmp_path_factory.mktemp("night") / "home", DAY) as night:
             yield night
 

@@ -27,8 +27,8 @@ FILES = run.MANY
 class Place:
     """One path at which a night begins anew, since what the lake remembers are whole paths."""
 
-    def __init__(self, base: Path, database: Callable[..., str]) -> None:
-        self.saved, self.home, self.database = base / "saved", base / "home", database
+    def __init__(self, base: Path, applied: Callable[[], str]) -> None:
+        self.saved, self.home, self.applied = base / "saved", base / "home", applied
         sampling.generate(self.saved, rows=900, seed=11, as_of=DAY, items=ITEMS, nights=6)
         (self.saved / "pseudonym.key").write_bytes(bytes(range(64)))
         assert len(list(self.saved.glob("inbox/*/*/*.manifest.json"))) >= FILES
@@ -36,7 +36,7 @@ class Place:
     def begin(self) -> str:
         shutil.rmtree(self.home, ignore_errors=True)
         shutil.copytree(self.saved, self.home)
-        return self.database()
+        return self.applied()
 
     def start(self, url: str, jobs: int) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "pipelines.cli", "nightly", "--date", DAY.isoformat(), "--jobs", str(jobs)]
@@ -53,8 +53,8 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str]) -> Place:
-    return Place(tmp_path_factory.mktemp("hands"), database)
+def place(tmp_path_factory: pytest.TempPathFactory, applied: Callable[[], str]) -> Place:
+    return Place(tmp_path_factory.mktemp("hands"), applied)
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def unlike(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture
-def night(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
-    monkeypatch.setenv("QIONGXIN_DATABASE_URL", database())
+def night(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
+    monkeypatch.setenv("QIONGXIN_DATABASE_URL", applied())
     with open_night(tmp_path / "home", date(2026, 11, 22)) as opened:
         yield opened
 

@@ -319,8 +319,8 @@ class Failed:
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., str], mortals: Mortals) -> Failed:
-    home, url = tmp_path_factory.mktemp("failed") / "home", database()
+def failed(tmp_path_factory: pytest.TempPathFactory, applied: Callable[[], str], mortals: Mortals) -> Failed:
+    home, url = tmp_path_factory.mktemp("failed") / "home", applied()
     inbox = home / "inbox" / "civilization_office" / "honour"
     inbox.mkdir(parents=True)
     secrets = leaks.Secrets()

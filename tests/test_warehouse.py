@@ -19,8 +19,8 @@ DAY = date(2026, 11, 22)
 
 
 @pytest.fixture
-def nights(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], str]:
-    url = database()
+def nights(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], str]:
+    url = applied()
     monkeypatch.setenv("QIONGXIN_DATABASE_URL", url)
     monkeypatch.setenv("QIONGXIN_LOOK_SECONDS", "0")
 
@@ -110,9 +110,9 @@ def send(home: Path, name: str, content: str, **manifest: Any) -> None:
 
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_record_that_a_complete_full_delivery_leaves_out_shows_no_more(
-    broken: bool, tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    broken: bool, tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, home = database(), tmp_path / "home"
+    url, home = applied(), tmp_path / "home"
     monkeypatch.setenv("QIONGXIN_DATABASE_URL", url)
     sampling.generate(tmp_path / "made", rows=100, seed=3, dirty=0, as_of=DAY, items=(ITEM,))
     (made,) = (tmp_path / "made" / "inbox").rglob("*.csv")
