@@ -28,8 +28,8 @@ GONE = 32  # the first night that deletes them: more than thirty days after thei
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return begin(tmp_path / "home", database(), monkeypatch, item="traffic_penalty", sender="public_security")
+def home(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
 
 
 def places(home: Home) -> Iterator[tuple[str, bytes]]:

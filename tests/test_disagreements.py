@@ -33,8 +33,8 @@ def penalty(n: int, **cells: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return begin(tmp_path / "home", database(), monkeypatch, item="administrative_penalty", sender="haikou")
+def home(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", applied(), monkeypatch, item="administrative_penalty", sender="haikou")
 
 
 def told(home: Home, *more: str) -> list[dict[str, Any]]:

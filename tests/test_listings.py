@@ -41,8 +41,8 @@ def removed(n: int, day: str, why: str, at: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return begin(tmp_path / "home", database(), monkeypatch, item=ITEM.code, sender="market_supervision")
+def home(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", applied(), monkeypatch, item=ITEM.code, sender="market_supervision")
 
 
 def about(n: int, item: str, **cells: str) -> dict[str, str]:

@@ -44,8 +44,8 @@ def tell(home: Home, file: str, *rows: dict[str, str], **manifest: Any) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    return begin(tmp_path / "home", database(), monkeypatch, item="traffic_penalty", sender="public_security")
+def home(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    return begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
 
 
 def standing(home: Home) -> dict[str, int]:
