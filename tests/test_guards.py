@@ -232,9 +232,9 @@ def unpacked(path: Path) -> bytes:
 
 
 def test_a_refused_row_is_counted_and_told_and_lies_in_raw_alone(
-    tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = database()
+    url = applied()
     home = begin(tmp_path / "home", url, monkeypatch, item="traffic_penalty", sender="public_security")
     minor = ticket(1, 1, 证件号码=born(date(2010, 6, 1), "469099"), 违法事实="密语甲乙丙")
     sealed = ticket(2, 2, 违法事实="犯罪记录已封存，密语甲乙丙", 处理机关="密语丁戊己")
