@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests import leaks
 from tests.conftest import SOAK
 from tests.dirty_files import number, table
 from tests.nights import DAY, Home, begin
+from tests.test_disagreements import penalty
 from tests.test_life import event, send, shown
 from tests.test_privacy import name
 from tests.test_wrong_person import account, findings, no, ticket
@@ -123,6 +125,7 @@ def test_what_is_past_its_retention_is_deleted_everywhere_and_taken_in_no_more(h
 
 def test_a_record_is_deleted_on_a_decision_and_a_replay_does_not_bring_it_back(home: Home) -> None:
     odd = ticket(2, 2) | {"罚款金额（元）": "五十整块"}
+    replace(home, item="administrative_penalty", sender="haikou").send(p=table(penalty(1), penalty(3)))
     row = home.night(0, a=table(ticket(1, 1, 违法事实=FACT), odd, ticket(3, 3)))["a"]
     assert account(row) == {"new": 2, "rejected": 1}
     key = key_of(home, no(1))
@@ -135,6 +138,13 @@ def test_a_record_is_deleted_on_a_decision_and_a_replay_does_not_bring_it_back(h
     assert home.command(*asked)[0] == 2, "twice is once too often"
     code, seen = home.command("deletions", "--json")
     (told,) = json.loads(seen)
+    # The warehouse has the history of some items, too.
+    at = "FROM history.administrative_penalty ORDER BY 1"
+    keys = home.rows(f"SELECT lower(hex(record_key)) {at}")
+    assert home.command("delete", "--record", keys[0][0], *asked[3:])[0] == 0
+    with psycopg.connect(home.url.replace("+psycopg", "")) as connection:
+        assert connection.execute(f"SELECT encode(record_key, 'hex') {at}").fetchall() == keys[1:]
+    assert home.rows(f"SELECT lower(hex(record_key)) {at}") == keys[1:]
     assert (told["records"], told["written_by"], told["basis"]) == (1, "示例信用中心", "示例判决")
     # What was taken in once comes back from raw bytes in a replay of another home alone; here it stays gone.
     code, _ = home.command("replay", "--from", "2026-11-01", "--apply", "--date", "2026-11-24")
