@@ -129,7 +129,7 @@ def _open_versions(
         if files := lake.files("history", item.code, at.history):
             stored = lake.relation(apart, "history", item.code, statement_schema(item), former_names(item), files)
             sql = versions.versions(apart, item, stored, fulls, [r.delivery_id for r in reverted])
-            found = apart.execute(f"SELECT {', '.join(versions.schema(item).names)} FROM ({sql})").to_arrow_table()
+            found = apart.sql(f"SELECT {', '.join(versions.schema(item).names)} FROM ({sql})").to_arrow_table()
         else:
             found = versions.schema(item).empty_table()
     engine.register("found", found)
