@@ -16,6 +16,7 @@ from pipelines.stores import postgres
 from pipelines.stores.keys import open_keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
+from pipelines.stores.still import at_work
 from schemas.model import Catalog
 
 
@@ -41,7 +42,7 @@ def open_night(home: str | Path, day: str | date, is_preview: bool = False) -> I
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger:
         ledger.prepare()
-        with closing(open_lake(place, url)) as lake:
+        with at_work(ledger), closing(open_lake(place, url)) as lake:
             applied: tuple[str, ...] = ()
             if ledger.applied() != catalog.revision and not is_preview:
                 planned, done = apply(place, ledger, lake, catalog, as_of)

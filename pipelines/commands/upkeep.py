@@ -128,7 +128,11 @@ DELETION = ("item", "records", "written_on", "written_by", "basis", "release")
 
 
 @app.command(epilog="Example: qiongxin deletions")
-def deletions(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def deletions(
+    keys: Annotated[bool, typer.Option("--keys", help="Each by its key; 'restore' reads the JSON.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
     """Show how many records of which item were deleted, when, by whom and on which basis.
 
     A line without a release tells of records that the next night deletes.
@@ -136,11 +140,12 @@ def deletions(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> N
     from pipelines.stores import tombstones
 
     with open_ledger(home) as ledger:
-        found = tombstones.summary(ledger)
+        found = tombstones.all_of(ledger) if keys else tombstones.summary(ledger)
+    head = tuple(found[0]) if keys and found else DELETION
     if as_json:
         screen.as_json_list(found)
     else:
-        screen.table(DELETION, [[d[n] for n in DELETION] for d in found])
+        screen.table(head, [[d[n] for n in head] for d in found])
 
 
 def _codes(change: dict[str, Any]) -> str:

@@ -108,6 +108,21 @@ def found(home: Home, lake: Lake, items: Mapping[str, Item], ledger: Ledger, key
     raise UsageFault(f"--record {key}: no release speaks of it. Look for keys with 'qiongxin query'.")
 
 
+def subjects_of(
+    home: Home, lake: Lake, ledger: Ledger, item: Item, keys: Iterable[bytes]
+) -> list[tuple[bytes, bytes | None]]:
+    """(record_key, subject_id) of these keys; None where the current release's history of the item knows them not."""
+    known: dict[bytes, bytes] = {}
+    at = ledger.published(item.code)
+    if lake.files("history", item.code, at.history):
+        with connect(home.work) as engine:
+            engine.register("asked", pa.table({"record_key": pa.array(sorted(keys), pa.binary())}))
+            said = _history(lake, engine, item, at)
+            sql = f"SELECT DISTINCT record_key, subject_id FROM {said} SEMI JOIN asked USING (record_key)"
+            known = {bytes(k): bytes(s) for k, s in engine.execute(sql).fetchall()}
+    return [(key, known.get(key)) for key in keys]
+
+
 def finish(home: Home, ledger: Ledger, lake: Lake, items: Mapping[str, Item], days: int, as_of: date) -> list[str]:
     """What is left of deleted records beside files of deliveries: their subjects, where no record speaks of them any
     more, and snapshots from before the deletion once it is `days` ago. Returns the items of which snapshots went."""

@@ -27,7 +27,10 @@ Groups = Iterator[tuple[np.ndarray[Any, np.dtype[np.int64]], Bytes]]
 
 
 class Keys:
-    """Keys drawn from one secret: pseudonyms, content hashes, vault encryption. Columns in, columns out."""
+    """Keys drawn from one secret: pseudonyms, content hashes, vault encryption. Columns in, columns out.
+
+    `fingerprint` tells one secret from another, and nothing of it: a keyed hash of a constant, 32 hexadecimal digits.
+    """
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < 32:
@@ -36,6 +39,7 @@ class Keys:
         def derived(purpose: bytes) -> bytes:
             return hashlib.blake2b(purpose, key=secret[:64], digest_size=32).digest()
 
+        self.fingerprint = derived(b"fingerprint").hex()[:32]
         self._subject = Cmac(derived(b"subject epoch 1"))
         self._content = Cmac(derived(b"content"))
         vault = derived(b"vault mac"), derived(b"vault cipher")
@@ -179,12 +183,16 @@ def _column(tags: Bytes, like: pa.Array) -> pa.Array:
     return pa.compute.if_else(like.is_valid(), column, None) if like.null_count else column
 
 
+def key_file(home: Path) -> Path:
+    """Where the key of a home lies, or will."""
+    return Path(os.environ.get("QIONGXIN_KEY_FILE") or home / "pseudonym.key")
+
+
 def open_keys(home: Path) -> Keys:
     """From `QIONGXIN_KEY_FILE`; for trials a key under the home is made on first use, readable by its owner only."""
-    named = os.environ.get("QIONGXIN_KEY_FILE")
-    path = Path(named) if named else home / "pseudonym.key"
+    path = key_file(home)
     if not path.exists():
-        if named:
+        if os.environ.get("QIONGXIN_KEY_FILE"):
             raise StoreError(f"{path.name}: QIONGXIN_KEY_FILE names no file. Put the key there; a new one orphans all.")
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")

