@@ -14,7 +14,7 @@ from pipelines.night import open_night
 from pipelines.stages import deletion
 from pipelines.stores.copies import read_sums, write_sums
 from pipelines.stores.lake import SPACES, Lake
-from pipelines.stores.still import at_work, still
+from pipelines.stores.still import still
 from tests.conftest import every_row
 from tests.dirty_files import table
 from tests.nights import DAY, Home, begin
@@ -78,7 +78,7 @@ def test_a_backup_restored_under_another_path_goes_on_as_the_original(
     home.night(2, b=(table(ticket(2, 2, **{"罚款金额（元）": "70"}), ticket(5, 5)), later))
     key.write_bytes((home.place / "pseudonym.key").read_bytes())
     # While a night is at work there is no backup.
-    with home.told() as ledger, at_work(ledger):
+    with open_night(home.place, DAY + timedelta(2)):
         assert home.command("backup", "--to", str(kept))[0] == 4
     assert not kept.exists()
     with home.told() as ledger, still(ledger):
