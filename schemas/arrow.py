@@ -6,6 +6,18 @@ import pyarrow as pa
 
 from schemas.model import FieldSpec, Item
 
+OWN = (
+    ("record_key", pa.binary()),
+    ("subject_id", pa.binary()),
+    ("content_hash", pa.binary()),
+    ("department", pa.string()),
+    ("delivery_id", pa.string()),
+    ("line", pa.int64()),
+    ("sheet", pa.string()),
+    ("period", pa.date32()),
+    ("sequence", pa.int32()),
+    ("source_time", pa.timestamp("us")),
+)
 # What time and events make of a record (schemas/life.py): first what readers of it see.
 SEEN = (
     ("marks", pa.string()),
@@ -35,20 +47,19 @@ def ended_schema(item: Item) -> pa.Schema:
     return pa.schema([*_stated(item), *SEEN, *ENDED])
 
 
+def own_columns() -> tuple[str, ...]:
+    """The columns that stored statements and records have beside the fields of their item, and those that the fold and
+    the clocks add on the way: no field may be called so."""
+    on_the_way = ("decision_key", "received_on", "lasts", "first_end", "is_new", "is_other", "place", "copy_of")
+    names = (name for name, _ in (*OWN, *SEEN, *ENDED, CLOCK))
+    return (*names, "action", "replaces", "linked_subject_id", *on_the_way)
+
+
 def _stated(item: Item) -> pa.Schema:
     """All nullable: the engine's writer, not the table, knows what is never null."""
     return pa.schema(
         [
-            ("record_key", pa.binary()),
-            ("subject_id", pa.binary()),
-            ("content_hash", pa.binary()),
-            ("department", pa.string()),
-            ("delivery_id", pa.string()),
-            ("line", pa.int64()),
-            ("sheet", pa.string()),
-            ("period", pa.date32()),
-            ("sequence", pa.int32()),
-            ("source_time", pa.timestamp("us")),
+            *OWN,
             *((f.name, arrow_type(f)) for f in item.curated_fields),
             *([("linked_subject_id", pa.binary())] if item.registers else []),
         ]

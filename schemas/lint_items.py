@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from schemas import row_rules
+from schemas.arrow import own_columns
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.model import Catalog, CatalogError, Dated, FieldSpec, Item, Rule
 
@@ -26,7 +27,10 @@ def check(item: Item, catalog: Catalog) -> None:
     _effects(item, catalog)
     _registers(item, catalog)
     _periods(item)
+    taken = {*own_columns()}
     for field in item.fields:
+        if used := {field.name, *field.formerly} & taken:
+            _refuse(item, f"fields.{field.name}", f"'{min(used)}' is a column of every item", "Give it another name.")
         _field(item, field, catalog)
         _privacy(item, field, catalog)
     _headers(item, catalog)

@@ -336,6 +336,10 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
         [swap(HEADERS, "department,header,field", "department,edition,header,field"), every_row(HEADERS, "*,", "*,*,"),
          every_row(HEADERS, "haikou,", "haikou,*,"), every_row(HEADERS, "danzhou,", "danzhou,2019,")],
         HEADERS, "danzhou", "no edition of the item"),
+    "a field called as a column of every item": (
+        add(HONOUR, '\n[fields.marks]\nlabel_zh = "标记"\nlabel_en = "Marks"\ntype = "text"\nlength = 10\n'),
+        HONOUR, "fields.marks", "'marks' is a column of every item. Give it another name.",
+    ),
     "unknown data element": (
         field(HONOUR, 'element = "regoin"'), HONOUR, "fields.extra.element", "Did you mean 'region'?"),
     "faulty data element": (
