@@ -83,7 +83,12 @@ def _asked(night: Night) -> list[str]:
     back = waiting.replays(night.ledger, "pending").values()
     void = reversals.pending(night.ledger)
     asked = {str(r["item"]) for r in (*night.ledger.deliveries("checked"), *back, *void)}
-    return sorted(asked | tombstones.pending(night.ledger))
+    return sorted(asked | _doomed(night))
+
+
+def _doomed(night: Night) -> set[str]:
+    """Items with records that are to be deleted; one that the catalogue has no more waits until it has it again."""
+    return tombstones.pending(night.ledger) & night.catalog.items.keys()
 
 
 def due_items(night: Night) -> set[str]:
@@ -94,7 +99,7 @@ def due_items(night: Night) -> set[str]:
         for code in night.ledger.current_snapshots()
         if code in items and not items[code].goes_first
         and _look(night, items[code], said.get(code, ""), known.get(code)).is_due(night.as_of)
-    } | {code for code in tombstones.pending(night.ledger) if not items[code].goes_first}  # fmt: skip
+    } | {code for code in _doomed(night) if not items[code].goes_first}  # fmt: skip
 
 
 def _look(night: Night, item: Item, said: str, known: Life | None) -> curate.Look:
@@ -214,7 +219,7 @@ def publish_release(night: Night) -> str | None:
     passed = []
     waits = {r["delivery_id"] for r in night.ledger.deliveries("checked")} | {*waiting.replays(night.ledger, "pending")}
     waits |= {r["delivery_id"] for r in reversals.pending(night.ledger)}
-    due = due_items(night) | tombstones.pending(night.ledger)
+    due = due_items(night) | _doomed(night)
     for code in night.catalog.items:
         candidate = curate.read_candidate(night.home, code)
         if candidate is None:
