@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from schemas.life import STATED
 from schemas.model import FieldSpec, Item
 
-OWN = (
-    ("record_key", pa.binary()),
-    ("subject_id", pa.binary()),
-    ("content_hash", pa.binary()),
-    ("department", pa.string()),
-    ("delivery_id", pa.string()),
-    ("line", pa.int64()),
-    ("sheet", pa.string()),
-    ("period", pa.date32()),
-    ("sequence", pa.int32()),
-    ("source_time", pa.timestamp("us")),
-)
+_KINDS = (pa.binary(), pa.binary(), pa.binary(), pa.string(), pa.string(), pa.int64(), pa.string(), pa.date32(),
+          pa.int32(), pa.timestamp("us"))  # fmt: skip
+OWN = tuple(zip(STATED, _KINDS, strict=True))
 # What time and events make of a record (schemas/life.py): first what readers of it see.
 SEEN = (
     ("marks", pa.string()),
@@ -45,14 +37,6 @@ def stored_schema(item: Item) -> pa.Schema:
 def ended_schema(item: Item) -> pa.Schema:
     """Arrow schema of a record that is shared no more, as readers see it."""
     return pa.schema([*_stated(item), *SEEN, *ENDED])
-
-
-def own_columns() -> tuple[str, ...]:
-    """The columns that stored statements and records have beside the fields of their item, and those that the fold and
-    the clocks add on the way: no field may be called so."""
-    on_the_way = ("decision_key", "received_on", "lasts", "first_end", "is_new", "is_other", "place", "copy_of")
-    names = (name for name, _ in (*OWN, *SEEN, *ENDED, CLOCK))
-    return (*names, "action", "replaces", "linked_subject_id", *on_the_way)
 
 
 def _stated(item: Item) -> pa.Schema:

@@ -28,6 +28,9 @@ from schemas.model import Catalog, Effect, Item
 from schemas.record import key_text
 from schemas.sql import literal, tree
 
+# Columns of every statement and record: schemas.arrow has their types.
+STATED = ("record_key", "subject_id", "content_hash", "department", "delivery_id", "line", "sheet", "period",
+          "sequence", "source_time")  # fmt: skip
 COLUMNS = ("marks", "public_from", "public_until", "kept_until", "ended_on", "ended_by", "ended_event", "changes_on")
 CLASSES = ("minor", "ordinary", "serious")  # the gravest last
 EXPIRED = "expired"
@@ -47,6 +50,13 @@ class Clocks:
     years: dict[str, int]
     hidden: tuple[str, ...]
     marks: tuple[str, ...]
+
+
+def own_columns() -> tuple[str, ...]:
+    """The columns that stored statements and records have beside the fields of their item, and those that the fold and
+    the clocks add on the way: no field may be called so."""
+    on_the_way = ("decision_key", "received_on", "lasts", "first_end", "is_new", "is_other", "place", "copy_of")
+    return (*STATED, "action", "replaces", "linked_subject_id", *COLUMNS, *on_the_way)
 
 
 def clocks(item: Item, catalog: Catalog, limit: Callable[[str], Any]) -> Clocks:

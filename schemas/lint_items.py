@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from schemas import row_rules
-from schemas.arrow import own_columns
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
+from schemas.life import own_columns
 from schemas.model import Catalog, CatalogError, Dated, FieldSpec, Item, Rule
 
 ROLE_SETS = {"certificate_type": "certificate_type", "action": "row_action"}

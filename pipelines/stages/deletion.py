@@ -53,7 +53,7 @@ def past(
             parts.append(f"SELECT record_key, subject_id FROM {life.with_receipt(stored)} WHERE {life.KEPT} < {limit}")
         if said:
             stored = lake.relation(engine, "history", item.code, stated, former, said)
-            listed = ", ".join(f"'{f}'" for f in shown)
+            listed = ", ".join(map(literal, shown))
             there = f"ANTI JOIN read_parquet([{listed}], union_by_name = true) t USING (record_key)" if shown else ""
             alone = f"SELECT * FROM {life.with_receipt(stored)} {there}"
             parts.append(f"""SELECT record_key, any_value(subject_id) FROM ({alone}) GROUP BY record_key
