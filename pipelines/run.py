@@ -160,7 +160,7 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
         past = deletion.past(night.home, night.lake, item, base, look.clocks, _received(night, code), kept_from)
         _write_tombstones(night, item, past, deletion.basis(item), deletion.BY)
     dead = tombstones.of_item(night.ledger, code)
-    is_due = (look.is_due(night.as_of) or code in tombstones.pending(night.ledger)) and any(base)
+    is_due = (look.is_due(night.as_of) or any(dead["is_new"].to_pylist())) and any(base)
     if not incoming and not any(r.is_new for r in reverted) and not is_due:
         return "none"
     fulls = [
