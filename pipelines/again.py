@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow.compute as pc
 
+from pipelines import passes
 from pipelines.check import absence, asked, judged_by, reasons
 from pipelines.errors import DeliveryError
 from pipelines.judge import Desk, Judged, judge
@@ -95,8 +96,8 @@ def due(night: Night) -> list[str]:
         key = row["delivery_id"]
         if row["compared"] == revision or (row["state"] == "released" and key not in with_open):
             continue
-        if key in void or (row["state"] == "returned" and row["message_code"] == "F040"):
-            continue  # void: a person took it back, or the same file came with another manifest
+        if key in void or (row["state"] == "returned" and row["message_code"] in ("F040", passes.REJECTED)):
+            continue  # void: a person took or sent it back, or the same file came with another manifest
         if not night.home.raw(row["sha256"]).exists():
             continue  # past its dated limit: only the department can send it again
         of = row["department"], row["item"], row["period"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipelines import passes
 from pipelines.answer import answering
 from pipelines.errors import DeliveryError
 from pipelines.judge import Asked, Desk, Judged, judge_several, judging, limits
@@ -44,33 +45,40 @@ def asked(night: Night, row: dict[str, Any]) -> Asked:
 
 def _entered(night: Night, row: dict[str, Any], found: Judged | DeliveryError) -> str:
     """Enter in the ledger what became of a delivery; returns its state."""
-    delivery_id, revision = row["delivery_id"], night.catalog.revision
-    measure = {"revision": revision, "compared": revision, "yardstick": judged_by(night, row)}
+    delivery_id, measured = row["delivery_id"], measure(night, row)
     zero = dict.fromkeys(ACCOUNT, 0)
     if isinstance(found, DeliveryError):
         night.ledger.update(
             delivery_id, state="returned", message_code=found.code, message_zh=found.message_zh,
-            message_en=found.message_en, **measure, read=0, **zero,
+            message_en=found.message_en, **measured, read=0, **zero,
         )  # fmt: skip
         return "returned"
-    why = reasons(night, row, found, night.home.accepted(delivery_id))
+    why, excused = _weighed(night, row, found, night.home.accepted(delivery_id))
     state = "held" if why else "checked"
     # A checked delivery is not released yet: until the load says otherwise, its accepted rows are held.
     account = {**zero, "rejected": found.account["rejected"], "refused": found.account["refused"]}
     account["held"] = found.account["held"] + found.account["accepted"]
-    code = why[0][0] if why else ""
+    code = why[0][0] if why else passes.LET_PASS if excused else ""
     zh, en = "".join(r[1] for r in why), " ".join(r[2] for r in why)
+    if excused and not why:
+        zh, en = passes.told(night, passes.LET_PASS, excused[0])
     if "unclear" not in row["manifest"]:
         night.ledger.replace_unclear(
             row, f"清单已更正：同一文件现为报送 {delivery_id}，本批作废。",
             f"The manifest was corrected: the same file is delivery {delivery_id} now, and this one is void.",
         )  # fmt: skip
     night.ledger.update(
-        delivery_id, state=state, message_code=code, message_zh=zh, message_en=en, **measure,
+        delivery_id, state=state, message_code=code, message_zh=zh, message_en=en, **measured,
         edition=found.item.editions[0].code if found.item.editions else "",
         read=found.read, file=found.file, **account, is_complete=found.is_complete,
     )  # fmt: skip
     return state
+
+
+def measure(night: Night, row: dict[str, Any]) -> dict[str, str]:
+    """By what a delivery is judged now, as the ledger keeps it."""
+    revision = night.catalog.revision
+    return {"revision": revision, "compared": revision, "yardstick": judged_by(night, row)}
 
 
 def remarks(night: Night, row: dict[str, Any]) -> list[Fault]:
@@ -93,13 +101,24 @@ def _absent(night: Night, row: dict[str, Any], accepted: Path) -> tuple[int, int
 def reasons(night: Night, row: dict[str, Any], judged: Judged, accepted: Path) -> list[gate.Reason]:
     """Why a delivery of which the rows in `accepted` are taken is held as a whole: what its own rows and its usual
     volume say, less what a person lets pass."""
+    return _weighed(night, row, judged, accepted)[0]
+
+
+def _weighed(
+    night: Night, row: dict[str, Any], judged: Judged, accepted: Path
+) -> tuple[list[gate.Reason], list[Mapping[str, Any]]]:
+    """`reasons`, and the decisions by which others count no more."""
     most = limits(night)
     history = night.ledger.usual_rows(row, most.volume_history_count)
     found = judged.reasons + gate.volume_reasons(
         judged.read, history, most, is_nil=row["is_nil"], is_supplement=night.ledger.is_supplement(row)
     )
     found += absence(night, row, judged, accepted)
-    return [r for r in found if r[0] not in gate.WAIVABLE or row["delivery_id"] not in night.limit("let_pass")]
+    if row["delivery_id"] in night.limit("let_pass"):
+        return [r for r in found if r[0] not in gate.WAIVABLE], []
+    book = passes.book(night)
+    by = [book.of_delivery(row, r[0]) if r[0] in gate.WAIVABLE else None for r in found]
+    return [r for r, d in zip(found, by, strict=True) if d is None], [d for d in by if d is not None]
 
 
 def absence(night: Night, row: dict[str, Any], judged: Judged, accepted: Path) -> list[gate.Reason]:

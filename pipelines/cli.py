@@ -13,7 +13,7 @@ import typer
 from pipelines.commands import screen
 from pipelines.commands.backups import backup, restore
 from pipelines.commands.changes import catalog_app
-from pipelines.commands.lives import app
+from pipelines.commands.held import app
 from pipelines.commands.obligations import obligations
 from pipelines.commands.services import db_app, stack_app
 from pipelines.commands.subjects import subjects_app

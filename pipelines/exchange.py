@@ -3,35 +3,70 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pipelines.errors import PlaceError
-from pipelines.night import Night
+from pipelines.night import Night, open_night
 from pipelines.stages import receive
 from pipelines.stores.places import Folder, Place
+from pipelines.stores.still import turn
 from schemas import model
 
 
-def take(night: Night) -> receive.Received:
-    """Look at the inboxes, of the home and elsewhere, and take what is finished. Raises `StoreError`."""
-    known = {code: night.catalog.delivers(code) for code in night.catalog.departments}
-    pause = float(os.environ.get("QIONGXIN_LOOK_SECONDS", "5"))
+def take(night: Night, only: date | None = None) -> receive.Received:
+    """Look at the inboxes, of the home and elsewhere, and take what is finished, or `only` what a manifest says to be
+    of one period. Whoever else takes now is waited for. Raises `StoreError`."""
+    with turn(night.ledger, "receive"):
+        return _take(night, only)
+
+
+def _take(night: Night, only: date | None) -> receive.Received:
+    known = _known(night)
+    with _elsewhere(night) as elsewhere:
+        taken = receive.receive(night.home, night.ledger, known, night.as_of, _pause(), night.keys, elsewhere, only)
+    night.ledger.note_unreachable("inbox", taken.failed, night.as_of)
+    return taken
+
+
+def arrived(home: str, day: str) -> str:
+    """What is finished in the inboxes and was not taken yet, as a fingerprint; '' for nothing. Takes nothing, and an
+    inbox that fails counts as empty. Raises `StoreError`."""
+    with open_night(home, day, is_preview=True) as night, _elsewhere(night) as elsewhere:
+        return receive.arrived(night.home, night.ledger, _known(night), _pause(), night.keys, elsewhere)
+
+
+def _known(night: Night) -> dict[str, tuple[str, ...]]:
+    return {code: night.catalog.delivers(code) for code in night.catalog.departments}
+
+
+def _pause() -> float:
+    return float(os.environ.get("QIONGXIN_LOOK_SECONDS", "5"))
+
+
+@contextmanager
+def _elsewhere(night: Night) -> Iterator[list[receive.Inbox]]:
+    """The inboxes that do not lie in the home."""
+    known = _known(night)
     with ExitStack() as stack:
-        elsewhere = [
+        yield [
             receive.Inbox(d.code, stack.enter_context(open_place(d.inbox)), known[d.code], is_left(d.inbox))
             for d in night.catalog.departments.values()
             if d.inbox is not None
         ]
-        taken = receive.receive(night.home, night.ledger, known, night.as_of, pause, night.keys, elsewhere)
-    night.ledger.note_unreachable("inbox", taken.failed, night.as_of)
-    return taken
 
 
 def deliver(night: Night) -> int:
     """Send what the home's outbox holds to the outboxes of departments that have one elsewhere, unless they have it
     already; returns of how many deliveries. What fails is noted in the ledger and sent the next time."""
+    with turn(night.ledger, "deliver"):
+        return _deliver(night)
+
+
+def _deliver(night: Night) -> int:
     done, failed = 0, []
     for department in night.catalog.departments.values():
         if department.outbox is None or not (waiting := night.ledger.undelivered(department.code)):

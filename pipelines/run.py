@@ -1,23 +1,26 @@
 """The journey in order. Each function takes and returns keys, never rows, so a scheduler or a loop may call it.
 
-`nightly` is the loop; `dags/nightly.py` is the scheduler. Both follow `ORDER`, and a test holds them to it.
+`nightly` is the loop; `dags/` is the scheduler. Both follow `ORDER`, and a test holds them to it.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipelines import again, parked
-from pipelines.check import check_deliveries, check_delivery, tell_department, told
-from pipelines.errors import QiongxinError, StoreError, UsageFault
+from pipelines import again, parked, passes
+from pipelines.check import tell_department, told
+from pipelines.checks import SMALL, check_one, checked, unchecked
+from pipelines.errors import UsageFault
 from pipelines.exchange import deliver, take
 from pipelines.hands import Hands
 from pipelines.night import Night, open_night
@@ -25,46 +28,31 @@ from pipelines.stages import curate, deletion, events, gate, load, obligations, 
 from pipelines.stages.dedupe import Full, Incoming, Reverted
 from pipelines.stores import judgements, reversals, tombstones, waiting
 from pipelines.stores.ledger import Life
+from pipelines.stores.still import turn
 from pipelines.trace import digits
 from schemas import life, profile, suite
 from schemas.calendar import calendar as calendar_of
 from schemas.model import Item
 
 ORDER = ("receive", "check", "events", "integrate", "gate", "load", "receipts", "deliver")
+CANDIDATES = "candidates"  # the turn of whoever makes, judges or publishes them
 Progress = Callable[[str], None]
-SMALL = 1_000_000  # bytes; deliveries up to here, and items with so much to integrate, are worked on side by side
-TOGETHER = 16  # small deliveries of an item that are checked in one piece
-MANY = 24  # small deliveries; fewer are checked before other processes have started
 
 
-def unchecked(night: Night) -> list[str]:
-    """Deliveries to check: the new ones, held ones that a person has decided to let pass (policy let_pass), those that
-    another catalogue judged and no release holds yet, and those of which it kept something back that today's may take.
-    """
-    let_pass, revision = set(night.limit("let_pass")), night.catalog.revision
-    due = set(again.due(night))
-    return [
-        r["delivery_id"]
-        for r in night.ledger.deliveries()
-        if r["state"] == "received"
-        or (r["state"] == "held" and r["delivery_id"] in let_pass)
-        or (r["state"] == "checked" and (r["revision"] != revision or not r["yardstick"]))
-        or r["delivery_id"] in due
-    ]
+@dataclass(frozen=True)
+class Scope:
+    """Which checked deliveries are integrated: those of periods from `first` to `last` and, where they are named, of
+    some items. A day that is not complete yet stays out of another one's release; events and clocks never wait."""
+
+    first: date = date.min
+    last: date = date.max
+    items: frozenset[str] | None = None
+
+    def has(self, row: Mapping[str, Any]) -> bool:
+        return self.first <= row["period"] <= self.last and (self.items is None or row["item"] in self.items)
 
 
-def check_one(night: Night, delivery_id: str) -> str:
-    """Check a delivery, or judge a released one again; returns its state, or what comes of it."""
-    if night.ledger.deliveries("released", only=delivery_id):
-        return again.judge_again(night, delivery_id)
-    return check_delivery(night, delivery_id)
-
-
-def check_several(night: Night, delivery_ids: tuple[str, ...]) -> dict[str, str]:
-    """The same of several, by preference of one item and small."""
-    released = {r["delivery_id"] for r in night.ledger.deliveries("released")}.intersection(delivery_ids)
-    states = {key: again.judge_again(night, key) for key in delivery_ids if key in released}
-    return states | check_deliveries(night, [key for key in delivery_ids if key not in released])
+EVERYTHING = Scope()
 
 
 def pending_events(night: Night) -> list[str]:
@@ -72,17 +60,18 @@ def pending_events(night: Night) -> list[str]:
     return [code for code in _asked(night) if night.catalog.items[code].goes_first]
 
 
-def pending_items(night: Night) -> list[str]:
+def pending_items(night: Night, of: Scope = EVERYTHING) -> list[str]:
     """The other items with checked deliveries that no release holds yet, with rows that come back, with reversals, with
     records that are to be deleted or of which events or time make something else."""
-    asked = {code for code in _asked(night) if not night.catalog.items[code].goes_first}
+    asked = {code for code in _asked(night, of) if not night.catalog.items[code].goes_first}
     return sorted(asked | due_items(night))
 
 
-def _asked(night: Night) -> list[str]:
+def _asked(night: Night, of: Scope = EVERYTHING) -> list[str]:
     back = waiting.replays(night.ledger, "pending").values()
     void = reversals.pending(night.ledger)
-    asked = {str(r["item"]) for r in (*night.ledger.deliveries("checked"), *back, *void)}
+    ready = filter(of.has, night.ledger.deliveries("checked"))
+    asked = {str(r["item"]) for r in (*ready, *back, *void)}
     return sorted(asked | _doomed(night))
 
 
@@ -110,9 +99,14 @@ def _look(night: Night, item: Item, said: str, known: Life | None) -> curate.Loo
 def take_events(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
     """events: integrate and gate what goes before the others, the items of events and the registers of persons, and
     gather what they say of the records of others; returns item -> passed, failed or could_not_evaluate."""
+    with turn(night.ledger, CANDIDATES):
+        return _take_events(night, tell)
+
+
+def _take_events(night: Night, tell: Progress) -> dict[str, str]:
     codes = pending_events(night)
     for code in codes:
-        tell(f"events: {code} {integrate_item(night, code)}")
+        tell(f"events: {code} {_integrate(night, code)}")
     verdicts = _gate(night, codes, tell)
     told = {}
     for code, item in night.catalog.items.items():
@@ -124,11 +118,17 @@ def take_events(night: Night, tell: Progress = lambda text: None) -> dict[str, s
     return verdicts
 
 
-def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
+def integrate_item(night: Night, code: str, of: Scope = EVERYTHING) -> str:
     """dedupe and curate one item, and stage its records for the gate; returns candidate, none, or unchanged where a
-    look at its records found nothing to do. `is_alone`: without its deliveries, what events and time make of them."""
+    look at its records found nothing to do."""
+    with turn(night.ledger, CANDIDATES, is_shared=True), turn(night.ledger, f"item {code}"):
+        return _integrate(night, code, of=of)
+
+
+def _integrate(night: Night, code: str, is_alone: bool = False, of: Scope = EVERYTHING) -> str:
+    """`is_alone`: without its deliveries, what events and time make of its records."""
     back = [r for r in waiting.replays(night.ledger, "pending").values() if r["item"] == code and not is_alone]
-    checked = night.ledger.deliveries("checked", item=code) if not is_alone else []
+    ready = [r for r in night.ledger.deliveries("checked", item=code) if of.has(r)] if not is_alone else []
     incoming = [
         Incoming(
             delivery_id=r["delivery_id"],
@@ -140,7 +140,7 @@ def integrate_item(night: Night, code: str, is_alone: bool = False) -> str:
             is_full=r["mode"] == "full" and r["is_complete"],
             is_again=is_again,
         )
-        for rows, is_again in ((checked, False), (back, True))
+        for rows, is_again in ((ready, False), (back, True))
         for r in rows
     ]
     void = [v for v in reversals.known(night.ledger, code) if not (is_alone and v["release_id"] is None)]
@@ -200,22 +200,32 @@ def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, st
     What events and time make of the records of an item that is held does not wait with its deliveries: that alone
     becomes its candidate then, and is gated for itself.
     """
-    verdicts = _gate(night, pending_items(night), tell)
-    held = sorted({code for code, found in verdicts.items() if found != "passed"} & due_items(night))
-    alone = [code for code in held if integrate_item(night, code, is_alone=True) == "candidate"]
-    for code, found in _gate(night, alone, tell).items():
-        tell(f"gate: {code} without its deliveries {found}")
-    return verdicts
+    with turn(night.ledger, CANDIDATES):
+        verdicts = _gate(night, pending_items(night), tell)
+        held = sorted({code for code, found in verdicts.items() if found != "passed"} & due_items(night))
+        alone = [code for code in held if _integrate(night, code, is_alone=True) == "candidate"]
+        for code, found in _gate(night, alone, tell).items():
+            tell(f"gate: {code} without its deliveries {found}")
+        return verdicts
 
 
 def _gate(night: Night, codes: list[str], tell: Progress) -> dict[str, str]:
     candidates = [c for code in codes if (c := curate.read_candidate(night.home, code)) is not None]
     limits = suite.limits(night.limit)
-    return gate.gate_items(night.ledger, night.catalog, candidates, limits, night.as_of, tell)
+    book = passes.book(night)
+    return gate.gate_items(
+        night.ledger, night.catalog, candidates, limits, night.as_of,
+        lambda c, name: book.of_item(c.item, c.deliveries, name), partial(passes.told, night, gate.LET_PASS), tell,
+    )  # fmt: skip
 
 
 def publish_release(night: Night) -> str | None:
     """load: every candidate that passed, as one release."""
+    with turn(night.ledger, CANDIDATES):
+        return _publish(night)
+
+
+def _publish(night: Night) -> str | None:
     passed = []
     waits = {r["delivery_id"] for r in night.ledger.deliveries("checked")} | {*waiting.replays(night.ledger, "pending")}
     waits |= {r["delivery_id"] for r in reversals.pending(night.ledger)}
@@ -241,6 +251,11 @@ def write_receipts(night: Night, hands: Hands | None = None, seconds: Mapping[st
     The last step: it also writes the night's report, `reports/<day>/index.html`, and sweeps up what is past its limit
     and what is left of deleted records.
     """
+    with turn(night.ledger, CANDIDATES):
+        return _write_receipts(night, hands, seconds)
+
+
+def _write_receipts(night: Night, hands: Hands | None, seconds: Mapping[str, float] | None) -> int:
     again.finish(night)
     parked.count(night)
     due = [
@@ -302,7 +317,7 @@ def nightly(
         tell(f"receive: {len(taken.deliveries)} new, {len(taken.again)} known already, {len(taken.waiting)} waiting")
         with _timed(seconds, "check"):
             unfinished = unchecked(night)
-            for n, (key, state) in enumerate(_checked(hands, unfinished), start=1):
+            for n, (key, state) in enumerate(checked(hands, unfinished), start=1):
                 tell(f"check {n}/{len(unfinished)}: {key} {state}")
         return {
             **_published(night, hands, seconds, tell),
@@ -311,21 +326,6 @@ def nightly(
             "report": str(night.home.report(night.as_of.isoformat())),
             "seconds": {step: round(spent, 3) for step, spent in seconds.items()},
         }
-
-
-def _checked(hands: Hands, delivery_ids: list[str]) -> Iterator[tuple[str, str]]:
-    """Deliveries and what comes of them: large ones one after the other, since each takes every processor, then the
-    small ones, those of an item together and side by side."""
-    small: dict[str, list[str]] = defaultdict(list)
-    known = {r["delivery_id"]: r for r in hands.night.ledger.deliveries()}
-    for key in delivery_ids:
-        if known[key]["size"] > SMALL:
-            yield key, check_one(hands.night, key)
-        else:
-            small[known[key]["item"]].append(key)
-    pieces = [tuple(keys[n : n + TOGETHER]) for keys in small.values() for n in range(0, len(keys), TOGETHER)]
-    for _, states in hands.each(check_several, pieces, sum(map(len, pieces)) >= MANY):
-        yield from states.items()
 
 
 def replay(
@@ -442,61 +442,3 @@ def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - started
-
-
-# The same steps by keys alone, for a scheduler that hands on strings.
-
-
-def receive_all(home: str, day: str) -> list[str]:
-    with open_night(home, day) as night:
-        take(night)
-        return unchecked(night)
-
-
-def check(home: str, day: str, delivery_id: str) -> str:
-    with open_night(home, day) as night:
-        return check_one(night, delivery_id)
-
-
-def events_of(home: str, day: str) -> dict[str, str]:
-    with open_night(home, day) as night:
-        return take_events(night, print)
-
-
-def items(home: str, day: str) -> list[str]:
-    with open_night(home, day) as night:
-        return pending_items(night)
-
-
-def integrate(home: str, day: str, item: str) -> str:
-    with open_night(home, day) as night:
-        return integrate_item(night, item)
-
-
-def gate_all(home: str, day: str) -> dict[str, str]:
-    with open_night(home, day) as night:
-        return gate_items(night, print)
-
-
-def load_release(home: str, day: str) -> str | None:
-    with open_night(home, day) as night:
-        return publish_release(night)
-
-
-def receipts(home: str, day: str) -> int:
-    with open_night(home, day) as night:
-        return write_receipts(night)
-
-
-def deliver_all(home: str, day: str) -> int:
-    """Raises `StoreError` where an outbox failed, which is worth another try, and `QiongxinError` where an inbox did,
-    which the next night tries."""
-    with open_night(home, day) as night:
-        sent = deliver(night)
-        failed = night.ledger.unreachable()
-        told = " ".join(f"{f['direction']} of {f['department']}: {f['message']}" for f in failed)
-        if any(f["direction"] == "outbox" for f in failed):
-            raise StoreError(told)
-        if failed:
-            raise QiongxinError(told)
-        return sent

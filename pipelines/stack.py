@@ -14,14 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from pipelines import rest
 from pipelines.errors import StoreError
 from pipelines.model import publish_json
 from pipelines.stores import postgres
@@ -70,6 +69,7 @@ def up(home: Path, tell: Tell = lambda text: None, dags: Path = DAGS) -> dict[st
             down(home)
             raise StoreError(f"airflow: not healthy after 180 s. Read {folder / 'logs'}.")
         time.sleep(0.5)
+    rest.session(home).pools(DAGS / "pools.json")
     return state
 
 
@@ -97,39 +97,60 @@ def down(home: Path) -> bool:
     return ran
 
 
-def run_nightly(home: Path, day: str, tell: Tell = lambda text: None) -> str:
-    """Trigger the DAG `nightly` for a business date and wait; returns its final state."""
+DAILY = ("intake", "land", "day_ready", "cut_off", "integrate", "clocks")
+
+
+def schedule(home: Path, on: bool) -> None:
+    """Let the DAGs of the daily night run by themselves, or no more. Raises `StoreError`."""
+    airflow = rest.session(home)
+    for name in DAILY if on else reversed(DAILY):
+        airflow.switch(name, on)
+
+
+def status(home: Path) -> dict[str, Any]:
+    """{"url", "components": [{"name", "state", "pid", "log"}], "scheduled": DAGs that run by themselves}. A component
+    is healthy, unhealthy or dead; no url where nothing was started."""
     state = _state(home)
     if not state:
-        raise StoreError("airflow: not running. Run 'qiongxin stack up' first.")
-    answer = _call(state, "POST", "/auth/token", {"username": "admin", "password": state["password"]})
-    token = answer["access_token"]
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            _call(state, "PATCH", "/api/v2/dags/nightly", {"is_paused": False}, token)
-            break
-        except urllib.error.HTTPError as e:
-            if e.code != 404 or time.monotonic() > deadline:
-                raise StoreError(
-                    f"airflow: the DAG 'nightly' is not there ({e.code}). Read the dag-processor log."
-                ) from e
-            time.sleep(1)
-    body = {"logical_date": None, "conf": {"business_date": day}}
-    run = _call(state, "POST", "/api/v2/dags/nightly/dagRuns", body, token)["dag_run_id"]
-    place = f"/api/v2/dags/nightly/dagRuns/{quote(run)}"
-    told: set[str] = set()
-    while True:
-        found = _call(state, "GET", place, None, token)["state"]
-        tasks = _call(state, "GET", f"{place}/taskInstances?limit=500", None, token)["task_instances"]
-        for t in tasks:
-            name = f"{t['task_id']} {t.get('rendered_map_index') or ''}".strip()
-            if t["state"] in ("success", "failed") and f"{name} {t['state']}" not in told:
-                told.add(f"{name} {t['state']}")
-                tell(f"airflow: {name} {t['state']}")
-        if found in ("success", "failed"):
-            return str(found)
-        time.sleep(1)
+        return {"url": "", "components": [], "scheduled": []}
+    health: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        health = rest.ask(state["url"], "GET", "/api/v2/monitor/health")
+    told = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+    components = []
+    for name, pid in state["pids"].items():
+        is_well = bool(health) and (name not in told or health.get(told[name], {}).get("status") == "healthy")
+        word = "dead" if not _alive(pid) else "healthy" if is_well else "unhealthy"
+        log = str(home / "airflow" / "logs" / f"{name}.log")
+        components.append({"name": name, "state": word, "pid": pid, "log": log})
+    scheduled: list[str] = []
+    if health:
+        dags = rest.session(home).call("GET", "/api/v2/dags?paused=false&limit=100")["dags"]
+        scheduled = sorted(d["dag_id"] for d in dags)
+    return {"url": state["url"], "components": components, "scheduled": scheduled}
+
+
+def backfill(home: Path, first: date, last: date, tell: Tell = lambda text: None) -> dict[str, dict[str, str]]:
+    """Run the DAG `land` for each day from `first` to `last` by Airflow's own backfill, and wait for it and for the
+    integration of what it brought; returns {day: {"land": state, "integrate": state or ""}}. Raises `StoreError`."""
+    airflow = rest.session(home)
+    for dag in ("land", "day_ready", "integrate"):
+        airflow.switch(dag, on=True)
+    asked = {"dag_id": "land", "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T00:00:00Z",
+             "max_active_runs": 1, "reprocess_behavior": "completed"}  # fmt: skip
+    number = airflow.call("POST", "/api/v2/backfills", asked)["id"]
+    while airflow.call("GET", f"/api/v2/backfills/{number}")["completed_at"] is None:
+        time.sleep(2)
+    tell(f"airflow: backfill {number} of {first} to {last} has landed")
+    airflow.settle(("day_ready", "integrate"))
+    days = [(first + timedelta(n)).isoformat() for n in range((last - first).days + 1)]
+    return {day: {dag: airflow.last_state(dag, day) for dag in ("land", "integrate")} for day in days}
+
+
+def run_nightly(home: Path, day: str, tell: Tell = lambda text: None) -> str:
+    """Trigger the DAG `nightly` for a business date and wait; returns its final state."""
+    airflow = rest.session(home)
+    return airflow.follow("nightly", airflow.start("nightly", conf={"business_date": day}), tell)
 
 
 def _environment(home: Path, state: dict[str, Any], dags: Path) -> dict[str, str]:
@@ -199,22 +220,11 @@ def _gone(pid: int, seconds: float) -> bool:
 
 def _healthy(state: dict[str, Any]) -> bool:
     try:
-        health = _call(state, "GET", "/api/v2/monitor/health")
+        health = rest.ask(state["url"], "GET", "/api/v2/monitor/health")
     except (OSError, ValueError):
         return False
     names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
     return all(health.get(n, {}).get("status") == "healthy" for n in names)
-
-
-def _call(state: dict[str, Any], method: str, path: str, body: Any = None, token: str | None = None) -> Any:
-    request = urllib.request.Request(
-        state["url"] + path,
-        method=method,
-        data=json.dumps(body).encode() if body is not None else None,
-        headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})},
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.loads(response.read() or b"null")
 
 
 def _free_port() -> int:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 import schemas.load
-from pipelines import run, sampling
+from pipelines import checks, run, sampling
 from pipelines.apply import plan
 from pipelines.query import query
 from pipelines.stores.lake import Lake
@@ -246,9 +246,9 @@ def test_deliveries_judged_by_the_old_catalogue_are_judged_anew(place: Place) ->
         ledger.update(waiting["delivery_id"], state="checked", release_id=None)
         evolve(place)
         with run.open_night(place.home, DAY + timedelta(1)) as night:
-            assert run.unchecked(night) == [waiting["delivery_id"]]
-            run.check_delivery(night, waiting["delivery_id"])
-            assert run.unchecked(night) == []
+            assert checks.unchecked(night) == [waiting["delivery_id"]]
+            checks.check_one(night, waiting["delivery_id"])
+            assert checks.unchecked(night) == []
 
 
 def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[..., str]) -> None:
@@ -265,12 +265,12 @@ def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[...,
             ledger.prepare()
     # The tables as they were before the first migration.
     with psycopg.connect(old.replace("+psycopg", ""), autocommit=True) as connection:
-        columns = ("edition", "delivered", "manifest", "late", "yardstick", "compared", "no_record")
+        columns = ("edition", "delivered", "manifest", "late", "yardstick", "compared", "no_record", "looks")
         connection.execute(f"ALTER TABLE ledger.delivery {', '.join(f'DROP COLUMN {c}' for c in columns)}")
         connection.execute("DROP VIEW release_snapshots")
         connection.execute("ALTER TABLE ledger.release_snapshot DROP COLUMN ended_snapshot, DROP COLUMN expired_on")
-        tables = ("catalogue", "migration", "look", "unreachable", "waiting_row", "replay", "reversal", "life",
-                  "judgement", "tombstone")  # fmt: skip
+        tables = ("asked", "catalogue", "decision", "migration", "look", "unreachable", "waiting_row", "replay",
+                  "reversal", "life", "judgement", "tombstone")  # fmt: skip
         connection.execute(f"DROP TABLE {', '.join(f'ledger.{t}' for t in tables)}")
     for _ in range(2):
         with Ledger(old) as ledger:

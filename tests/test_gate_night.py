@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipelines import run, sampling
+from pipelines import checks, run, sampling
 from pipelines.model import Delivery, Home
 from pipelines.query import query
 from pipelines.stages import load
@@ -100,7 +100,7 @@ def test_an_item_that_would_lose_most_of_its_records_is_held(home: Path) -> None
         sampling.generate(home, rows=300, seed=41, as_of=DAYS[1], items=ITEMS)
         run.take(opened)
         for row in opened.ledger.deliveries("received"):
-            run.check_delivery(opened, row["delivery_id"])
+            checks.check_one(opened, row["delivery_id"])
         for code in run.pending_items(opened):
             run.integrate_item(opened, code)
         path = opened.home.candidate("honour")
@@ -117,7 +117,7 @@ def test_a_candidate_on_top_of_another_release_is_not_judged(home: Path) -> None
         sampling.generate(home, rows=300, seed=41, as_of=DAYS[1], items=("honour",))
         run.take(opened)
         for row in opened.ledger.deliveries("received"):
-            run.check_delivery(opened, row["delivery_id"])
+            checks.check_one(opened, row["delivery_id"])
         run.integrate_item(opened, "honour")
         path = opened.home.candidate("honour")
         path.write_text(path.read_text().replace('"base_records": ', '"base_records": 1'))

@@ -14,14 +14,14 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines import run, sampling
+from pipelines import checks, sampling
 from pipelines.errors import StoreError
 from pipelines.hands import Hands
 from pipelines.night import Night, open_night
 from tests.conftest import ROOT, SOAK
 from tests.test_kills import DAY, ITEMS, litter, outcome
 
-FILES = run.MANY
+FILES = checks.MANY
 
 
 class Place:

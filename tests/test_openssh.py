@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import run, sampling
+from pipelines import sampling, steps
+from pipelines.errors import QiongxinError, StoreError
 from pipelines.stores.ledger import Ledger
 from schemas import load
 from tests.conftest import ROOT
@@ -176,9 +177,9 @@ def test_departments_send_and_fetch_with_sftp_and_one_that_is_down_stops_nobody(
             (row,) = ledger.deliveries()
         assert (row["department"], row["state"]) == ("publicity_department", "released")
         assert row["read"] == row["declared_rows"] > 0
-        with pytest.raises(run.QiongxinError, match="civilization_office") as told:
-            run.deliver_all(str(home), DAY.isoformat())
-        assert not isinstance(told.value, run.StoreError), "Airflow would try again what only a night looks into"
+        with pytest.raises(QiongxinError, match="civilization_office") as told:
+            steps.deliver_all(str(home), DAY.isoformat())
+        assert not isinstance(told.value, StoreError), "Airflow would try again what only a night looks into"
 
     # The department fetches its answer, and finds its file put away; nobody else has either.
     answer = tmp_path / "answer"

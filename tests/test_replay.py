@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import again, model, run
+from pipelines import again, checks, model, run
 from pipelines.model import ACCOUNT
 from pipelines.readers import text
 from pipelines.stores import waiting
@@ -182,7 +182,7 @@ def test_a_corrected_row_clears_the_one_that_was_sent_back(
     place.catalog = changed(**{"items/tax_arrears.toml": ("retention_years =", "retention_years = 9 #")})
     place.told().close()
     with run.open_night(place.place, DAY + timedelta(2)) as night:
-        assert night.applied and run.unchecked(night) == []
+        assert night.applied and checks.unchecked(night) == []
         assert night.ledger.deliveries(only=first["delivery_id"])[0]["compared"] == night.catalog.revision
 
 
@@ -264,7 +264,7 @@ def test_files_past_their_dated_limit_go_and_the_account_stays(
         originals = {p.name for p in (place.place / "inbox").rglob("*") if p.is_file()}
         assert originals == {"held.csv", "held.csv.manifest.json"}
         assert {p.name.split(".")[0] for p in (place.place / "outbox").glob("*/*")} == {before["held"]["delivery_id"]}
-        assert run.unchecked(night) == [before["held"]["delivery_id"]], "what is gone cannot come back"
+        assert checks.unchecked(night) == [before["held"]["delivery_id"]], "what is gone cannot come back"
     after = place.deliveries()
     assert {k: after["sent"][k] for k in ("read", *ACCOUNT)} == {k: before["sent"][k] for k in ("read", *ACCOUNT)}
     assert all((place.place / p).stat().st_mode & 0o777 == 0o700 for p in places)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Annotated
+
 import typer
 
 from pipelines.commands import screen
@@ -12,7 +15,8 @@ from pipelines.commands.account import (
     show_account,
     show_places,
 )
-from pipelines.commands.options import DEFAULT_HOME, PLAIN, DayOption, HomeOption, JsonOption, existing
+from pipelines.commands.options import DEFAULT_HOME, PLAIN, DayOption, HomeOption, JsonOption, as_day, existing
+from pipelines.errors import UsageFault
 
 db_app = typer.Typer(**PLAIN, help="The embedded PostgreSQL of this home.")
 stack_app = typer.Typer(**PLAIN, help="The local Airflow of this home.")
@@ -86,6 +90,72 @@ def stack_run(day: DayOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOpti
         raise typer.Exit(4)
     if any(r["state"] in ("held", "checked") for r in rows):
         raise typer.Exit(3)
+
+
+@stack_app.command("status", epilog="Example: qiongxin stack status")
+def stack_status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Show which parts of Airflow run, where they log, and which DAGs run by themselves.
+
+    Exit code 3: a part is down.
+    """
+    from pipelines import stack
+
+    found = stack.status(existing(home))
+    if as_json:
+        screen.as_json(found)
+    else:
+        print(f"airflow: {found['url'] or 'not running'}")
+        head = ("name", "state", "pid", "log")
+        if found["components"]:
+            screen.table(head, [[part[n] for n in head] for part in found["components"]])
+        if found["scheduled"]:
+            print(f"by themselves: {', '.join(found['scheduled'])}")
+    if found["url"] and any(p["state"] != "healthy" for p in found["components"]):
+        raise typer.Exit(3)
+
+
+@stack_app.command("schedule", epilog="Example: qiongxin stack schedule --on")
+def stack_schedule(
+    on: Annotated[bool, typer.Option("--on/--off", help="Let them run, or no more.")] = True,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the DAGs of the daily night run by themselves.
+
+    Files are taken and answered within minutes of their arrival, days are integrated as they become complete or at
+    the cut-off. Other DAGs of this Airflow are left as they are.
+    """
+    from pipelines import stack
+
+    stack.schedule(existing(home), on)
+    _say("daily night", "runs by itself" if on else "is switched off", as_json)
+
+
+@stack_app.command("backfill", epilog="Example: qiongxin stack backfill --from 2026-11-01 --to 2026-11-10")
+def stack_backfill(
+    first: Annotated[date, typer.Option("--from", parser=as_day, metavar="DATE", help="First business date.")],
+    last: Annotated[date, typer.Option("--to", parser=as_day, metavar="DATE", help="Last business date.")],
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Take, check and integrate the files of past days that wait in the inboxes, day by day.
+
+    Only files whose manifest names the day; others, and today's, are left alone. Needs a running Airflow whose daily
+    night is switched on. Days may come in any order: the result is the same.
+    """
+    from pipelines import stack
+
+    if last < first:
+        raise UsageFault(f"--to {last}: lies before --from {first}. Name the first day, then the last.")
+    place = existing(home)
+    with screen.progress(as_json) as tell:
+        states = stack.backfill(place, first, last, tell)
+    if as_json:
+        screen.as_json(states)
+    else:
+        screen.table(("date", "land", "integrate"), [[day, *s.values()] for day, s in states.items()])
+    if any("failed" in s.values() for s in states.values()):
+        raise typer.Exit(4)
 
 
 @stack_app.command("down", epilog="Example: qiongxin stack down")

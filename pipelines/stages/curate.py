@@ -306,6 +306,12 @@ def sweep_planned(home: Home, lake: Lake, item: str) -> None:
             lake.sweep(space, item, [path])
 
 
+def planned(home: Home) -> set[str]:
+    """Data files of candidates that wait for the gate or the load."""
+    notes = plan_note(home, "x").parent.glob("*.files.json")
+    return {path for note in notes for _, path in json.loads(note.read_text(encoding="utf-8"))}
+
+
 def plan_note(home: Home, item: str) -> Path:
     return home.work / "candidates" / f"{item}.files.json"
 

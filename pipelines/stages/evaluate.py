@@ -32,6 +32,7 @@ class Outcome:
     zh: str
     en: str
     error: str = ""
+    decision: int | None = None  # of a person, by which it counts as passed
 
 
 class Evaluator:

@@ -104,27 +104,44 @@ def receive(
     pause: float,
     keys: Keys,
     elsewhere: Sequence[Inbox] = (),
+    only: date | None = None,
 ) -> Received:
     """Take every finished file. Reads the inboxes of the home and those `elsewhere`; writes `raw/`, the ledger, and
     moves originals to `.taken/` beside them.
 
     `known` maps department -> its items. A file is finished when it has a manifest or `.done`, or looks the same (size,
-    time) as `pause` seconds before; looks are kept in the ledger. Nothing leaves an inbox before its archived copy is
-    verified, so a kill between any two steps only means that the next run does the step again. An inbox that fails is
-    told in the answer and stops no other one; a fault of the archive raises `StoreError`.
+    time) as `pause` seconds before; looks are kept in the ledger. `only`: what a manifest says to be of this period,
+    all else stays where it is, untold. Nothing leaves an inbox before its archived copy is verified, so a kill between
+    any two steps only means that the next run does the step again. An inbox that fails is told in the answer and stops
+    no other one; a fault of the archive raises `StoreError`.
     """
     sweep_parts(home)
     inboxes = [*_at_home(home, known), *elsewhere]
-    taking = Taking(home, ledger, keys, as_of)
+    taking = Taking(home, ledger, keys, as_of, only)
     taking.strangers += _loose(home)
     looked = taking.look(taking.finish_moves(inboxes))
-    if unsure := [at.inbox for at in looked if not all(a.is_taken or a.is_finished(pause) for a in at.arrivals)]:
+
+    def ready(arrival: Arrival) -> bool:
+        return arrival.is_taken or arrival.is_finished(pause)
+
+    if unsure := [at.inbox for at in looked if not all(map(ready, filter(taking.is_asked, at.arrivals)))]:
         time.sleep(pause)
         looked = [at for at in looked if at.inbox not in unsure] + taking.look(unsure)
     for at in sorted(looked, key=lambda at: inboxes.index(at.inbox)):
         with taking.telling(at.inbox):
             taking.take(at)
     return taking.received()
+
+
+def arrived(
+    home: Home, ledger: Ledger, known: Mapping[str, Iterable[str]], pause: float, keys: Keys, elsewhere: Sequence[Inbox]
+) -> str:
+    """A fingerprint of the finished files that `receive` would take now, '' for none; the look is remembered."""
+    looked = Taking(home, ledger, keys, date.min).look([*_at_home(home, known), *elsewhere])
+    found = sorted(
+        a.name + a.stamp.encode() for at in looked for a in at.arrivals if not a.is_taken and a.is_finished(pause)
+    )
+    return hashlib.sha256(b"\0".join(found)).hexdigest()[:16] if found else ""
 
 
 @dataclass
@@ -135,6 +152,7 @@ class Taking:
     ledger: Ledger
     keys: Keys
     as_of: date
+    only: date | None = None
     new: list[Delivery] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
@@ -180,7 +198,7 @@ class Taking:
         self.waiting += at.waiting
         self.strangers += at.strangers
         moved = []
-        for a in at.arrivals:
+        for a in filter(self.is_asked, at.arrivals):
             if a.is_taken:
                 self.again.append(at.inbox.named(a.entry))
             elif not a.is_finished(0) or (delivery := _archive(self.home, a, self.as_of)) is None:
@@ -194,6 +212,9 @@ class Taking:
                 _move_away(self.home, a)
                 moved.append(a.name)
         self.ledger.note_looks(at.inbox.place.shown, {}, moved)  # the same name may come again, and be another file
+
+    def is_asked(self, arrival: Arrival) -> bool:
+        return self.only is None or (arrival.manifest is not None and arrival.manifest.period == self.only)
 
     def received(self) -> Received:
         seen = (tuple(self.again), tuple(self.waiting), tuple(self.strangers))

@@ -140,6 +140,16 @@ class Lake:
             f.unlink(missing_ok=True)
         return len(orphans)
 
+    def sweep_unnamed(self, keep: set[str]) -> int:
+        """Delete data files that no snapshot names, but those of `keep`; whoever calls this keeps everybody else from
+        writing. Returns how many."""
+        count = 0
+        for space in SPACES:
+            for folder in (self.root / space).glob("*/data"):
+                item = folder.parent.name
+                count += self.sweep(space, item, {str(f) for f in folder.glob("*.parquet")} - keep)
+        return count
+
     def expire(self, space: str, item: str, stay: set[int], note: Path) -> int:
         """Let go of the snapshots of a table that are not among `stay`, and delete the files that they alone name;
         returns how many. What a killed run had to delete still stands in the file `note`."""

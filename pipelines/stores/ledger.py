@@ -65,6 +65,9 @@ delivery = sa.Table(
         "late", sa.BigInteger, nullable=False, server_default="0",
         comment="new rows that came later after their event than the item allows",
     ),
+    sa.Column(
+        "looks", sa.Integer, nullable=False, server_default="0", comment="how often judging it has begun and not ended"
+    ),
     sa.Column("no_record", sa.BigInteger, comment="rows of events about no record yet; NULL: not looked at yet"),
     schema="ledger",
 )
@@ -188,6 +191,31 @@ judgement = sa.Table(
         "judgement_standing", sa.text("least(subject_id, other_id)"), sa.text("greatest(subject_id, other_id)"),
         sa.text("coalesce(conflict, '')"), unique=True, postgresql_where=sa.text("undone_on IS NULL"),
     ),
+    schema="ledger",
+)
+# What people have decided of held deliveries and items; never changed. A decision about one delivery names it, one
+# about an item its deliveries; a waiver holds to a day for whatever an item, or a department in it, is held for.
+decision = sa.Table(
+    "decision",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("does", sa.Text, nullable=False, comment="approve, reject, waive"),
+    sa.Column("item", sa.Text, nullable=False),
+    sa.Column("delivery_id", sa.Text),
+    sa.Column("department", sa.Text, comment="NULL: of the item as a whole"),
+    sa.Column("codes", sa.JSON, nullable=False, comment="finding codes, or expectations of the gate"),
+    sa.Column("deliveries", sa.JSON, nullable=False),
+    sa.Column("made_on", sa.Date, nullable=False),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("until", sa.Date),
+    schema="ledger",
+)
+asked = sa.Table(
+    "asked",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True, comment="what is held, of which people are asked"),
+    sa.Column("asked_on", sa.Date, nullable=False),
     schema="ledger",
 )
 gate_result = sa.Table(
@@ -541,6 +569,18 @@ class Ledger:
         with self.engine.begin() as connection:
             connection.execute(query.where(*same))
 
+    def begin_look(self, delivery_ids: Iterable[str]) -> None:
+        """Remember that judging them has begun, before it does: a process that is killed leaves that behind."""
+        self._look(delivery_ids, delivery.c.looks + 1)
+
+    def end_look(self, delivery_ids: Iterable[str]) -> None:
+        self._look(delivery_ids, 0)
+
+    def _look(self, delivery_ids: Iterable[str], looks: Any) -> None:
+        with self.engine.begin() as connection:
+            query = sa.update(delivery).where(delivery.c.delivery_id.in_(list(delivery_ids)))
+            connection.execute(query.values(looks=looks))
+
     def update(self, delivery_id: str, **values: Any) -> None:
         with self.engine.begin() as connection:
             connection.execute(sa.update(delivery).where(delivery.c.delivery_id == delivery_id).values(**values))
@@ -623,6 +663,13 @@ class Ledger:
             return connection.execute(
                 sa.select(gate_result.c.verdict).where(gate_result.c.candidate == candidate)
             ).scalar()
+
+    def gate_outcomes(self, candidate: str) -> list[dict[str, Any]]:
+        """What each expectation gave for a candidate."""
+        query = sa.select(gate_result.c.detail).where(gate_result.c.candidate == candidate)
+        with self.engine.connect() as connection:
+            detail = connection.execute(query).scalar()
+        return list(detail["outcomes"]) if detail else []
 
     def gate_results(self, as_of: date) -> list[dict[str, Any]]:
         """Every gate result of a night: candidate, item, verdict, detail; by item."""

@@ -96,4 +96,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX judgement_standing ON ledger.judgement (least(subject_id, other_id),"
         " greatest(subject_id, other_id), coalesce(conflict, '')) WHERE undone_on IS NULL",
     ),
+    (
+        "ALTER TABLE ledger.delivery ADD COLUMN looks INTEGER NOT NULL DEFAULT 0",
+        "COMMENT ON COLUMN ledger.delivery.looks IS 'how often judging it has begun and not ended'",
+        "CREATE TABLE ledger.decision (number INTEGER PRIMARY KEY, does TEXT NOT NULL, item TEXT NOT NULL,"
+        " delivery_id TEXT, department TEXT, codes JSON NOT NULL, deliveries JSON NOT NULL, made_on DATE NOT NULL,"
+        " made_by TEXT NOT NULL, reason TEXT NOT NULL, until DATE)",
+        "COMMENT ON COLUMN ledger.decision.does IS 'approve, reject, waive'",
+        "COMMENT ON COLUMN ledger.decision.department IS 'NULL: of the item as a whole'",
+        "COMMENT ON COLUMN ledger.decision.codes IS 'finding codes, or expectations of the gate'",
+        "CREATE TABLE ledger.asked (key TEXT PRIMARY KEY, asked_on DATE NOT NULL)",
+        "COMMENT ON COLUMN ledger.asked.key IS 'what is held, of which people are asked'",
+    ),
 )

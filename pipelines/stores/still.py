@@ -1,7 +1,12 @@
-"""Whether a night may change a home now: nights hold a lock together, a backup holds it alone."""
+"""Who may change what of a home now: nights hold a lock together, a backup holds it alone, and steps that would get
+into each other's way take turns, whoever started them.
+
+All are advisory locks of PostgreSQL, held by a session of their own, so they end with the process.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -37,6 +42,23 @@ def still(ledger: Ledger) -> Iterator[None]:
         finally:
             with suppress(DBAPIError):
                 connection.execute(sa.text(f"SELECT pg_advisory_unlock({LOCK})"))
+
+
+@contextmanager
+def turn(ledger: Ledger, *names: str, is_shared: bool = False) -> Iterator[None]:
+    """Nobody else has a turn at any of the names during the block, but those who share theirs as this one does; it
+    waits for them. Names are taken in their order, so two that ask for some of the same never wait for each other.
+    Raises `StoreError`."""
+    kind = "_shared" if is_shared else ""
+    keys = [int.from_bytes(hashlib.sha256(n.encode()).digest()[:8], "big", signed=True) for n in sorted(set(names))]
+    with _session(ledger) as connection:
+        try:
+            for key in keys:
+                connection.execute(sa.text(f"SELECT pg_advisory_lock{kind}(:key)"), {"key": key})
+            yield
+        finally:
+            with suppress(DBAPIError):
+                connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
 
 
 @contextmanager

@@ -34,7 +34,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import check, run, sampling
+from pipelines import check, checks, run, sampling
 from pipelines.model import Home
 from pipelines.stages import curate, load
 from pipelines.stores import postgres
@@ -155,7 +155,7 @@ def one_night(home: Home, url: str, place: Path, day: date, rows: int) -> Clock:
         with run.open_night(home.root, day) as night:
             with clock.step("receive→curate"):
                 (delivery,) = run.take(night).deliveries
-                run.check_delivery(night, delivery.delivery_id)
+                checks.check_one(night, delivery.delivery_id)
                 run.take_events(night)
                 run.integrate_item(night, ITEM)
             candidate = curate.read_candidate(home, ITEM)

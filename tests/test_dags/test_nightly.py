@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import run, sampling, stack
+from pipelines import checks, run, sampling, stack
 from pipelines.model import ACCOUNT
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
@@ -22,8 +22,17 @@ import json
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag(dag_folder="dags")
 assert not bag.import_errors, bag.import_errors
-dag = bag.dags["nightly"]
-print(json.dumps({"order": [t.task_id for t in dag.topological_sort()], "retries": [t.retries for t in dag.tasks]}))
+pools = json.load(open("dags/pools.json"))
+told = {
+    name: {
+        "order": [t.task_id for t in dag.topological_sort()],
+        "retries": sorted({t.retries for t in dag.tasks if t.task_id != "done"}),
+        "pools": sorted({t.pool for t in dag.tasks} - {"default_pool", *pools}),
+        "leaves": [t.task_id for t in dag.leaves],
+    }
+    for name, dag in bag.dags.items()
+}
+print(json.dumps(told))
 """
 
 
@@ -36,15 +45,20 @@ def test_the_dag_follows_the_order_of_the_journey(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert [t for t in found["order"] if t in run.ORDER] == list(run.ORDER)
-    assert set(found["retries"]) == {2}
+    assert [t for t in found["nightly"]["order"] if t in run.ORDER] == list(run.ORDER)
+    after = list(run.ORDER[2:])
+    for name in ("integrate", "clocks"):
+        assert [t for t in found[name]["order"] if t in after] == after
+    assert set(stack.DAILY) < set(found)
+    for told in found.values():
+        assert (told["retries"], told["pools"], told["leaves"]) == ([2], [], ["done"])
 
 
 def test_the_command_line_follows_the_order_of_the_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = {"take": "receive", "check_several": "check", "take_events": "events", "integrate_item": "integrate",
+    monkeypatch.setattr(checks, "check_several", noting(taken := [], "check", checks.check_several))
+    steps = {"take": "receive", "take_events": "events", "integrate_item": "integrate",
              "gate_items": "gate", "publish_release": "load", "write_receipts": "receipts",
              "deliver": "deliver"}  # fmt: skip
-    taken: list[str] = []
     for name, step in steps.items():
         monkeypatch.setattr(run, name, noting(taken, step, getattr(run, name)))
     home = tmp_path / "home"
