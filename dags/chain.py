@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
-from dags.common import HELD, LANDED, PLACES, RECORDS, RELEASE, WORK, day_of_run, emit_only, step
+from dags.common import HELD, LANDED, PLACES, RECORDS, RELEASE, WORK, as_of_run, emit_only, step
 
 
 def arrive(only: bool = False) -> Any:
@@ -22,13 +22,13 @@ def arrive(only: bool = False) -> Any:
     def receive() -> list[list[str]]:
         from pipelines import steps
 
-        return step(steps.receive, day_of_run(), only=only)
+        return step(steps.receive, as_of_run(), only=only)
 
     @task(pool=WORK)
     def check(portion: list[str]) -> dict[str, str]:
         from pipelines import steps
 
-        return step(steps.check, day_of_run(), portion)
+        return step(steps.check, as_of_run(), portion)
 
     portions = receive()
     return portions, check.expand(portion=portions)
@@ -41,13 +41,13 @@ def tell(portions: Any, checked: Any) -> None:
     def answer() -> int:
         from pipelines import steps
 
-        return step(steps.deliver_all, day_of_run())
+        return step(steps.deliver_all, as_of_run())
 
     @task(trigger_rule="all_done", outlets=[*LANDED.values(), HELD])
     def land(portions: list[list[str]]) -> None:
         from pipelines import steps
 
-        told = step(steps.landed, day_of_run(), [key for portion in portions for key in portion])
+        told = step(steps.landed, as_of_run(), [key for portion in portions for key in portion])
         events = get_current_context()["outlet_events"]
         for department, periods in told["landed"].items():
             for period, account in periods.items():
@@ -70,20 +70,20 @@ def publish(scope: Callable[[], dict[str, Any]], after: Any = None) -> None:
         from pipelines import steps
 
         asked = scope()
-        portions = step(steps.events, day_of_run(), asked)
+        portions = step(steps.events, as_of_run(), asked)
         return [{"items": portion, "scope": asked} for portion in portions]
 
     @task(pool=WORK)
     def integrate(portion: dict[str, Any]) -> dict[str, str]:
         from pipelines import steps
 
-        return step(steps.integrate, day_of_run(), portion["items"], portion["scope"])
+        return step(steps.integrate, as_of_run(), portion["items"], portion["scope"])
 
     @task(pool=RELEASE, trigger_rule="all_done", outlets=[HELD])
     def gate() -> dict[str, str]:
         from pipelines import steps
 
-        verdicts = step(steps.gate, day_of_run())
+        verdicts = step(steps.gate, as_of_run())
         held = sorted(item for item, verdict in verdicts.items() if verdict != "passed")
         get_current_context()["outlet_events"][HELD].extra = {"items": held}
         emit_only([HELD] if held else [])
@@ -93,7 +93,7 @@ def publish(scope: Callable[[], dict[str, Any]], after: Any = None) -> None:
     def load() -> str | None:
         from pipelines import steps
 
-        told = step(steps.load, day_of_run())
+        told = step(steps.load, as_of_run())
         events = get_current_context()["outlet_events"]
         for item, account in told["items"].items():
             events[RECORDS[item]].extra = {"release": told["release"], "account": account}
@@ -104,13 +104,13 @@ def publish(scope: Callable[[], dict[str, Any]], after: Any = None) -> None:
     def receipts() -> int:
         from pipelines import steps
 
-        return step(steps.receipts, day_of_run())
+        return step(steps.receipts, as_of_run())
 
     @task(pool=PLACES, trigger_rule="all_done")
     def deliver() -> int:
         from pipelines import steps
 
-        return step(steps.deliver_all, day_of_run())
+        return step(steps.deliver_all, as_of_run())
 
     portions = events()
     if after is not None:

@@ -73,6 +73,14 @@ def day_of_run() -> str:
     return str(asked or business_date(run.run_after).isoformat())
 
 
+def as_of_run() -> str:
+    """The as-of date of this run: its business date, but never one that has not come yet, as the period of a delivery
+    may be."""
+    run = get_current_context()["dag_run"]
+    asked = get_current_context()["params"].get("business_date")
+    return asked or min(day_of_run(), business_date(run.run_after).isoformat())
+
+
 def step(call: Callable[..., Any], *keys: Any, **more: Any) -> Any:
     """Call a step of the journey with the home, and tell its errors as a scheduler understands them: a storage fault is
     tried again, bad data and faults of the catalogue or the platform are not. Only our own errors keep their text: any

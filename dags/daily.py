@@ -26,6 +26,7 @@ from dags.common import (
     HOME,
     LANDED,
     SHARED,
+    as_of_run,
     daily,
     day_of_run,
     emit_only,
@@ -65,7 +66,7 @@ def day_ready() -> None:
         from pipelines import steps
 
         day = day_of_run()
-        items = step(steps.day_ready, day, is_past_cut_off(day, datetime.now(UTC)))
+        items = step(steps.day_ready, as_of_run(), day, is_past_cut_off(day, datetime.now(UTC)))
         get_current_context()["outlet_events"][DAY_READY].extra = {"items": items}
         emit_only([DAY_READY] if items else [])
         return items

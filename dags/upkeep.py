@@ -21,8 +21,8 @@ from dags.common import (
     RELEASE,
     SHARED,
     WORK,
+    as_of_run,
     daily,
-    day_of_run,
     emit_only,
     finish,
     step,
@@ -42,7 +42,7 @@ def approval() -> None:
         """What is held and nobody was asked of yet."""
         from pipelines import steps
 
-        return step(steps.held, day_of_run())
+        return step(steps.held, as_of_run())
 
     @task_group
     def each(thing: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def approval() -> None:
                 emit_only([])
                 return {"does": "nothing"}
             who = (by or {}).get("name") or (by or {}).get("id") or "?"
-            told = step(steps.decide, day_of_run(), thing["key"], does, who, said["reason"], said["until"])
+            told = step(steps.decide, as_of_run(), thing["key"], does, who, said["reason"], said["until"])
             events = get_current_context()["outlet_events"]
             touched = []
             for department, periods in told["landed"].items():
@@ -108,13 +108,13 @@ def replay() -> None:
         from pipelines import steps
 
         asked = get_current_context()["params"]
-        return step(steps.replay, day_of_run(), asked["first"], asked["last"] or asked["first"], asked["apply"])
+        return step(steps.replay, as_of_run(), asked["first"], asked["last"] or asked["first"], asked["apply"])
 
     @task(pool=PLACES, trigger_rule="all_done")
     def deliver() -> int:
         from pipelines import steps
 
-        return step(steps.deliver_all, day_of_run())
+        return step(steps.deliver_all, as_of_run())
 
     judge() >> deliver()
 
@@ -125,7 +125,7 @@ def housekeeping() -> None:
     def tidy() -> dict[str, Any]:
         from pipelines import steps
 
-        return step(steps.tidy, day_of_run())
+        return step(steps.tidy, as_of_run())
 
     tidy()
 

@@ -82,10 +82,10 @@ def landed(home: str, day: str, delivery_ids: Sequence[str]) -> dict[str, Any]:
         return {"landed": told, "held": [r["delivery_id"] for r in rows if r["state"] == "held"]}
 
 
-def day_ready(home: str, day: str, is_past_cut_off: bool) -> list[str]:
-    """Items of a day that are complete and wait to be integrated; past its cut-off none waits to be complete."""
+def day_ready(home: str, day: str, period: str, is_past_cut_off: bool) -> list[str]:
+    """Items of a period that are complete and wait to be integrated; past its cut-off none waits to be complete."""
     with open_day(home, day) as night:
-        return ready(night, date.fromisoformat(day), is_past_cut_off)
+        return ready(night, date.fromisoformat(period), is_past_cut_off)
 
 
 def events(home: str, day: str, scope: Mapping[str, Any]) -> list[list[str]]:
