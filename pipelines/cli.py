@@ -11,6 +11,7 @@ import sys
 import typer
 
 from pipelines.commands import screen
+from pipelines.commands.alerts import alerts
 from pipelines.commands.backups import backup, restore
 from pipelines.commands.changes import catalog_app
 from pipelines.commands.held import app
@@ -19,6 +20,7 @@ from pipelines.commands.services import db_app, stack_app
 from pipelines.commands.subjects import subjects_app
 
 app.command(epilog="Example: qiongxin obligations --date 2026-11-22")(obligations)
+app.command(epilog="Example: qiongxin alerts --send")(alerts)
 app.command(epilog="Example: qiongxin backup --to /backups")(backup)
 app.command(epilog="Example: qiongxin restore --from /backups/2026-11-22-04f6b0ff9eef11b0 --home new --key-file key")(
     restore

@@ -107,6 +107,13 @@ def report(
     return path
 
 
+def because(row: Row, findings: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    """Why a delivery is held or returned, (zh, en). Messages of the gate are made of figures; others may quote the
+    file, so only the kind of finding is told. `findings` as in `Evidence`."""
+    code = row["message_code"]
+    return (row["message_zh"], row["message_en"]) if code[:1] in ("G", "H") else findings.get(code, ("", ""))
+
+
 def page(e: Evidence) -> str:
     """The whole page as HTML; everything that is not ours is escaped."""
     told = (
@@ -168,9 +175,7 @@ def _result(e: Evidence, result: Row) -> str:
 def _deliveries(e: Evidence) -> str:
     rows = []
     for r in e.deliveries:
-        code = r["message_code"]
-        # Messages of the gate are made of figures; others may quote the file, so only the kind of finding is shown.
-        told = (r["message_zh"], r["message_en"]) if code[:1] in ("G", "H") else e.findings.get(code, ("", ""))
+        code, told = r["message_code"], because(r, e.findings)
         why = f"<small class='why'>{escape(code)} {escape(told[0])}<br>{escape(told[1])}</small>" if code else ""
         rows.append(
             (

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pipelines.errors import StoreError
@@ -246,6 +246,22 @@ unreachable = sa.Table(
     sa.Column("department", sa.Text, nullable=False),
     sa.Column("since", sa.Date, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
+    schema="ledger",
+)
+# What those who run the platform are told, by a key that stays the same while it holds.
+alert = sa.Table(
+    "alert",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("told", JSONB, nullable=False, comment="in which words"),
+    sa.Column(
+        "last_sent", JSONB, nullable=False, server_default="{}",
+        comment="by notifier; once it is over, of those that have not heard of that",
+    ),
+    sa.Column("cleared", sa.DateTime(timezone=True), comment="NULL: it holds"),
+    sa.Index("alert_open", "kind", postgresql_where=sa.text("cleared IS NULL OR last_sent <> '{}'")),
     schema="ledger",
 )
 catalogue = sa.Table(

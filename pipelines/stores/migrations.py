@@ -108,4 +108,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE ledger.asked (key TEXT PRIMARY KEY, asked_on DATE NOT NULL)",
         "COMMENT ON COLUMN ledger.asked.key IS 'what is held, of which people are asked'",
     ),
+    (
+        "CREATE TABLE ledger.alert (key TEXT PRIMARY KEY, kind TEXT NOT NULL, since TIMESTAMPTZ NOT NULL,"
+        " told JSONB NOT NULL, last_sent JSONB NOT NULL DEFAULT '{}', cleared TIMESTAMPTZ)",
+        "COMMENT ON COLUMN ledger.alert.told IS 'in which words'",
+        "COMMENT ON COLUMN ledger.alert.last_sent IS"
+        " 'by notifier; once it is over, of those that have not heard of that'",
+        "COMMENT ON COLUMN ledger.alert.cleared IS 'NULL: it holds'",
+        "CREATE INDEX alert_open ON ledger.alert (kind) WHERE cleared IS NULL OR last_sent <> '{}'",
+    ),
 )
