@@ -324,7 +324,7 @@ def _held(made: _Made, rows: Iterable[Row]) -> Iterator[Alert]:
         why = [filled(text, n) for n, text in enumerate(report.because(r, findings), start=1)]
         known = made.catalog.findings.get(code)
         yield made.alert(
-            "held", f"{r['delivery_id']}/{code}", ends(r["received_on"]),
+            "held", f"{r['delivery_id']}/{code}", datetime.combine(r["received_on"], time(), CHINA),
             f"{zh}的报送 {r['delivery_id']} 暂缓，{code}：{why[0]}",
             f"Delivery {r['delivery_id']} of {en}, {code}: {why[1]}",
             department=r["department"], item=r["item"], delivery_id=r["delivery_id"], code=code,
@@ -343,7 +343,8 @@ def _items_held(made: _Made, home: Home, ledger: Ledger) -> Iterator[Alert]:
             zh, en = made.who("", code)
             told = made.catalog.findings[found]
             yield made.alert(
-                "held", f"{code}/{found}", ends(made.today - DAY), f"{zh}，{found}：{filled(told.message_zh, 1)}",
+                "held", f"{code}/{found}", datetime.combine(made.today, time(), CHINA),
+                f"{zh}，{found}：{filled(told.message_zh, 1)}",
                 f"{en}, {found}: {filled(told.message_en, 2)}", item=code, code=found, fix_zh=filled(told.fix_zh, 1),
                 fix_en=filled(told.fix_en, 2), command="qiongxin status",
             )  # fmt: skip

@@ -60,8 +60,8 @@ class Digest:
 
     def as_dict(self) -> dict[str, Any]:
         back = {"day": str(self.returned[0]), "deliveries": self.returned[1]} if self.returned else None
-        return {"platform": "qiongxin", "at": self.at.isoformat(), "alerts": [a.as_dict() for a in self.holding],
-                "over": [a.as_dict() for a in self.over], "returned": back}  # fmt: skip
+        return {"platform": "qiongxin", "at": self.at.isoformat(), "alerts": _told(self.holding),
+                "over": _told(self.over), "returned": back}  # fmt: skip
 
 
 class Notifier(Protocol):
@@ -136,7 +136,7 @@ class SmtpNotifier:
 
 
 class WebhookNotifier:
-    """One POST to each round; the body is `Digest.as_dict` as JSON."""
+    """One POST to each round; the body is `Digest.as_dict` as JSON. `more` counts what its entry stands for as well."""
 
     name = "webhook"
 
@@ -243,6 +243,10 @@ def grouped(found: Iterable[Alert]) -> list[list[Alert]]:
     return [sorted(group, key=lambda a: a.since) for group in groups.values()]
 
 
+def _told(found: Iterable[Alert]) -> list[dict[str, Any]]:
+    return [{**first.as_dict(), "more": len(others)} for first, *others in grouped(found)]
+
+
 # Rounds
 
 
@@ -309,9 +313,9 @@ def _opened(place: Home) -> Iterator[Ledger]:
 
 
 def _renew(ledger: Ledger, catalog: Catalog, found: list[Alert], now: datetime) -> None:
-    """Enter what holds and what is over. A failed task is over when it succeeds, and what is out of sight is forgotten.
-    """
-    store.enter(ledger, [a.as_row() for a in found])
+    """Enter what holds and what is over. A failed task is entered when it fails and over when it succeeds, maybe just
+    now; what is out of sight is forgotten."""
+    store.enter(ledger, [a.as_row() for a in found if a.kind != FAILED])
     keys = {a.key for a in found}
     gone = [r for r in store.known(ledger) if r["cleared"] is None and r["key"] not in keys and r["kind"] != FAILED]
     old = {r["key"] for r in gone if alerts.is_out_of_sight(r, catalog, now)}

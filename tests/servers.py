@@ -1,20 +1,30 @@
-"""Servers on loopback that tests talk to: SFTP by asyncssh in this process, S3 by moto in one of its own."""
+"""Servers on loopback that tests talk to: SFTP by asyncssh, SMTP and HTTP in this process, S3 by moto in its own."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import http.server
 import os
 import socket
+import socketserver
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pyarrow import fs
 
 from tests.conftest import ROOT
@@ -199,3 +209,123 @@ def s3_server() -> Iterator[S3Server]:
     finally:
         server.process.kill()
         server.process.wait()
+
+
+class SmtpServer:
+    """Takes mail: `mails` are the messages as they came. With a `context` it offers STARTTLS, or speaks TLS from the
+    first byte if `is_tls`; with `users` it asks for user and password, of which `logins` tells the accepted ones;
+    `answer` is what it says to a message."""
+
+    def __init__(
+        self, context: ssl.SSLContext | None = None, users: dict[str, str] | None = None, is_tls: bool = False
+    ) -> None:
+        self.context, self.users, self.is_tls, self.answer = context, users or {}, is_tls, "250 taken"
+        self.mails, self.logins = list[bytes](), list[str]()
+        outer = self
+
+        class Talk(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                with suppress(OSError):
+                    outer.talk(self.request)
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talk)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def talk(self, sock: socket.socket) -> None:
+        is_private, is_known = self.is_tls, False
+        if self.context is not None and self.is_tls:
+            sock = self.context.wrap_socket(sock, server_side=True)
+        file = sock.makefile("rb")
+
+        def say(*lines: str) -> None:
+            sock.sendall("".join(line + "\r\n" for line in lines).encode())
+
+        say("220 here")
+        while line := file.readline().decode().strip():
+            word, _, rest = line.partition(" ")
+            if word.upper() == "EHLO":
+                more = ["250-STARTTLS"] if self.context is not None and not is_private else []
+                say("250-here", *more, *(["250-AUTH PLAIN"] if self.users else []), "250 8BITMIME")
+            elif word.upper() == "STARTTLS" and self.context is not None:
+                say("220 go on")
+                sock, is_private = self.context.wrap_socket(sock, server_side=True), True
+                file = sock.makefile("rb")
+            elif word.upper() == "AUTH":
+                _, user, password = base64.b64decode(rest.partition(" ")[2]).decode().split("\0")
+                is_known = self.users.get(user) == password
+                self.logins += [user] if is_known else []
+                say("235 welcome" if is_known else f"535 not {user} with {password}")
+            elif word.upper() == "MAIL" and self.users and not is_known:
+                say("530 who are you")
+            elif word.upper() == "DATA":
+                say("354 go on")
+                mail = b"".join(iter(file.readline, b".\r\n"))
+                if self.answer.startswith("2"):
+                    self.mails.append(mail)
+                say(self.answer)
+            elif word.upper() == "QUIT":
+                say("221 bye")
+                return
+            else:
+                say("250 well")
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class HookServer:
+    """Takes POSTs: `bodies` with their `headers`; `status` is its answer."""
+
+    def __init__(self) -> None:
+        self.bodies, self.headers, self.status = list[bytes](), list[dict[str, str]](), 204
+        outer = self
+
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if outer.status < 300:
+                    outer.bodies.append(body)
+                    outer.headers.append(dict(self.headers))
+                self.send_response(outer.status)
+                if 300 <= outer.status < 400:
+                    self.send_header("Location", f"http://127.0.0.1:{outer.port}/elsewhere")
+                self.end_headers()
+
+            do_GET = do_POST
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/hook?token=hidden-token"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of 127.0.0.1 that nobody trusts by itself, and what a server needs to show it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    path, both = folder / "trusted.pem", folder / "server.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    both.write_bytes(secret + path.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return path, context

@@ -23,7 +23,7 @@ c = alert.c
 @contextmanager
 def alone(ledger: Ledger) -> Iterator[None]:
     """Nobody else tells what is due meanwhile, so that nothing is told twice."""
-    with ledger.engine.connect() as connection:
+    with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("SELECT pg_advisory_lock(4605)"))
         try:
             yield
