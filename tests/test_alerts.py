@@ -20,6 +20,7 @@ import schemas.load
 from pipelines import notify
 from pipelines.alerts import CHINA, KINDS, Alert, Figures, find, look
 from pipelines.errors import StoreError, UsageFault
+from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.notify import Digest, Notifier, SmtpNotifier, WebhookNotifier
 from pipelines.stages import curate, obligations
@@ -64,6 +65,7 @@ def ledger(url: str) -> Iterator[Ledger]:
 @pytest.fixture
 def home(tmp_path: Path, url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("QIONGXIN_DATABASE_URL", url)
+    monkeypatch.setattr(notify, "kept_catalogue", lambda place: CATALOGUE)  # read once, and not for every home
     (tmp_path / "home").mkdir()
     return Home(tmp_path / "home")
 
@@ -132,7 +134,7 @@ def test_a_file_that_nobody_takes_is_stuck_wherever_it_lies(ledger: Ledger, tmp_
     assert edge(ledger, moment, "stuck", figures=Figures(1, 1, lying)).item == "honour"
 
     place = "sftp://platform@files.example/out"
-    there = CATALOGUE.departments[TAX].model_copy(update={"inbox": Inbox(url=place + "/")})
+    there = CATALOGUE.departments[TAX].model_copy(update={"inbox": Inbox(url=place + "/", credentials="tax")})
     catalog = CATALOGUE.model_copy(update={"departments": {**CATALOGUE.departments, TAX: there}})
     seen = {"place": place, "stamp": "1/1", "seen_at": moment - timedelta(hours=24)}
     with ledger.engine.begin() as connection:
@@ -378,6 +380,7 @@ def test_a_catalogue_that_cannot_be_read_is_told(
     heard, now = Heard("smtp"), at("2026-11-21T02:00")
     with monkeypatch.context() as broken:
         broken.setattr(schemas.load, "CATALOG", tmp_path / "catalog")
+        broken.setattr(notify, "kept_catalogue", kept_catalogue)
         notify.send(home.root, now, [heard])
     ((digest,),) = [heard.digests]
     assert [a.key for a in digest.holding] == ["failed/catalogue"] and "policy/national.toml" in digest.holding[0].en
