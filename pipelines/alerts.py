@@ -78,8 +78,9 @@ KINDS: dict[str, tuple[str, str, str, str, str]] = {
         "qiongxin obligations --department {department} --date {today}",
     ),
 }  # fmt: skip
-# The text of an error is ours, and free of personal values, where its class is.
-OURS = ("StoreError", "DeliveryError", "GateHeld", "UsageFault", "QueryFault", "CatalogError")
+# The text of an error is ours, and free of personal values, where its class is. Those of a delivery or a query may
+# quote what somebody else wrote.
+OURS = ("QiongxinError", "StoreError", "PlaceError", "GateHeld", "UsageFault", "CatalogError")
 FOREIGN = re.compile(r"[^\x20-\x7e]+|(?<![0-9A-Za-z])\d{11,}[Xx]?(?![0-9A-Za-z])")
 
 
@@ -165,7 +166,7 @@ def find(ledger: Ledger, catalog: Catalog, home: Home, figures: Figures, now: da
         *_unreachable(made, ledger.unreachable()),
         *_silent(made, rows, store.first_night(ledger), within, now),
         *_late(made, ledger, within, now),
-        *_stuck(made, rows, within, now),
+        *_stuck(made, rows, home, within, now),
         *_files(made, _lying(catalog, figures, store.files_waiting(ledger)), within, now),
         *_held(made, rows),
         *_items_held(made, home, ledger),
@@ -271,11 +272,13 @@ def _late(made: _Made, ledger: Ledger, within: Limits, now: datetime) -> Iterato
         yield made.alert("no_release", release["release_id"] if release else "none", since, zh, en)
 
 
-def _stuck(made: _Made, rows: Iterable[Row], within: Limits, now: datetime) -> Iterator[Alert]:
+def _stuck(made: _Made, rows: Iterable[Row], home: Home, within: Limits, now: datetime) -> Iterator[Alert]:
     """Deliveries that a night left half done; one that a held item keeps waiting is told as held."""
     for r in rows:
-        since = ends(r["received_on"], within.alert_stuck_hours)
-        if r["state"] not in ("received", "checked") or r["message_code"] or now < since:
+        if r["state"] not in ("received", "checked") or r["message_code"]:
+            continue
+        since = max(ends(r["received_on"]), _archived(home, r)) + timedelta(hours=within.alert_stuck_hours)
+        if now < since:
             continue
         zh, en = made.who(r["department"], r["item"])
         told = {"received": ("已接收，尚未检查", "received, not checked"),
@@ -286,6 +289,14 @@ def _stuck(made: _Made, rows: Iterable[Row], within: Limits, now: datetime) -> I
             f"Delivery {r['delivery_id']} of {en} is {told[1]} since {r['received_on']}.",
             department=r["department"], item=r["item"], delivery_id=r["delivery_id"],
         )  # fmt: skip
+
+
+def _archived(home: Home, row: Row) -> datetime:
+    """Since when a delivery's bytes are here, which is later than its day where the night of a past day runs now."""
+    try:
+        return datetime.fromtimestamp(home.raw(row["sha256"]).stat().st_mtime, CHINA)
+    except OSError:
+        return datetime.min.replace(tzinfo=CHINA)
 
 
 def _lying(

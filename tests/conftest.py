@@ -40,8 +40,9 @@ def is_soak() -> bool:
 
 @pytest.fixture(autouse=True)
 def no_outer_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test never writes into the database of whoever runs it."""
-    for name in ("QIONGXIN_DATABASE_URL", "QIONGXIN_HOME", "QIONGXIN_KEY_FILE"):
+    """A test never writes into the database of whoever runs it, nor tells anybody there."""
+    for name in ("QIONGXIN_DATABASE_URL", "QIONGXIN_HOME", "QIONGXIN_KEY_FILE", "QIONGXIN_ALERT_SMTP",
+                 "QIONGXIN_ALERT_WEBHOOK", "QIONGXIN_ALERT_WEBHOOK_SECRET"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
 
 

@@ -5,6 +5,7 @@ import email.policy
 import hashlib
 import hmac
 import json
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ from tests.test_privacy import name
 DAY = date(2026, 11, 20)  # a Friday
 SECOND = timedelta(seconds=1)
 CATALOGUE = load()
-ROOM = Figures(100, 50, {})
+ROOM, NOWHERE = Figures(100, 50, {}), Home(Path("/nowhere"))
 TAX = "tax_service"
 TABLES = ("alert", "delivery", "look", "unreachable", "release", "life", "tombstone", "reversal")
 
@@ -82,9 +83,12 @@ def came(ledger: Ledger, on: date = DAY, n: int = 1, **more: Any) -> str:
     return str(row["delivery_id"])
 
 
-def holding(ledger: Ledger, now: datetime, kind: str, figures: Figures = ROOM, catalog: Any = CATALOGUE) -> list[Alert]:
+def holding(
+    ledger: Ledger, now: datetime, kind: str, figures: Figures = ROOM, catalog: Any = CATALOGUE,
+    home: Home = NOWHERE,
+) -> list[Alert]:  # fmt: skip
     """The alerts of one kind, all of which say what to do."""
-    found = [a for a in find(ledger, catalog, Home(Path("/nowhere")), figures, now) if a.kind == kind]
+    found = [a for a in find(ledger, catalog, home, figures, now) if a.kind == kind]
     for a in found:
         assert a.zh and a.en and a.fix_zh and a.fix_en and a.command.startswith("qiongxin ") and "{" not in a.command
     return found
@@ -126,6 +130,16 @@ def test_a_delivery_is_stuck_a_day_after_its_night(ledger: Ledger, state: str) -
     found = edge(ledger, at("2026-11-22T00:00"), "stuck")
     assert (found.department, found.item, found.delivery_id) == ("civilization_office", "honour", key)
     assert key in found.zh and key in found.en and name(1) not in found.zh
+
+
+def test_a_delivery_of_a_past_day_that_came_just_now_is_not_stuck_yet(ledger: Ledger, tmp_path: Path) -> None:
+    came(ledger, state="received")
+    archived, home = at("2026-12-24T09:00"), Home(tmp_path)
+    raw = home.raw(f"{1:064d}")
+    raw.parent.mkdir(parents=True)
+    raw.touch()
+    os.utime(raw, (archived.timestamp(), archived.timestamp()))
+    edge(ledger, archived + timedelta(hours=24), "stuck", home=home)
 
 
 def test_a_file_that_nobody_takes_is_stuck_wherever_it_lies(ledger: Ledger, tmp_path: Path) -> None:
@@ -307,6 +321,24 @@ def test_what_was_never_told_is_not_told_to_be_over(home: Home, ledger: Ledger, 
     notify.failed(home.root, "load", "StoreError", "full", now)
     notify.succeeded(home.root, "load", now)
     assert notify.send(home.root, now, [heard]) == notify.Sent(0, 0, ()) and heard.digests == []
+
+
+def test_a_task_that_succeeds_during_a_round_is_over(
+    home: Home, ledger: Ledger, quiet: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, now = Heard("smtp"), at("2026-11-21T02:00")
+    came(ledger)
+    notify.failed(home.root, "load", "StoreError", "full", now)
+
+    def then_succeeds(*asked: Any) -> list[Alert]:
+        found = find(*asked)
+        notify.succeeded(home.root, "load", now)
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("pipelines.alerts.find", then_succeeds)
+        notify.send(home.root, now, [heard])
+    assert heard.digests == [] and holding(ledger, now, "failed") == []
 
 
 def test_a_notifier_that_fails_stops_no_other_and_is_tried_again(home: Home, ledger: Ledger, quiet: None) -> None:

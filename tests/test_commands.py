@@ -151,6 +151,9 @@ STOPS = [
     (("db", "url", "--home", "{tmp}"), 4, "Run 'qiongxin db up'."),
     (("db", "up", "--home", "/proc/none"), 4, "/proc/none: No such file or directory."),
     (("stack", "run", "--date", DAY, "--home", "{tmp}"), 4, "Run 'qiongxin stack up' first."),
+    (("alerts", "--now", "noon", "--home", "{tmp}"), 2, "'noon' is not a time. Write it like 2026-11-22T07:00."),
+    (("alerts", "--send", "--home", "{tmp}"), 2, "nobody to send to. Name them by QIONGXIN_ALERT_SMTP"),
+    (("alerts", "--home", "{tmp}"), 2, "no night has run here yet"),
     (("nothing",), 2, "No such command 'nothing'"),
 ]
 
