@@ -369,7 +369,7 @@ def _missed(made: _Made, owed: Iterable[Obligation], within: Limits, now: dateti
             period = f"{o.period_from}/{o.period_to}"
             yield made.alert(
                 MISSED, f"{o.department}/{o.item}/{o.period_from}", since,
-                f"{zh}应于 {o.due} 前报送 {period} 的数据，尚未收到。",
+                f"{zh}最迟应于 {o.due} 报送 {period} 的数据，尚未收到。",
                 f"{en} owed the period {period} by {o.due}; nothing has come.",
                 department=o.department, item=o.item, period=period,
             )  # fmt: skip
