@@ -79,8 +79,8 @@ KINDS: dict[str, tuple[str, str, str, str, str]] = {
     ),
 }  # fmt: skip
 # The text of an error is ours, and free of personal values, where its class is. Those of a delivery or a query may
-# quote what somebody else wrote.
-OURS = ("QiongxinError", "StoreError", "PlaceError", "GateHeld", "UsageFault", "CatalogError")
+# quote what somebody else wrote. The last one is what a scheduler is told for one of the others.
+OURS = ("QiongxinError", "StoreError", "PlaceError", "GateHeld", "UsageFault", "CatalogError", "AirflowFailException")
 FOREIGN = re.compile(r"[^\x20-\x7e]+|(?<![0-9A-Za-z])\d{11,}[Xx]?(?![0-9A-Za-z])")
 
 
@@ -275,7 +275,7 @@ def _late(made: _Made, ledger: Ledger, within: Limits, now: datetime) -> Iterato
 def _stuck(made: _Made, rows: Iterable[Row], home: Home, within: Limits, now: datetime) -> Iterator[Alert]:
     """Deliveries that a night left half done; one that a held item keeps waiting is told as held."""
     for r in rows:
-        if r["state"] not in ("received", "checked") or r["message_code"]:
+        if r["state"] not in ("received", "checked") or _is_held(r):
             continue
         since = max(ends(r["received_on"]), _archived(home, r)) + timedelta(hours=within.alert_stuck_hours)
         if now < since:
@@ -324,12 +324,17 @@ def _files(
             )  # fmt: skip
 
 
+def _is_held(row: Row) -> bool:
+    """Whether a delivery waits for a person, by itself or with its item."""
+    return row["state"] == "held" or (row["state"] == "checked" and row["message_code"] in gate.FINDING.values())
+
+
 def _held(made: _Made, rows: Iterable[Row]) -> Iterator[Alert]:
-    """Deliveries that wait for a person, by themselves or with their item."""
+    """Deliveries that wait for a person."""
     findings = {f.code: (f.message_zh, f.message_en) for f in made.catalog.findings.values()}
     for r in rows:
         code = r["message_code"]
-        if r["state"] != "held" and not (r["state"] == "checked" and code):
+        if not _is_held(r):
             continue
         zh, en = made.who(r["department"], r["item"])
         why = [filled(text, n) for n, text in enumerate(report.because(r, findings), start=1)]

@@ -126,7 +126,7 @@ def test_a_home_that_never_received_anything_is_silent_since_its_first_night(led
 @pytest.mark.parametrize("state", ["received", "checked"])
 def test_a_delivery_is_stuck_a_day_after_its_night(ledger: Ledger, state: str) -> None:
     key = came(ledger, state=state)
-    came(ledger, n=2), came(ledger, n=3, state="returned")
+    came(ledger, n=2), came(ledger, n=3, state="returned"), came(ledger, n=4, state="checked", message_code="G003")
     found = edge(ledger, at("2026-11-22T00:00"), "stuck")
     assert (found.department, found.item, found.delivery_id) == ("civilization_office", "honour", key)
     assert key in found.zh and key in found.en and name(1) not in found.zh
@@ -227,6 +227,7 @@ def test_what_is_held_is_told_with_the_rule_and_its_cure(ledger: Ledger) -> None
     came(ledger, n=2, state="held", message_code="H001", message_zh="本次 1 行", message_en="1 row")
     came(ledger, n=3, state="checked", message_code="G003", message_zh="主键", message_en="primary key")
     came(ledger, n=4, state="returned", message_code="F002")
+    came(ledger, n=5, state="checked", message_code="G007", message_zh=name(5), message_en=name(5))  # no hold
     found = holding(ledger, at("2026-11-21T00:00"), "held")
     assert [(a.code, a.delivery_id[-1]) for a in found] == [("F011", "1"), ("H001", "2"), ("G003", "3")]
     assert "清单" in found[0].zh and name(1) not in found[0].zh + found[0].en, "only what kind of finding it is"
