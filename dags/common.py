@@ -36,14 +36,37 @@ RECORDS = {code: Asset(code, group="qiongxin-records") for code in ITEMS}
 
 # dags/pools.json says how many at a time; `qiongxin stack up` sets them up, as does `airflow pools import`.
 PLACES, WORK, RELEASE = "places", "work", "release"
+
+
+def _where(context: Any) -> str:
+    """A DAG and its day: an alert holds until a run of it succeeds."""
+    run = context["dag_run"]
+    return f"{run.dag_id} {getattr(run, 'partition_key', None) or context['params'].get('business_date') or ''}".strip()
+
+
+def alarm(context: Any) -> None:
+    """A task has failed for good: the next round of alerts tells it."""
+    from pipelines import notify
+
+    error = context.get("exception")
+    notify.failed(HOME, _where(context), type(error).__name__, f"{context['ti'].task_id}: {error}")
+
+
+def all_clear(context: Any) -> None:
+    from pipelines import notify
+
+    notify.succeeded(HOME, _where(context))
+
+
 SHARED: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 1,
     "params": {"business_date": Param("", type="string", description="YYYY-MM-DD; empty: the day of the run")},
     "tags": ["qiongxin"],
+    "on_success_callback": all_clear,
     "default_args": {
         "retries": 2, "retry_delay": timedelta(seconds=10), "retry_exponential_backoff": True,
-        "execution_timeout": timedelta(hours=2),
+        "execution_timeout": timedelta(hours=2), "on_failure_callback": alarm,
     },
 }  # fmt: skip
 

@@ -2,12 +2,13 @@
 
 approval       when something is held: people are asked, with the figures; what they decide is carried out
 replay         on demand: deliveries of past periods judged again under today's catalogue, shown or applied
+alerts         every ten minutes: who runs the platform is told what is wrong, and what is over
 housekeeping   each day: what is past its limit, unused files, compaction, statistics of the database
 """
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import UTC, datetime, time
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -130,6 +131,23 @@ def housekeeping() -> None:
     tidy()
 
 
+@dag(schedule="*/10 * * * *", **SHARED)
+def alerts() -> None:
+    @task(retries=0)
+    def look() -> dict[str, Any]:
+        """Tell who runs the platform what is wrong, or over; fails where a notifier does, and the next look tries."""
+        from pipelines import notify
+        from pipelines.errors import StoreError
+
+        sent = step(notify.send, datetime.now(UTC))
+        if sent.failed:
+            raise StoreError(f"alerts: {', '.join(sent.failed)}")
+        return {"holding": sent.holding, "over": sent.over}
+
+    look()
+
+
 finish(approval())
 finish(replay())
 finish(housekeeping())
+finish(alerts())

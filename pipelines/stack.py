@@ -97,7 +97,9 @@ def down(home: Path) -> bool:
     return ran
 
 
-DAILY = ("intake", "land", "day_ready", "cut_off", "integrate", "clocks")
+DAILY = (
+    "intake", "land", "day_ready", "cut_off", "integrate", "clocks", "approval", "alerts", "housekeeping",
+)  # fmt: skip
 
 
 def schedule(home: Path, on: bool) -> None:

@@ -23,8 +23,11 @@ from pipelines.model import ACCOUNT
 from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
+from tests import leaks
 from tests.conftest import discard
-from tests.dirty_files import honour, table
+from tests.dirty_files import honour, number, table
+from tests.test_dags.test_nightly import airflow_leaks
+from tests.test_privacy import name
 
 TODAY = (datetime.now(UTC) + timedelta(hours=2)).date()  # the business date in Hainan: UTC+8, less the six of the night
 PAST = TODAY - timedelta(20)
@@ -200,6 +203,18 @@ def test_a_week_of_the_daily_night(place: Place, tmp_path: Path) -> None:
         assert len(ours) == 4
     finally:
         discard(other.home)
+
+    # Nobody's number or name went into Airflow's logs, configuration or database.
+    secrets = leaks.Secrets()
+    for n in range(1, 6):
+        secrets.add(number(n), "number", "sample")
+        secrets.add(name(n), "name", "sample")
+    assert airflow_leaks(place.home, secrets) == []
+
+    # Stopped, nothing is left running.
+    assert stack.down(place.home)
+    assert processes(place.home) == []
+    assert not stack.down(place.home)
 
 
 def tries(place: Place, dag: str, task: str) -> int:
