@@ -11,9 +11,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -24,8 +25,10 @@ from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
 from tests import leaks
-from tests.conftest import discard
+from tests.chromium import DESKTOP, PROGRAM, Browser
+from tests.conftest import SOAK, discard
 from tests.dirty_files import honour, number, table
+from tests.servers import HookServer
 from tests.test_dags.test_nightly import airflow_leaks
 from tests.test_privacy import name
 
@@ -33,6 +36,25 @@ TODAY = (datetime.now(UTC) + timedelta(hours=2)).date()  # the business date in 
 PAST = TODAY - timedelta(20)
 GOOD, OTHER = "civilization_office", "publicity_department"
 ITEM = "honour"
+AHEAD = TODAY + timedelta(40)
+MANY = (ITEM, "traffic_penalty", "tax_arrears", "student_loan_default", "judgment_defaulter")  # of six departments
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+File = tuple[Any, str, bytes, bytes]  # day, path in the inboxes, content, manifest
+
+
+def sampled(folder: Path, rows: int, nights: int, day: Any, *items: str) -> list[File]:
+    """Invented deliveries of days up to one, in the order of their days."""
+    sampling.generate(folder, rows=rows, seed=3, nights=nights, as_of=day, items=items)
+    found = []
+    for path in (folder / "inbox").glob("*/*/*.manifest.json"):
+        data = path.with_name(path.name.removesuffix(".manifest.json"))
+        said = path.read_bytes()
+        period = date.fromisoformat(json.loads(said)["period"])
+        found.append((period, data.relative_to(folder / "inbox").as_posix(), data.read_bytes(), said))
+    return sorted(found)
 
 
 class Place:
@@ -40,17 +62,26 @@ class Place:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.sent: list[File] = []
+        self.hook = HookServer()
         home.mkdir()
         (home / "sample.json").write_text("{}")
         (home / "pseudonym.key").write_bytes(bytes(range(64)))
 
     def send(self, file: str, content: str | bytes, day: Any, sender: str = GOOD, sequence: int = 1) -> None:
-        inbox = self.home / "inbox" / sender / ITEM
-        inbox.mkdir(parents=True, exist_ok=True)
-        (inbox / f".{file}").write_bytes(content if isinstance(content, bytes) else content.encode())
-        (inbox / f".{file}").rename(inbox / f"{file}.csv")
-        manifest = json.dumps({"period": day.isoformat(), "sequence": sequence})
-        (inbox / f"{file}.csv.manifest.json").write_text(manifest)
+        manifest = json.dumps({"period": day.isoformat(), "sequence": sequence}).encode()
+        data = content if isinstance(content, bytes) else content.encode()
+        self.put((day, f"{sender}/{ITEM}/{file}.csv", data, manifest))
+
+    def put(self, file: File) -> None:
+        """As a department uploads it: under another name first, and the manifest last."""
+        self.sent.append(file)
+        _, name, content, manifest = file
+        path = self.home / "inbox" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (part := path.with_name(f".{path.name}")).write_bytes(content)
+        part.rename(path)
+        path.with_name(f"{path.name}.manifest.json").write_bytes(manifest)
 
     def up(self) -> rest.Rest:
         stack.up(self.home)
@@ -71,7 +102,7 @@ class Place:
             found.setdefault(r["partition_key"] or "", []).append(r["state"])
         return found
 
-    def wait(self, what: Callable[[], bool], seconds: float = 240) -> None:
+    def wait(self, what: Callable[[], bool], seconds: float = 600) -> None:
         deadline = time.monotonic() + seconds
         while not what():
             if time.monotonic() > deadline:
@@ -82,10 +113,11 @@ class Place:
         runs = {dag: self.runs(dag) for dag in (*stack.DAILY, "approval")}
         return f"{runs} {self.states()}"
 
-    def records(self) -> list[tuple[Any, ...]]:
-        """All that the records say, but for when and as what they came."""
-        shown = "record_key, content_hash, period, sequence, department"
-        return query(self.home, f"SELECT {shown} FROM records.honour ORDER BY 1", None)[1]
+    def records(self, item: str) -> list[tuple[Any, ...]]:
+        """What the records of an item say, and of which period and sequence; not those of a day that lies ahead."""
+        shown = "record_key, content_hash, period, sequence, department, public_until, kept_until"
+        where = f"WHERE period <> DATE '{AHEAD}'"
+        return query(self.home, f"SELECT {shown} FROM records.{item} {where} ORDER BY 1", None)[1]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +128,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setenv("QIONGXIN_INTAKE_SECONDS", "2")
         patch.setenv("QIONGXIN_LOOK_SECONDS", "0.2")
         found = Place(tmp_path_factory.mktemp("daily") / "home")
+        patch.setenv("QIONGXIN_ALERT_WEBHOOK", found.hook.url)
         postgres.up(found.home)
         found.ask()
         try:
@@ -105,6 +138,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             yield found
         finally:
             stack.down(found.home)
+            found.hook.close()
             discard(found.home)
 
 
@@ -120,101 +154,158 @@ def processes(home: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.timeout(900)
-def test_a_week_of_the_daily_night(place: Place, tmp_path: Path) -> None:
-    later = TODAY + timedelta(40)
-    sent: list[tuple[Any, ...]] = []
-
-    def send(*of: Any, **more: Any) -> None:
-        sent.append((of, more))
-        place.send(*of, **more)
-
-    # A day that is past its cut-off, a file that nobody can read, one whose period lies ahead, and a day that lacks one
-    # of the two departments that owe it.
-    send("good", table(honour(1), honour(2)), PAST)
-    send("bad", b"\x00\x01\x02\x03" * 50, PAST, sender=OTHER)
-    send("ahead", table(honour(3)), later)
-    sampling.generate(place.home, rows=20, seed=3, dirty=0, as_of=TODAY, items=("contract_performance",))
-    late = place.home / "inbox" / "housing" / "contract_performance"
-    kept = tmp_path / "kept"
-    late.rename(kept)
+def test_a_late_file_holds_back_its_own_day_and_a_bad_one_nobody(place: Place, tmp_path: Path) -> None:
+    """A day past its cut-off, a file that nobody can read, one whose period lies ahead, and a day that lacks one of the
+    two departments that owe it."""
+    place.send("good", table(honour(1), honour(2)), PAST)
+    place.send("bad", b"\x00\x01\x02\x03" * 50, PAST, sender=OTHER)
+    place.send("ahead", table(honour(3)), AHEAD)
+    place.put(of_two_departments(place.home)[0])
     place.wait(lambda: "success" in place.runs("integrate").get(str(PAST), []))
     states = place.states()
     assert (states["good"], states["bad"], states["ahead"]) == ("released", "returned", "held"), place.told()
     row = place.ask()["bad"]
     assert (place.home / "outbox" / OTHER / f"{row['delivery_id']}.receipt.json").exists()
-    (early,) = [r for r in place.ask().values() if r["item"] == "contract_performance"]
     place.wait(lambda: "success" in place.runs("day_ready").get(str(TODAY), []))
+    (early,) = [r for r in place.ask().values() if r["item"] == "contract_performance"]
     assert early["state"] == "checked", "its day waits for the other department"
     assert str(TODAY) not in place.runs("integrate")
 
-    # The other department; a correction of the past day; and a person approves what was held.
-    kept.rename(late)
-    send("good2", table(honour(1, 荣誉名称="更正"), honour(2)), PAST, sequence=2)
+
+def test_an_alert_names_department_delivery_rule_and_cure(place: Place) -> None:
+    run_id = place.airflow.start("alerts")
+    assert place.airflow.follow("alerts", run_id) == "success"
+    held = place.ask()["ahead"]
+    told = b"".join(place.hook.bodies).decode()
+    assert held["delivery_id"] in told and "H010" in told and GOOD in told and "qiongxin" in told
+    assert number(3) not in told and name(3) not in told
+
+
+def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -> None:
+    place.put(of_two_departments(place.home)[1])
+    place.send("good2", table(honour(1, 荣誉名称="更正"), honour(2)), PAST, sequence=2)
     approve(place, "the ministry announced it")
     place.wait(lambda: set(place.states().values()) == {"released", "returned"})
-    assert place.states()["bad"] == "returned"
-    once = {str(TODAY): ["success"], str(later): ["success"]}
+    once = {str(TODAY): ["success"], str(AHEAD): ["success"]}
     place.wait(lambda: place.runs("integrate") == {str(PAST): ["success"] * 2, **once})
     decided = place.ask()["ahead"]
     assert decided["message_code"] == "G007" and "the ministry announced it" in decided["message_en"]
     with Ledger(postgres.url(place.home)) as ledger:
         release = ledger.current_release()
     assert release and release["as_of"] <= TODAY, "a period that lies ahead does not move the clocks"
-    accounts = {f: [r[n] for n in ("read", *ACCOUNT)] for f, r in place.ask().items()}
-    assert accounts["good2"][:4] == [2, 0, 1, 1]
+    assert [place.ask()["good2"][n] for n in ("read", "new", "changed", "unchanged")] == [2, 0, 1, 1]
 
-    # The lineage: an asset of the item, with the row account of the release.
+    # Assets are named after the items and bear the row account of what was released.
     events = place.airflow.call("GET", "/api/v2/assets/events?order_by=-timestamp&limit=100")["asset_events"]
     of_item = [e for e in events if e["name"] == ITEM]
-    assert {e["partition_key"] for e in of_item} == {str(PAST), str(later)}
-    assert all(sum(e["extra"]["account"][n] for n in ACCOUNT) == e["extra"]["account"]["read"] for e in of_item)
+    assert {e["partition_key"] for e in of_item} == {str(PAST), str(AHEAD)}
+    accounts = [e["extra"]["account"] for e in of_item]
+    assert all(sum(a[n] for n in ACCOUNT) == a["read"] for a in accounts)
 
-    # A storage fault in the step that takes files is tried again; a worker that is killed is as well.
-    raw = place.home / "raw"
+
+def test_a_storage_fault_and_a_killed_worker_are_tried_again(place: Place, tmp_path: Path) -> None:
+    raw, day = place.home / "raw", PAST + timedelta(1)
     raw.rename(tmp_path / "raw")
     raw.write_text("a file where a folder should be")
-    send("fault", table(honour(4)), PAST + timedelta(1))
+    place.send("fault", table(honour(4)), day)
     place.wait(lambda: tries(place, "intake", "receive") >= 1)
     raw.unlink()
     (tmp_path / "raw").rename(raw)
-    kill_a_task(place, "integrate", str(PAST + timedelta(1)))
+    kill_a_task(place, "integrate", str(day))
     place.wait(lambda: place.states().get("fault") == "released")
 
-    # The scheduler is killed in the middle of a day, and started again.
-    send("killed", table(honour(5)), PAST + timedelta(2))
-    place.wait(lambda: "running" in place.runs("integrate").get(str(PAST + timedelta(2)), []))
+
+def test_a_killed_scheduler_is_started_again(place: Place) -> None:
+    day = PAST + timedelta(2)
+    place.send("killed", table(honour(5)), day)
+    place.wait(lambda: "running" in place.runs("integrate").get(str(day), []))
     state = json.loads((place.home / "airflow" / "stack.json").read_text())
     os.kill(state["pids"]["scheduler"], signal.SIGKILL)
+    assert [c["state"] for c in stack.status(place.home)["components"] if c["name"] == "scheduler"] == ["dead"]
     place.up()
     place.wait(lambda: place.states().get("killed") == "released")
 
-    # The same files, day by day and without Airflow.
+
+def test_a_backfill_gives_what_day_by_day_gives(place: Place, tmp_path: Path) -> None:
+    """And all of the week, in whatever order its days came, what the command gives day by day."""
+    place.airflow.switch("intake", on=False)
+    count, items = (10, MANY) if SOAK else (3, MANY[:2])
+    first = PAST + timedelta(4)
+    files = sampled(tmp_path / "made", 30 * count, count, first + timedelta(count - 1), *items)
+    assert len({name.split("/")[0] for _, name, *_ in files}) == (6 if SOAK else 3)
+    for file in files:
+        place.put(file)
+    states = stack.backfill(place.home, first, first + timedelta(count - 1))
+    days = [(first + timedelta(n)).isoformat() for n in range(count)]
+    assert states == {day: {"land": "success", "integrate": "success"} for day in days}
+    assert set(place.states().values()) == {"released", "returned"}
+
     other = Place(tmp_path / "command")
     try:
-        days = sorted({of[2] for of, _ in sent if of[0] != "ahead"})
-        for day in days:
-            for of, more in sent:
-                if of[2] == day:
-                    other.send(*of, **more)
+        for day in sorted({file[0] for file in place.sent} - {AHEAD}):
+            for file in place.sent:
+                if file[0] == day:
+                    other.put(file)
             run.nightly(other.home, day)
-        ours = [r for r in place.records() if r[2] != later]
-        assert ours == other.records()
-        assert len(ours) == 4
+        for item in (*items, "contract_performance"):
+            ours = place.records(item)
+            assert ours == other.records(item) and len(ours) > 5
     finally:
+        other.hook.close()
         discard(other.home)
 
-    # Nobody's number or name went into Airflow's logs, configuration or database.
+
+@pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed")
+def test_the_web_interface_shows_a_finished_night(place: Place, tmp_path: Path) -> None:
+    """The grid of a DAG, the graph of an asset, the log of a task: something to read, and nobody in it."""
+    (last,) = place.airflow.call("GET", "/api/v2/dags/integrate/dagRuns?state=success&limit=1")["dag_runs"]
+    assets = place.airflow.call("GET", f"/api/v2/assets?name_pattern={ITEM}&limit=10")["assets"]
+    (asset,) = [a for a in assets if a["name"] == ITEM]
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.size(DESKTOP)
+        browser.call("Network.setCookie", name="_token", value=place.airflow.token, url=place.airflow.url)
+        where = f"{place.airflow.url}/dags/integrate/runs/{quote(last['dag_run_id'], safe='')}"
+        for address, words in (
+            (where, ("events", "gate", "load", "receipts", "deliver")),
+            (f"{where}/tasks/load", ("Done. Returned value was",)),
+            (f"{place.airflow.url}/assets/{asset['id']}", (ITEM, "load")),
+        ):
+            text = shown(browser, address, words)
+            assert not [n for n in range(1, 40) if number(n) in text or name(n) in text]
+    finally:
+        browser.close()
+
+
+def test_nobody_is_in_airflow_and_nothing_is_left_running(place: Place) -> None:
     secrets = leaks.Secrets()
     for n in range(1, 6):
         secrets.add(number(n), "number", "sample")
         secrets.add(name(n), "name", "sample")
     assert airflow_leaks(place.home, secrets) == []
-
-    # Stopped, nothing is left running.
+    assert processes(place.home) != []
     assert stack.down(place.home)
     assert processes(place.home) == []
     assert not stack.down(place.home)
+
+
+def of_two_departments(home: Path) -> list[File]:
+    """What the two departments that owe an item send for today."""
+    found = sampled(home.with_name("made"), 20, 1, TODAY, "contract_performance")
+    assert len(found) == 2
+    return found
+
+
+def shown(browser: Browser, address: str, words: tuple[str, ...]) -> str:
+    """The text of a page once it has all the words."""
+    browser.go(address)
+    until = time.monotonic() + 60
+    while True:
+        text = str(browser.run("document.body.innerText"))
+        if all(word in text for word in words):
+            return text
+        assert time.monotonic() < until, f"{address}: {text[:2000]}"
+        time.sleep(0.5)
 
 
 def tries(place: Place, dag: str, task: str) -> int:
