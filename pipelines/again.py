@@ -240,7 +240,7 @@ def _open_before(engine: duckdb.DuckDBPyConnection, night: Night, row: dict[str,
         if files := night.lake.files("history", item.code, night.ledger.published(item.code)[1]):
             shape, former = statement_schema(item), former_names(item)
             source = night.lake.relation(engine, "history", item.code, shape, former, files)
-            source += f" WHERE delivery_id = '{delivery_id}'"
+            source += f" WHERE delivery_id = '{delivery_id}' AND action <> 'refuse'"
     elif row["state"] != "returned" and (path := night.home.accepted(delivery_id)).exists():
         source = f"read_parquet({literal(path)})"
     columns = "line, coalesce(sheet, '') AS sheet, content_hash"

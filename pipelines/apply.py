@@ -21,6 +21,7 @@ from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.diff import KINDS, Change, diff
+from schemas.fold import TOLD
 from schemas.load import to_json
 from schemas.model import Catalog, CatalogError
 from schemas.tables import subjects, warehouse
@@ -101,7 +102,8 @@ def _histories(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog) -> list
             shape = statement_schema(item)
             with connect(home.work) as engine:
                 stored = lake.relation(engine, "history", code, shape, former_names(item), files)
-                load.fill_history(ledger, code, engine.sql(f"SELECT {', '.join(shape.names)} FROM {stored}"))
+                told = f"SELECT {', '.join(shape.names)} FROM {stored} WHERE {TOLD}"
+                load.fill_history(ledger, code, engine.sql(told))
             done.append(f"history.{code}: filled from the release")
     return done
 

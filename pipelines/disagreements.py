@@ -24,12 +24,13 @@ from pipelines.stores.engine import connect
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas.arrow import former_names, statement_schema
+from schemas.fold import ENDS
 from schemas.model import Item
 
 PLACE = ("department", "delivery_id", "line", "sheet", "period")
 BATCH = 10_000
 # Records of which a look may find that their departments disagree: most records are told by one.
-SEVERAL = """SELECT record_key FROM past WHERE action <> 'withdraw' GROUP BY record_key
+SEVERAL = f"""SELECT record_key FROM past WHERE action NOT IN {ENDS} GROUP BY record_key
     HAVING min(department) <> max(department) AND min(content_hash) <> max(content_hash)"""
 # `first` is the statement that comes first of all departments'; `other` what another one says last and lets count.
 PAIRS = """WITH first AS (SELECT * FROM ranked WHERE place_overall = 1 AND action <> 'withdraw'),

@@ -19,6 +19,7 @@ from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas.arrow import ended_schema, former_names, record_schema, statement_schema
+from schemas.fold import TOLD
 from schemas.load import effective
 from schemas.model import Item
 from schemas.sql import literal
@@ -64,8 +65,9 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
                 allowed += files
                 if files:
                     columns = ", ".join(shape.names)
+                    told = f" WHERE {TOLD}" if space == "history" else ""
                     stored = lake.relation(engine, space, item.code, shape, former_names(item), files)
-                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT {columns} FROM {stored}")
+                    engine.execute(f"CREATE VIEW {space}.{item.code} AS SELECT {columns} FROM {stored}{told}")
                 else:  # nothing released yet, or all of it withdrawn: the table is there, and empty
                     engine.register("nothing", shape.empty_table())
                     engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")

@@ -137,6 +137,9 @@ def _integrate(night: Night, code: str, is_alone: bool = False, of: Scope = EVER
             sequence=r["sequence"],
             accepted=str(night.home.again(r["delivery_id"], "accepted") if is_again
                          else night.home.accepted(r["delivery_id"])),
+            rejected=str(night.home.again(r["delivery_id"], "rejected") if is_again
+                         else night.home.rejected(r["delivery_id"])),
+            moves=str(night.home.again(r["delivery_id"], "moves")) if is_again else "",
             is_full=r["mode"] == "full" and r["is_complete"],
             is_again=is_again,
         )
@@ -189,7 +192,7 @@ def _received(night: Night, code: str) -> pa.Table:
     return pa.Table.from_pylist([{n: r[n] for n in curate.RECEIVED.names} for r in rows], curate.RECEIVED)
 
 
-def _write_tombstones(night: Night, item: Item, records: list[tuple[bytes, bytes]], basis: str, by: str) -> None:
+def _write_tombstones(night: Night, item: Item, records: list[tuple[bytes, bytes | None]], basis: str, by: str) -> None:
     items = night.catalog.items
     deletion.write(night.home, night.lake, night.ledger, items, item, records, night.as_of, basis, by)
 

@@ -22,6 +22,10 @@ the subject) stands for one subject. If it speaks of several at a time, the one 
 showing, which is told (D006), and the others are held (D005): somebody's number is wrong, and nobody innocent may bear
 the record. If none came first, none shows.
 
+**Refused by law.** Of a row that the law keeps out nothing is known but its key: a statement whose action is `refuse`.
+It ends what its department says of that record as a withdrawal of the same time would, and before anything else that
+was said at that time. It is kept where no record of that key is known, too, since an older statement may come yet.
+
 **Another key.** A statement whose `replaces` is the key of another record ends what its department says of that one, as
 a withdrawal of the same time would: the number or the document number had been wrong.
 """
@@ -36,9 +40,11 @@ NARROW = (
     "record_key, department, delivery_id, line, sheet, period, sequence, source_time, action, content_hash,"
     " decision_key, replaces"
 )
+TOLD = "action <> 'refuse'"  # the statements that readers of history are shown
 SAME = "w.delivery_id = s.delivery_id AND w.line = s.line AND w.sheet IS NOT DISTINCT FROM s.sheet"
 MADE = "COALESCE(s.source_time, CAST(s.period + INTERVAL 1 DAY AS TIMESTAMP))"
-SAYS = "CASE WHEN r.action = 'withdraw' THEN r.action ELSE HEX(r.content_hash) END"
+ENDS = "('withdraw', 'refuse')"  # the actions of statements that say nothing but that there is no record
+SAYS = f"CASE WHEN r.action IN {ENDS} THEN 'withdraw' ELSE HEX(r.content_hash) END"
 EARLIER = "({0}.period < {1}.period OR ({0}.period = {1}.period AND {0}.sequence < {1}.sequence))"
 
 
@@ -91,14 +97,16 @@ def copies() -> exp.Expr:
 
 
 def stated() -> exp.Expr:
-    """All statements of involved records, narrow; is_new tells the new ones, is_other withdrawals that are the word of
-    a statement about another record, which replaces this one. Reads `copies`."""
+    """All statements of involved records, narrow; is_new tells the new ones, is_other those that go before what was
+    said at the same time: refusals, and withdrawals that are the word of a statement about another record, which
+    replaces this one. Reads `copies`."""
     told = "department, delivery_id, line, sheet, period, sequence, source_time, 'withdraw' AS action, content_hash"
     other = f"SELECT replaces AS record_key, {told}, decision_key, NULL AS replaces"
     is_said = "WHERE replaces IS NOT NULL AND action <> 'withdraw'"
-    return tree(f"""SELECT {NARROW}, FALSE AS is_new, 0 AS is_other
+    goes_before = "CASE WHEN action = 'refuse' THEN 1 ELSE 0 END AS is_other"
+    return tree(f"""SELECT {NARROW}, FALSE AS is_new, {goes_before}
         FROM (SELECT {NARROW} FROM past) p SEMI JOIN involved USING (record_key)
-        UNION ALL SELECT {NARROW}, TRUE AS is_new, 0 AS is_other FROM copies WHERE copy_of = 1
+        UNION ALL SELECT {NARROW}, TRUE AS is_new, {goes_before} FROM copies WHERE copy_of = 1
         UNION ALL SELECT *, FALSE, 1 FROM ({other} FROM past {is_said}) o SEMI JOIN involved USING (record_key)
         UNION ALL SELECT *, TRUE, 1 FROM ({other} FROM arrived {is_said}) o SEMI JOIN involved USING (record_key)""")
 
@@ -121,9 +129,9 @@ def rivals() -> exp.Expr:
     """(record_key, department) of records that are held since their department's decision stands for another subject.
     Reads `stated`, `tops`."""
     return tree(f"""WITH alive AS (SELECT DISTINCT record_key, department FROM tops WHERE decision_key IS NOT NULL
-                AND is_absent = 0 AND contents = 1 AND action <> 'withdraw'),
+                AND is_absent = 0 AND contents = 1 AND action NOT IN {ENDS}),
             counted AS (SELECT s.record_key, s.department, s.decision_key, s.period, s.sequence, {MADE} AS made,
-                SUM(CASE WHEN s.action = 'withdraw' THEN 1 ELSE 0 END) OVER (
+                SUM(CASE WHEN s.action IN {ENDS} THEN 1 ELSE 0 END) OVER (
                     PARTITION BY s.record_key, s.department
                     ORDER BY {MADE} DESC, s.period DESC, s.sequence DESC) AS withdrawn_since
                 FROM stated s SEMI JOIN alive a ON a.record_key = s.record_key AND a.department = s.department),
@@ -139,10 +147,10 @@ def rivals() -> exp.Expr:
 
 def ranked() -> exp.Expr:
     """The statements that could show, best first (place_overall = 1). Reads `tops`, `rivals`."""
-    return tree("""SELECT t.*, ROW_NUMBER() OVER (PARTITION BY t.record_key ORDER BY t.precedence, t.period DESC,
+    return tree(f"""SELECT t.*, ROW_NUMBER() OVER (PARTITION BY t.record_key ORDER BY t.precedence, t.period DESC,
             t.sequence DESC, t.delivery_id, t.sheet NULLS FIRST, t.line) AS place_overall
         FROM tops t ANTI JOIN rivals r ON r.record_key = t.record_key AND r.department = t.department
-        WHERE t.is_absent = 0 AND (t.action <> 'withdraw' OR t.contents > 1)""")
+        WHERE t.is_absent = 0 AND (t.action NOT IN {ENDS} OR t.contents > 1)""")
 
 
 def winners() -> exp.Expr:
@@ -158,8 +166,8 @@ def conflicts() -> exp.Expr:
 def judged() -> exp.Expr:
     """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003, D005, D006) of the new
     statements of involved records. Reads `copies`, `winners`, `conflicts`, `rivals`, `stated`, `tops`, `published`."""
-    return tree("""SELECT a.delivery_id, a.line, a.sheet,
-            CASE WHEN a.copy_of > 1 THEN 'duplicate'
+    return tree(f"""SELECT a.delivery_id, a.line, a.sheet,
+            CASE WHEN a.action = 'refuse' THEN 'refused' WHEN a.copy_of > 1 THEN 'duplicate'
                 WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'held'
                 WHEN r.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'held'
                 WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'held'
@@ -170,7 +178,7 @@ def judged() -> exp.Expr:
                 WHEN w.delivery_id <> a.delivery_id OR w.line <> a.line
                     OR w.sheet IS DISTINCT FROM a.sheet THEN 'duplicate'
                 WHEN b.record_key IS NOT NULL THEN 'changed' ELSE 'new' END AS verdict,
-            CASE WHEN a.copy_of > 1 THEN 'D001'
+            CASE WHEN a.action = 'refuse' THEN NULL WHEN a.copy_of > 1 THEN 'D001'
                 WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D002'
                 WHEN r.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D005'
                 WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'D003'
@@ -183,7 +191,7 @@ def judged() -> exp.Expr:
         LEFT JOIN (SELECT DISTINCT t.department, t.decision_key FROM tops t SEMI JOIN rivals v
                 ON v.record_key = t.record_key AND v.department = t.department) o
             ON o.department = a.department AND o.decision_key = a.decision_key
-        LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action <> 'withdraw') x
+        LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action NOT IN {ENDS}) x
             ON x.record_key = a.record_key AND x.department = a.department
         LEFT JOIN (SELECT record_key, delivery_id, line, sheet FROM tops) t
             ON t.record_key = a.record_key AND t.delivery_id = a.delivery_id AND t.line = a.line
@@ -200,7 +208,7 @@ def kept() -> exp.Expr:
 def shown(columns: list[str]) -> exp.Expr:
     """The new statements that records show from now on, `columns` of them: what both records and history gain."""
     listed = ", ".join(columns)
-    return tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action <> 'withdraw'
+    return tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action NOT IN {ENDS}
         UNION ALL SELECT {listed} FROM arrived s SEMI JOIN (SELECT * FROM winners WHERE is_new) w
             ON w.record_key = s.record_key AND {SAME}""")
 
@@ -208,7 +216,7 @@ def shown(columns: list[str]) -> exp.Expr:
 def unshown(columns: list[str]) -> exp.Expr:
     """The other new statements but exact repeats within one delivery: what history alone gains."""
     listed = ", ".join(columns)
-    return tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action = 'withdraw'
+    return tree(f"""SELECT {listed} FROM arrived ANTI JOIN involved USING (record_key) WHERE action IN {ENDS}
         UNION ALL SELECT {listed} FROM arrived s
             SEMI JOIN (SELECT * FROM copies c ANTI JOIN (SELECT * FROM winners WHERE is_new) w
                 ON w.delivery_id = c.delivery_id AND w.line = c.line AND w.sheet IS NOT DISTINCT FROM c.sheet
@@ -227,7 +235,8 @@ def returning(columns: list[str]) -> exp.Expr:
 def verdicts() -> exp.Expr:
     """delivery_id, line, sheet, verdict, code of every new statement. Reads `arrived`, `judged`."""
     return tree("""SELECT s.delivery_id, s.line, s.sheet,
-            COALESCE(j.verdict, CASE WHEN s.action = 'withdraw' THEN 'held' ELSE 'new' END) AS verdict,
+            COALESCE(j.verdict, CASE s.action WHEN 'refuse' THEN 'refused' WHEN 'withdraw' THEN 'held' ELSE 'new' END)
+                AS verdict,
             CASE WHEN j.verdict IS NULL AND s.action = 'withdraw' THEN 'D003' ELSE j.code END AS code
         FROM (SELECT delivery_id, line, sheet, action FROM arrived) s LEFT JOIN judged j
             ON j.delivery_id = s.delivery_id AND j.line = s.line AND j.sheet IS NOT DISTINCT FROM s.sheet""")

@@ -24,6 +24,7 @@ from typing import Any
 from sqlglot import exp
 
 from schemas import overlay
+from schemas.fold import ENDS
 from schemas.model import Catalog, Effect, Item
 from schemas.record import key_text
 from schemas.sql import literal, tree
@@ -131,15 +132,15 @@ def with_receipt(statements: str) -> str:
 
 def kept_unshown(item: Item, of: Clocks) -> str:
     """SQL over all statements `with_receipt` of a record that none of them shows, as an aggregate: the day as KEPT has
-    it, NULL where there is no end. What they say of lasting is not asked, since nobody shows it; a withdrawal counts
-    only where nothing else was said."""
+    it, NULL where there is no end. What they say of lasting is not asked, since nobody shows it; a withdrawal, or
+    a refusal, counts only where nothing else was said."""
     if not of.years or item.event_date is None:
         return "CAST(NULL AS DATE)"
     day = f"COALESCE({item.event_date}, period)"
     years = " ".join(f"WHEN department = {literal(d)} THEN {_years(day, n)}" for d, n in of.years.items() if d)
     otherwise = _years(day, of.years[""])
     last = _kept(f"CAST({f'CASE {years} ELSE {otherwise} END' if years else otherwise} AS DATE)")
-    return f"COALESCE(MAX(CASE WHEN action <> 'withdraw' THEN {last} END), MAX({last}))"
+    return f"COALESCE(MAX(CASE WHEN action NOT IN {ENDS} THEN {last} END), MAX({last}))"
 
 
 def own_end(item: Item) -> str:

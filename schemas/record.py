@@ -135,16 +135,16 @@ def _key(item: Item, subject: str, of: str) -> str:
     return f"unhex(md5(concat_ws(chr(31), '{item.code}', hex({subject}), {of})))"
 
 
-def replaced_key(item: Item) -> str:
+def replaced_key(item: Item, own: str = "subject_id") -> str:
     """The key of the record that a row replaces, NULL where it names no other: what it says of the wrong number or
-    document number, and for the rest its own key."""
+    document number, and for the rest its own key. `own` is SQL of its subject id."""
     wrong = {f.replaces: f for f in item.replacing_fields}
     said = [REPLACED if of == item.by_role("credit_number").name else f.name for of, f in wrong.items()]
     parts = [[key_text(f) for f in (wrong.get(k), item.field(k)) if f] for k in item.business_key]
-    subject = f"coalesce(subject_id_of({REPLACED}), subject_id)" if REPLACED in said else "subject_id"
+    subject = f"coalesce(subject_id_of({REPLACED}), {own})" if REPLACED in said else own
     other = _key(item, subject, ", ".join(f"coalesce({', '.join(p)}, '')" for p in parts))
     given = " OR ".join(f"{column} IS NOT NULL" for column in said)
-    return f"CASE WHEN {given} THEN nullif({other}, {record_key(item, 'subject_id')}) END"
+    return f"CASE WHEN {given} THEN nullif({other}, {record_key(item, own)}) END"
 
 
 def business_key(item: Item) -> str:

@@ -35,7 +35,7 @@ def withheld(catalog: Catalog) -> str:
             ),
         )  # fmt: skip
     lines += ["", "## 封存的记录 · Sealed records", ""]
-    lines += ["A row whose texts say one of these words is refused (L004), and kept nowhere but in the archive.", ""]
+    lines += ["A row whose texts say one of these words is refused (L004); what it says stays in the archive.", ""]
     lines += table(
         ("kind", "事项 item", "信息项 field", "词 words", "not meant", "from", "依据 basis"),
         (

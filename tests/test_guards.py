@@ -6,30 +6,33 @@ A row that is refused is counted and told, and what it says lies in `raw/` and i
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import model
+from pipelines import model, run
 from pipelines.judge import Asked, Desk, Judged, judge
 from pipelines.stages.manifest import Manifest, described
 from pipelines.stores.keys import Keys
+from pipelines.stores.lake import Lake
 from schemas.load import load
 from schemas.model import Catalog
 from tests import leaks
 from tests.dirty_files import honour, number, table
 from tests.dirty_files.penalties import penalty
-from tests.nights import begin
+from tests.nights import DAY, begin
 from tests.rule_fixtures import born
 from tests.test_privacy import name
-from tests.test_wrong_person import ticket
+from tests.test_wrong_person import account, no, ticket
 
 CATALOG = load()
 LATE = date(2099, 6, 30)  # whoever was born in 2080 may be of age
@@ -74,6 +77,77 @@ def judged(tmp_path: Path) -> Callable[..., Seen]:
         return Seen(home, delivery.delivery_id, judge(desk, Asked(delivery, file)))
 
     return of
+
+
+def days(n: int) -> dict[str, str]:
+    return {"period": str(DAY + timedelta(n))}
+
+
+def test_a_refused_row_ends_what_was_taken_in_before_and_keeps_but_its_key(
+    tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Person 1 turns out to have been a minor, the ticket of 2 is sealed, that of 3 stays; of 4, who was never taken
+    in, nobody is to learn anything, and what was said of that ticket before comes late."""
+    home = begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
+    penalties = replace(home, item="administrative_penalty", sender="haikou")
+    sealed = {"违法事实": "犯罪记录已封存"}
+    when = ("2026-11-10", "2026-11-16")
+    taken = [fined(1, *when, **PASSPORT, 出生日期="1880-01-02"), *(fined(n, *when) for n in (2, 3))]
+    penalties.send(p=table(penalty(1), penalty(2)))
+    assert account(home.night(0, a=table(*taken))["a"]) == {"new": 3}
+    minor = fined(1, *when, **PASSPORT, 出生日期="2010-01-02")
+    kept = home.rows("SELECT * FROM history.traffic_penalty ORDER BY ALL")
+    penalties.send(q=(table(penalty(1, **sealed)), days(1)))
+    refused = [minor, *(fined(n, *when, **sealed) for n in (2, 4, 4))]
+    row = home.night(1, b=(table(*refused), days(1)))["b"]
+    assert account(row) == {"refused": 4}
+    assert home.rows("SELECT decision_no FROM records.traffic_penalty") == [(no(3),)]
+    assert home.rows("SELECT * FROM history.traffic_penalty ORDER BY ALL") == kept, "what was said before stays"
+    assert home.rows("SELECT count(*) FROM records.administrative_penalty") == [(1,)]
+    with psycopg.connect(home.url.replace("+psycopg", "")) as connection:
+        told = connection.execute("SELECT action FROM history.administrative_penalty").fetchall()
+        assert told == [("new",), ("new",)], "the warehouse tells no refusals"
+    code, seen = home.command("changes", str(DAY), str(DAY + timedelta(1)), "--item", "traffic_penalty", "--json")
+    assert code == 0 and [c["kind"] for c in json.loads(seen)] == ["DEL", "DEL"]
+    ((key,),) = home.rows(f"SELECT hex(record_key) FROM history.traffic_penalty WHERE decision_no = '{no(2)}'")
+    assert [(s["action"], s["shown"]) for s in home.trace("--record", key)] == [("refuse", []), ("new", [[1, 1]])]
+    code, seen = home.command("life", "--record", key, "--json")
+    assert code == 0 and [s["state"] for s in json.loads(seen)] == ["shared", "none"]
+    told = home.trace("--delivery", row["delivery_id"])["rows"]
+    assert [(r["line"], r["verdict"]) for r in told] == [(n, "refused") for n in (2, 3, 4, 5)]
+    with psycopg.connect(home.url.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT count(*) FROM vault.subject").fetchall() == [(4,)], "nobody learns of 4"
+    calm = home.everything()
+    home.night(1)
+    assert home.everything() == calm
+    late = home.night(2, c=(table(ticket(4, 4), ticket(5, 5)), days(0)))["c"]
+    assert account(late) == {"new": 1, "superseded": 1}
+    assert home.rows("SELECT decision_no FROM records.traffic_penalty ORDER BY 1") == [(no(3),), (no(5),)]
+    # Taken back, the refusals count no more.
+    with home.told():
+        back = run.revert(home.place, DAY + timedelta(3), row["delivery_id"], "desk", "the wrong file")
+    assert back["exit_code"] == 0
+    shown = home.rows("SELECT decision_no FROM records.traffic_penalty ORDER BY 1")
+    assert shown == [(no(n),) for n in (1, 2, 3, 4, 5)]
+    assert account(home.deliveries()["b"]) == {"refused": 4}
+
+
+def test_the_key_of_a_refused_row_goes_when_its_time_is_over(
+    tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
+    sealed = ticket(2, 2, 违法事实="犯罪记录已封存")
+    home.night(0, a=table(ticket(1, 1)), b=(table(sealed), {"period": "2021-11-23"}))
+    lake = Lake(home.url, home.place / "curated")
+
+    def keys() -> int:
+        with home.told() as ledger:
+            files = lake.files("history", "traffic_penalty", ledger.published("traffic_penalty").history)
+        return sum(pq.read_metadata(f).num_rows for f in files)
+
+    assert keys() == 2
+    home.night(32)
+    assert keys() == 1 and len(home.rows("FROM records.traffic_penalty")) == 1
 
 
 def fined(n: int, act: str, decided: str, **cells: str) -> dict[str, str]:

@@ -110,6 +110,26 @@ def test_rows_that_a_milder_rule_takes_come_back_as_if_they_had_been_right_at_fi
     assert late.everything() == stored, "and that is all"
 
 
+def test_a_row_that_waited_and_is_refused_by_a_law_since_ends_what_was_taken_before(
+    home: Callable[..., Home], changed: Callable[..., Path]
+) -> None:
+    place = home("home")
+    marked = honour(1, 备注="依甲乙丙办理", **ODD)
+    later = {"period": "2026-11-23"}
+    place.night(0, first=csv(honour(1), honour(2)), waits=(csv(marked, honour(3)), later))
+    place.catalog = changed(**{"law/sealed.csv": "示例,*,*,依甲乙丙办理,,2020-01-01,,示例法第一条,\n"})
+    rows = place.night(1)
+    assert {k: rows["waits"][k] for k in ("read", "new", "rejected", "refused")} == {
+        "read": 2, "new": 1, "rejected": 0, "refused": 1,
+    }  # fmt: skip
+    assert place.rows(f"SELECT delivery_id FROM records.{ITEM} ORDER BY line") == [
+        (rows["first"]["delivery_id"],), (rows["waits"]["delivery_id"],)
+    ]  # fmt: skip
+    calm = place.everything()
+    place.night(1)
+    assert place.everything() == calm
+
+
 @pytest.mark.skipif(not SOAK, reason="another kill: soak only")
 def test_a_night_in_which_rows_come_back_may_be_killed_and_run_again(
     home: Callable[..., Home], milder: Path, database: Callable[..., str], mortals: Mortals, tmp_path: Path

@@ -495,11 +495,13 @@ def _verdicts(
             WHERE e.ended_by = {literal(life.EXPIRED)} AND v.code IS NULL AND e.delivery_id = v.delivery_id
             AND e.line = v.line AND e.sheet IS NOT DISTINCT FROM v.sheet""")
     # `verdicts` are those of `arrived`, which the gate counts against each other; rows left out of it have one, too.
+    # Rows that were refused before they came here are counted already.
     engine.execute("""CREATE VIEW all_verdicts AS SELECT * FROM verdicts UNION ALL
         SELECT delivery_id, line, nullif(place_sheet, ''), 'duplicate', 'D001' FROM repeats
         UNION ALL SELECT delivery_id, line, sheet, 'refused', 'L010' FROM barred""")
     accounts = {d.delivery_id: dict.fromkeys(ACCOUNT, 0) for d in incoming}
-    counted = "SELECT delivery_id, verdict, count(*) FROM all_verdicts GROUP BY ALL"
+    counted = """SELECT delivery_id, verdict, count(*) FROM all_verdicts
+        WHERE verdict <> 'refused' OR code IS NOT NULL GROUP BY ALL"""
     for delivery, verdict, n in engine.execute(counted).fetchall():
         accounts[delivery][verdict] = n
     for d in incoming:

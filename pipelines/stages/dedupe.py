@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +20,17 @@ SHOWN = "record_key, content_hash, delivery_id, line, sheet"
 
 @dataclass(frozen=True)
 class Incoming:
-    """One checked delivery as the fold sees it. `is_full`: a complete full-mode delivery, whose absences count.
-    `is_again`: a released one of which `accepted` holds only the rows that come back."""
+    """One checked delivery as the fold sees it. `rejected` holds the rows that the law refused. `is_full`: a complete
+    full-mode delivery, whose absences count. `is_again`: a released one of which `accepted` holds only the rows that
+    come back, and `moves` which rows are seen otherwise now."""
 
     delivery_id: str
     department: str
     period: str
     sequence: int
     accepted: str
+    rejected: str = ""
+    moves: str = ""
     is_full: bool = False
     is_again: bool = False
 
@@ -70,7 +73,7 @@ def open_statements(
     `stores.tombstones.SHAPE`) are those of the item: the fold knows no statement of these records.
 
     Table `repeats`: rows that come back and only repeat a statement of their own delivery; table `barred`: rows of
-    records with a tombstone. `arrived` is without either.
+    records with a tombstone. `arrived` is without either. A row that was refused is in neither: it is counted already.
     """
     columns = ", ".join(statement_schema(item).names)
     if has_tombstones := tombstones is not None and tombstones.num_rows > 0:
@@ -79,7 +82,7 @@ def open_statements(
         engine.unregister("tombstone_rows")
     alive = " ANTI JOIN tombstones USING (record_key)" if has_tombstones else ""
     incoming, reverted = list(incoming), list(reverted)
-    once = " UNION ALL ".join(f"SELECT {columns} FROM ({_statements(d)})" for d in incoming)
+    once = " UNION ALL ".join(f"SELECT {columns} FROM ({sql})" for d in incoming for sql in _statements(item, d))
     if not once:
         engine.register("nothing", statement_schema(item).empty_table())
         once = f"SELECT {columns} FROM nothing"
@@ -96,7 +99,7 @@ def open_statements(
     engine.execute("CREATE TABLE due (record_key BLOB)")
     if has_tombstones:
         engine.execute(f"""INSERT INTO barred SELECT delivery_id, line, sheet, record_key FROM ({once})
-            SEMI JOIN tombstones USING (record_key)""")
+            SEMI JOIN tombstones USING (record_key) WHERE action <> 'refuse'""")
         engine.execute("INSERT INTO due SELECT record_key FROM tombstones WHERE is_new")
     engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{lookups(item)} FROM ({once}){alive}")
     was = f"ended_on IS NULL AS was_shared FROM {records}" if records else "TRUE AS was_shared FROM arrived WHERE FALSE"
@@ -116,8 +119,9 @@ def open_statements(
 
 def lookups(item: Item) -> str:
     """What the fold finds other records by, as further columns: the decision of a statement where one decision has one
-    subject, and the key of the record that it replaces where rows may name one."""
-    decision = f"concat_ws(chr(31), {business_key(item)})" if item.one_subject else "CAST(NULL AS VARCHAR)"
+    subject (a refusal tells none), and the key of the record that it replaces where rows may name one."""
+    named = f"CASE WHEN action <> 'refuse' THEN concat_ws(chr(31), {business_key(item)}) END"
+    decision = named if item.one_subject else "CAST(NULL AS VARCHAR)"
     other = "" if item.replacing_fields else ", CAST(NULL AS BLOB) AS replaces"
     return f", {decision} AS decision_key{other}"
 
@@ -128,14 +132,28 @@ def _repeats(engine: duckdb.DuckDBPyConnection, arrived: str, again: list[str]) 
         listed = ", ".join(f"'{d}'" for d in again)
         said = "delivery_id, record_key, content_hash, action, source_time"
         engine.execute(f"""INSERT INTO repeats SELECT delivery_id, line, coalesce(sheet, '') FROM ({arrived}) a
-            WHERE delivery_id IN ({listed}) AND EXISTS (SELECT 1 FROM (SELECT {said} FROM past) p
+            WHERE delivery_id IN ({listed}) AND action <> 'refuse' AND EXISTS (SELECT 1 FROM (SELECT {said} FROM past) p
                 WHERE p.delivery_id = a.delivery_id AND p.record_key = a.record_key AND p.action = a.action
                 AND p.content_hash = a.content_hash AND p.source_time IS NOT DISTINCT FROM a.source_time)""")
 
 
-def _statements(d: Incoming) -> str:
-    return f"""SELECT *, '{d.department}' AS department, '{d.delivery_id}' AS delivery_id,
-        DATE '{d.period}' AS period, {d.sequence}::INTEGER AS sequence FROM read_parquet({literal(Path(d.accepted))})"""
+def _statements(item: Item, d: Incoming) -> Iterator[str]:
+    """SQL of the accepted rows, and of those of which the law lets nothing be known but their key."""
+    own = f"""'{d.department}' AS department, '{d.delivery_id}' AS delivery_id, DATE '{d.period}' AS period,
+        {d.sequence}::INTEGER AS sequence"""
+    yield f"SELECT *, {own} FROM read_parquet({literal(Path(d.accepted))})"
+    if d.rejected:
+        known = ("record_key", "line", "sheet", "source_time", "replaces", "department", "delivery_id", "period",
+                 "sequence", "content_hash", "action")  # fmt: skip
+        others = "".join(f", NULL AS {c}" for c in statement_schema(item).names if c not in known)
+        again = f"""SEMI JOIN (SELECT line, sheet FROM read_parquet({literal(Path(d.moves))})
+            WHERE outcome = 'refused') m ON m.line = r.line AND m.sheet = coalesce(r.sheet, '')""" if d.moves else ""
+        # Files that wait since before refused rows had a key lack some of the columns.
+        rows = f"""SELECT NULL::TIMESTAMP AS source_time, NULL::BLOB AS replaces WHERE FALSE
+            UNION ALL BY NAME SELECT * FROM read_parquet({literal(Path(d.rejected))})"""
+        yield f"""SELECT record_key, line, sheet, source_time, replaces, {own}, unhex(md5('')) AS content_hash,
+            'refuse' AS action{others} FROM ({rows}) r {again}
+            WHERE verdict = 'refused' AND record_key IS NOT NULL"""
 
 
 def _fulls(engine: duckdb.DuckDBPyConnection, incoming: list[Incoming], fulls: Iterable[Full]) -> None:

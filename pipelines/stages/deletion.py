@@ -38,9 +38,10 @@ def basis(item: Item) -> str:
 
 def past(
     home: Home, lake: Lake, item: Item, base: Pinned, clocks: life.Clocks, received: pa.Table, kept_from: date
-) -> list[tuple[bytes, bytes]]:
-    """(record_key, subject_id) of the records of an item that are shared no more, or that no statement shows any more,
-    and were to be kept until a day before `kept_from`. `received` has columns delivery_id and received_on."""
+) -> list[tuple[bytes, bytes | None]]:
+    """(record_key, subject_id, None where the law lets nobody know it) of the records of an item that are shared no
+    more, or that no statement shows any more, and were to be kept until a day before `kept_from`. `received` has
+    columns delivery_id and received_on."""
     over, said = lake.files("ended", item.code, base.ended), lake.files("history", item.code, base.history)
     shown = [*over, *lake.files("records", item.code, base.records)]
     limit, former = f"DATE '{kept_from.isoformat()}'", former_names(item)
@@ -59,12 +60,16 @@ def past(
             parts.append(f"""SELECT record_key, any_value(subject_id) FROM ({alone}) GROUP BY record_key
                 HAVING {life.kept_unshown(item, clocks)} < {limit}""")
         rows = engine.execute(" UNION ".join(parts)).fetchall() if parts else []
-    return [(bytes(key), bytes(subject)) for key, subject in rows]
+    return [_told(*row) for row in rows]
+
+
+def _told(key: bytes, subject: bytes | None) -> tuple[bytes, bytes | None]:
+    return bytes(key), None if subject is None else bytes(subject)
 
 
 def write(
-    home: Home, lake: Lake, ledger: Ledger, items: Mapping[str, Item], item: Item, records: list[tuple[bytes, bytes]],
-    on: date, why: str, by: str,
+    home: Home, lake: Lake, ledger: Ledger, items: Mapping[str, Item], item: Item,
+    records: list[tuple[bytes, bytes | None]], on: date, why: str, by: str,
 ) -> None:  # fmt: skip
     """Tombstones of records of an item, and of the events that are about them; these go in the next night, since those
     of this one are gathered already."""
@@ -86,7 +91,7 @@ def write(
                     SELECT record_key, subject_id, {about} AS document FROM {told}
                         WHERE {of.refers.item} = {literal(item.code)})
                     SEMI JOIN documents USING (subject_id, document)""").fetchall()
-                tombstones.write(ledger, of.code, [(bytes(k), bytes(s)) for k, s in rows], on, why, by)
+                tombstones.write(ledger, of.code, [_told(*row) for row in rows], on, why, by)
 
 
 def _history(lake: Lake, engine: duckdb.DuckDBPyConnection, item: Item, at: Pinned) -> str:
@@ -95,16 +100,18 @@ def _history(lake: Lake, engine: duckdb.DuckDBPyConnection, item: Item, at: Pinn
     return lake.relation(engine, "history", item.code, statement_schema(item), former_names(item), files)
 
 
-def found(home: Home, lake: Lake, items: Mapping[str, Item], ledger: Ledger, key: str) -> tuple[str, bytes]:
-    """(item, subject_id) of a record key that the current release's history speaks of. Raises `UsageFault`."""
+def found(home: Home, lake: Lake, items: Mapping[str, Item], ledger: Ledger, key: str) -> tuple[str, bytes | None]:
+    """(item, subject_id, None where the law lets nobody know it) of a record key that the current release's history
+    speaks of. Raises `UsageFault`."""
     pinned = ledger.current_snapshots()
     with connect(home.work) as engine:
         for code in sorted(pinned.keys() & items.keys()):
             if lake.files("history", code, pinned[code].history):
                 stored = _history(lake, engine, items[code], pinned[code])
-                sql = f"SELECT subject_id FROM {stored} WHERE record_key = unhex('{key}') LIMIT 1"
-                for (subject,) in engine.execute(sql).fetchall():
-                    return code, bytes(subject)
+                sql = f"""SELECT record_key, any_value(subject_id) FROM {stored} WHERE record_key = unhex('{key}')
+                    GROUP BY record_key"""
+                for row in engine.execute(sql).fetchall():
+                    return code, _told(*row)[1]
     raise UsageFault(f"--record {key}: no release speaks of it. Look for keys with 'qiongxin query'.")
 
 
@@ -112,14 +119,15 @@ def subjects_of(
     home: Home, lake: Lake, ledger: Ledger, item: Item, keys: Iterable[bytes]
 ) -> list[tuple[bytes, bytes | None]]:
     """(record_key, subject_id) of these keys; None where the current release's history of the item knows them not."""
-    known: dict[bytes, bytes] = {}
+    known: dict[bytes, bytes | None] = {}
     at = ledger.published(item.code)
     if lake.files("history", item.code, at.history):
         with connect(home.work) as engine:
             engine.register("asked", pa.table({"record_key": pa.array(sorted(keys), pa.binary())}))
             said = _history(lake, engine, item, at)
-            sql = f"SELECT DISTINCT record_key, subject_id FROM {said} SEMI JOIN asked USING (record_key)"
-            known = {bytes(k): bytes(s) for k, s in engine.execute(sql).fetchall()}
+            sql = f"""SELECT record_key, any_value(subject_id) FROM {said} SEMI JOIN asked USING (record_key)
+                GROUP BY record_key"""
+            known = dict(_told(*row) for row in engine.execute(sql).fetchall())
     return [(key, known.get(key)) for key in keys]
 
 

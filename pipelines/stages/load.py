@@ -17,6 +17,7 @@ from typing import Any
 import adbc_driver_postgresql.dbapi as adbc
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -164,7 +165,8 @@ def _switch(
             _delete(cursor, home, items[c.item], c, release_id)
             if items[c.item].history_in_warehouse:
                 for file in c.history_files:
-                    _ingest(cursor, "history", c.item, Path(file), statement_schema(items[c.item]).names)
+                    columns = statement_schema(items[c.item]).names
+                    _ingest(cursor, "history", c.item, Path(file), columns, pc.field("action") != "refuse")
             for delivery_id in c.deliveries:
                 figures = {k: v for k, v in c.accounts[delivery_id].items() if k not in ("rejected", "held")}
                 # Until now all accepted rows counted as held; what the fold did not hold moves to its own word, where
@@ -324,10 +326,15 @@ def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
     cursor.execute(f'DROP TABLE staging."{code}"')
 
 
-def _ingest(cursor: Any, schema: str, table: str, path: Path, columns: list[str]) -> None:
+def _ingest(
+    cursor: Any, schema: str, table: str, path: Path, columns: list[str], only: pc.Expression | None = None
+) -> None:
     file = pq.ParquetFile(path)
     shape = pa.schema([file.schema_arrow.field(c) for c in columns])
-    batches = pa.RecordBatchReader.from_batches(shape, file.iter_batches(BATCH, columns=columns))
+    batches = file.iter_batches(BATCH, columns=columns)
+    if only is not None:
+        batches = (batch.filter(only) for batch in batches)
+    batches = pa.RecordBatchReader.from_batches(shape, batches)
     cursor.adbc_ingest(table, batches, mode="append", db_schema_name=schema)
 
 

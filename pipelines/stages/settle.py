@@ -18,6 +18,7 @@ from pipelines.model import Home
 from pipelines.stages.dedupe import Incoming
 from pipelines.stores.waiting import OPEN
 from schemas import own_key
+from schemas.fold import ENDS
 from schemas.model import Item
 from schemas.sql import literal
 
@@ -186,7 +187,7 @@ def _resolved() -> str:
         LEFT JOIN conflicts c ON c.record_key = s.record_key AND c.department = s.department
         LEFT JOIN rivals r ON r.record_key = s.record_key AND r.department = s.department
         LEFT JOIN winners n ON n.record_key = s.record_key
-        LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action <> 'withdraw') x
+        LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action NOT IN {ENDS}) x
             ON x.record_key = s.record_key AND x.department = s.department
         LEFT JOIN (SELECT record_key, max(delivery_id) AS delivery_id FROM stated WHERE is_new GROUP BY record_key) b
             ON b.record_key = s.record_key

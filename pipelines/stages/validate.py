@@ -22,7 +22,7 @@ from pipelines.stores.keys import Keys
 from schemas import names, row_rules
 from schemas.compiled import Check, Compiled
 from schemas.model import Catalog, Item
-from schemas.own_key import of_judged
+from schemas.own_key import of_judged, of_refused
 from schemas.record import linked
 from schemas.sql import literal
 from schemas.words import Words
@@ -31,6 +31,7 @@ SMALL = 1_000  # rows; up to here the engine takes longer to plan what is asked 
 STEP = 1 << 40  # between the places of one delivery and of the next, where several are judged together
 PART = f"place // {STEP}"
 UNLESS_REFUSED = "CASE WHEN verdict <> 'refused' THEN"
+IF_REFUSED = "CASE WHEN verdict = 'refused' THEN"
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ def validate(
     replaces (16 bytes; where the item's rows may name a wrong key), linked_number, linked_kind and linked_subject_id
     (where they may tell another number of their subject), then the curated fields. Order is not promised.
     rejected: line, sheet, verdict, failed (tags), record_key and name_key (schemas.own_key), then every field as it was
-    sent. Of a row that the law refuses there is its place and why, and no more: what it says stays in `raw/` and in
-    `staged/`, which is read from there.
+    sent. Of a row that the law refuses there is its place and why, its record_key, `replaces` and source_time, which
+    end what was taken in before, and no more: what it says stays in `raw/` and in `staged/`, which is read from there.
 
     Rows flow from one file to the next and are never held in memory. The few that are not accepted are judged a second
     time, for their findings, which is cheaper than to keep what all rows said until all are judged. Small deliveries
@@ -152,6 +153,7 @@ def validate(
             engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
         texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)
         record_key, name_key = of_judged(item, compiled.checks)
+        refused_key, replaces = of_refused(item, compiled.checks)
         is_conflicting = "verdict = 'accepted' AND place IN (SELECT place FROM conflicting)"
         person = item.by_role("name").name
         echo = "LEFT JOIN (SELECT place AS echoed, echo FROM sent) ON echoed = place" if echoed else ""
@@ -160,7 +162,9 @@ def validate(
             f"""SELECT place, line, sheet, CASE WHEN {is_conflicting} THEN 'held' ELSE verdict END AS verdict, failed,
                 CASE WHEN {is_conflicting} THEN '{person}' ELSE {_stopping(compiled.checks)} END AS wrong,
                 {f"{UNLESS_REFUSED} echo END AS echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
-                {UNLESS_REFUSED} {record_key} END AS record_key, {UNLESS_REFUSED} {name_key} END AS name_key, {texts}
+                {UNLESS_REFUSED} {record_key} ELSE {refused_key} END AS record_key,
+                {UNLESS_REFUSED} {name_key} END AS name_key, {IF_REFUSED} {replaces} END AS replaces,
+                {IF_REFUSED} CAST({item.source_time or 'NULL'} AS TIMESTAMP) END AS source_time, {texts}
                 FROM ({compiled.judged}) {echo}""",
             [home.rejected(part.delivery_id) for part in parts],
             "ORDER BY place",

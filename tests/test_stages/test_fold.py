@@ -58,7 +58,7 @@ Fulls = dict[str, Order]
 
 
 def statement(rng: random.Random, n: int, records: int = 6) -> dict[str, Any]:
-    return {
+    made = {
         "record_key": bytes([rng.randrange(records)]) * 16,
         "subject_id": b"s" * 16,
         "content_hash": bytes([rng.randrange(3)]) * 16,
@@ -73,8 +73,9 @@ def statement(rng: random.Random, n: int, records: int = 6) -> dict[str, Any]:
         "number": "x",
         "decision_key": None,
         "replaces": None,
-        "action": rng.choice(("new", "new", "new", "withdraw")),
+        "action": rng.choice(("new", "new", "new", "new", "withdraw", "refuse")),
     }
+    return made | {"content_hash": b"-" * 16} if made["action"] == "refuse" else made
 
 
 def strict(rng: random.Random, n: int, records: int = 6) -> dict[str, Any]:
@@ -82,7 +83,8 @@ def strict(rng: random.Random, n: int, records: int = 6) -> dict[str, Any]:
     made = statement(rng, n, records)
     other = bytes([rng.randrange(records)]) * 16
     replaces = other if rng.randrange(4) == 0 and other != made["record_key"] else None
-    return made | {"decision_key": str(made["record_key"][0] // 2), "replaces": replaces}
+    decision = None if made["action"] == "refuse" else str(made["record_key"][0] // 2)
+    return made | {"decision_key": decision, "replaces": replaces}
 
 
 def naive(statements: list[dict[str, Any]], fulls: Fulls) -> tuple[dict[bytes, bytes], set[bytes]]:
@@ -103,12 +105,16 @@ def naive(statements: list[dict[str, Any]], fulls: Fulls) -> tuple[dict[bytes, b
 
 
 def said(statements: list[dict[str, Any]], key: bytes, department: str) -> list[dict[str, Any]]:
-    """What a department says of a record, also by statements of others that replace it."""
-    own = [s | {"is_other": False} for s in statements if s["record_key"] == key and s["department"] == department]
+    """What a department says of a record, also by statements of others that replace it. A refusal goes before what was
+    said at the same time, too."""
+    own = [
+        s | {"is_other": s["action"] == "refuse"}
+        for s in statements if s["record_key"] == key and s["department"] == department
+    ]
     return own + [
         s | {"is_other": True, "action": "withdraw"}
         for s in statements
-        if s["replaces"] == key and s["department"] == department and s["action"] == "new"
+        if s["replaces"] == key and s["department"] == department and s["action"] != "withdraw"
     ]
 
 
@@ -131,7 +137,7 @@ def rivals_of(statements: list[dict[str, Any]], fulls: Fulls) -> set[tuple[bytes
             for key in (k for k, d in decisions.items() if d == decision):
                 if len(tops := tops_of(statements, fulls, key, department)) == 1 and None not in tops:
                     own = said(statements, key, department)
-                    ends = [order(s) for s in own if s["action"] == "withdraw"]
+                    ends = [order(s) for s in own if s["action"] != "new"]
                     since[key] = min(order(s) for s in own if not ends or order(s) > max(ends))
             if len(since) > 1:
                 first = [k for k, at in since.items() if at == min(since.values())]
@@ -148,6 +154,32 @@ def rows_of(engine: duckdb.DuckDBPyConnection, tree: exp.Expr) -> list[tuple[Any
     return engine.execute(tree.sql(dialect="duckdb")).fetchall()
 
 
+def prepare(
+    engine: duckdb.DuckDBPyConnection,
+    past: list[dict[str, Any]],
+    arrived: list[dict[str, Any]],
+    fulls: Fulls | None = None,
+    new_full: str = "",
+    dropped: list[dict[str, Any]] | None = None,
+    item: Item = ITEM,
+    shows: str = "WHERE FALSE",
+) -> None:
+    """Run the fold over these statements; `shows` of the past ones show."""
+    for name, rows in (("past", past), ("arrived", arrived), ("dropped", dropped or [])):
+        engine.register(f"{name}_rows", pa.Table.from_pylist(rows, schema=schema()))
+        engine.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_rows")
+    engine.execute(f"CREATE VIEW published_all AS SELECT {dedupe.SHOWN} FROM past {shows}")
+    engine.execute("CREATE TABLE due (record_key BLOB)")
+    engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
+    for department, order in (fulls or {}).items():
+        engine.execute("INSERT INTO fulls VALUES (?, ?, ?, ?)", [department, *order, department == new_full])
+    engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
+    engine.execute("CREATE TABLE precedence (department VARCHAR, precedence INTEGER)")
+    for n, department in enumerate(ITEM.providers):
+        engine.execute("INSERT INTO precedence VALUES (?, ?)", [department, n])
+    dedupe.run_fold(engine, item)
+
+
 def folded(
     past: list[dict[str, Any]],
     arrived: list[dict[str, Any]],
@@ -158,19 +190,7 @@ def folded(
 ) -> tuple[dict[bytes, bytes], set[bytes], set[bytes]]:
     """What the fold shows and holds of the records it looks at, and which those are."""
     with duckdb.connect() as engine:
-        for name, rows in (("past", past), ("arrived", arrived), ("dropped", dropped or [])):
-            engine.register(f"{name}_rows", pa.Table.from_pylist(rows, schema=schema()))
-            engine.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_rows")
-        engine.execute(f"CREATE VIEW published_all AS SELECT {dedupe.SHOWN} FROM past WHERE FALSE")
-        engine.execute("CREATE TABLE due (record_key BLOB)")
-        engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
-        for department, order in (fulls or {}).items():
-            engine.execute("INSERT INTO fulls VALUES (?, ?, ?, ?)", [department, *order, department == new_full])
-        engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
-        engine.execute("CREATE TABLE precedence (department VARCHAR, precedence INTEGER)")
-        for n, department in enumerate(ITEM.providers):
-            engine.execute("INSERT INTO precedence VALUES (?, ?)", [department, n])
-        dedupe.run_fold(engine, item)
+        prepare(engine, past, arrived, fulls, new_full, dropped, item)
         parts = (fold.shown(["record_key", "content_hash"]), fold.returning(["record_key", "content_hash"]))
         shown = [row for part in parts for row in engine.execute(part.sql(dialect="duckdb")).fetchall()]
         place = ["delivery_id", "line", "sheet"]
@@ -189,15 +209,7 @@ def test_a_record_that_goes_on_showing_what_it_shows_is_not_written_again() -> N
     court = statement(rng, 1) | {"department": "court", "action": "new"}
     county = court | {"department": "county", "content_hash": b"z" * 16, "delivery_id": "d2"}
     with duckdb.connect() as engine:
-        for name, rows in (("past", [court]), ("arrived", [county]), ("dropped", [])):
-            engine.register(f"{name}_rows", pa.Table.from_pylist(rows, schema=schema()))
-            engine.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_rows")
-        engine.execute(f"CREATE VIEW published_all AS SELECT {dedupe.SHOWN} FROM past")
-        engine.execute("CREATE TABLE due (record_key BLOB)")
-        engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
-        engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
-        engine.execute("CREATE TABLE precedence AS SELECT 'court' AS department, 0 AS precedence")
-        dedupe.run_fold(engine, ITEM)
+        prepare(engine, [court], [county], shows="")
         assert rows_of(engine, fold.shown(["record_key"])) == rows_of(engine, fold.returning(["record_key"])) == []
         assert engine.execute("SELECT * FROM published").fetchall() == []
         assert engine.execute(fold.verdicts().sql(dialect="duckdb")).fetchall() == [("d2", 2, None, "superseded", None)]
@@ -284,6 +296,30 @@ def test_a_withdrawal_without_a_time_of_its_own_is_later_than_what_was_said_befo
     assert folded([penalty, withdrawal], [again])[0] == {penalty["record_key"]: penalty["content_hash"]}
     other = withdrawal | {"content_hash": b"o" * 16, "delivery_id": "d4"}
     assert folded([penalty], [withdrawal, other])[:2] == ({}, set())  # two withdrawals contradict each other in nothing
+
+
+def test_a_refused_row_ends_what_was_said_before_or_at_its_time_whichever_came_first() -> None:
+    said = statement(random.Random(1), 1) | {"department": "court", "source_time": None, "action": "new"}
+    refusal = said | {"content_hash": b"-" * 16, "action": "refuse", "delivery_id": "d2"}
+    county = said | {"department": "county", "content_hash": b"z" * 16, "delivery_id": "d3"}
+    for past, arrived in (([said], [refusal]), ([refusal], [said]), ([], [said, refusal])):
+        assert folded(past, arrived)[:2] == ({}, set())
+    assert folded([said, refusal], [county])[0] == {said["record_key"]: county["content_hash"]}
+    later = said | {"period": said["period"] + timedelta(1), "delivery_id": "d4"}
+    assert folded([refusal], [later])[0] == {said["record_key"]: said["content_hash"]}
+    assert folded([said], [], dropped=[refusal])[0] == {said["record_key"]: said["content_hash"]}
+
+
+def test_whatever_a_refused_row_meets_it_stays_refused() -> None:
+    said = statement(random.Random(1), 1) | {"department": "court", "source_time": None, "action": "new"}
+    refusal = said | {"content_hash": b"-" * 16, "action": "refuse", "delivery_id": "d2"}
+    alone, twice = refusal | {"record_key": b"a" * 16, "line": 3}, refusal | {"line": 4}
+    withdrawal = alone | {"action": "withdraw", "content_hash": b"w" * 16, "line": 5}
+    with duckdb.connect() as engine:
+        prepare(engine, [], [said, refusal, alone, twice, withdrawal])
+        told = sorted((line, verdict, code) for _, line, _, verdict, code in rows_of(engine, fold.verdicts()))
+    assert told == [(2, "refused", None), (2, "superseded", None), (3, "refused", None), (4, "refused", None),
+                    (5, "held", "D003")]  # fmt: skip
 
 
 def two_subjects() -> tuple[dict[str, Any], dict[str, Any]]:
