@@ -14,9 +14,11 @@ from pipelines.errors import UsageFault
 from pipelines.judge import kept_catalogue
 from pipelines.model import ACCOUNT, Home
 from pipelines.night import open_lake
+from pipelines.stages import dedupe
 from pipelines.stores import reversals, waiting
 from pipelines.stores.engine import connect
 from pipelines.stores.ledger import Ledger
+from schemas import fold
 from schemas.arrow import former_names, statement_schema
 from schemas.model import Item
 from schemas.sql import literal
@@ -41,9 +43,10 @@ def digits(key: str) -> str:
 def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[str, Any]]:
     """Every statement about the record, the latest period first: its place (delivery, file, line, sheet), how it was
     judged (night, revision, edition, release), `shown`, the numbers of the first and last release that show it, as
-    pairs, `replaces`, the key of the record whose wrong key it corrects, and `reverted`, the number of the release from
-    which its delivery counts no more. A statement about another record that replaces this one is among them, with the
-    action `replaced` and its own `record_key`. Raises `UsageFault` where no release has such a record.
+    pairs, `replaces`, the key of the record whose wrong key it corrects, said by itself or by the sender's own row key,
+    and `reverted`, the number of the release from which its delivery counts no more. A statement about another record
+    that replaces this one is among them, with the action `replaced` and its own `record_key`. Raises `UsageFault`
+    where no release has such a record.
     """
     wanted = digits(key)
     found: list[dict[str, Any]] = []
@@ -54,9 +57,8 @@ def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[st
             if last is None or not (files := lake.files("history", item.code, last[1])):
                 continue
             stored = lake.relation(engine, "history", item.code, statement_schema(item), former_names(item), files)
-            replaces = "replaces" if item.replacing_fields else "CAST(NULL AS BLOB)"
-            sql = f"""SELECT {STATED}, hex({replaces}) AS replaces FROM {stored}
-                WHERE record_key = unhex('{wanted}') OR {replaces} = unhex('{wanted}')"""
+            sql = f"""SELECT {STATED}, hex(replaces) AS replaces FROM ({_with_replaced(item, stored, wanted)})
+                WHERE record_key = unhex('{wanted}') OR replaces = unhex('{wanted}')"""
             stated = [s if s["record_key"] == wanted else {**s, "action": "replaced"} for s in _rows(engine, sql)]
             if stated:
                 shown = _shown(engine, lake, item, releases, wanted)
@@ -79,6 +81,22 @@ def trace_record(home: Home, ledger: Ledger, url: str, key: str) -> list[dict[st
         s |= {"revision": revision, "edition": row["edition"], "release": numbers.get(came_with)}
         s["reverted"] = void.get(s["delivery_id"])
     return sorted(found, key=lambda s: (str(s["period"]), s["sequence"], s["delivery_id"], s["line"]), reverse=True)
+
+
+def _with_replaced(item: Item, stored: str, key: str) -> str:
+    """SQL of the statements of an item with `replaces`, as the fold knows it; of what the sender's own row key tells,
+    for the record of that key and for those that it replaces, or is replaced by, alone."""
+    said = f"SELECT *{dedupe.lookups(item)}, {fold.MADE} AS made FROM {stored} s"
+    if item.sender_key is None:
+        return said
+    row = "unhex('" + key + "')"
+    near = f"SELECT * FROM said WHERE row_key IN (SELECT row_key FROM said WHERE record_key = {row})"
+    # The latest of what it corrects; a record that was stated again since then, under another key, is not among it.
+    last = f"""SELECT s.delivery_id, s.line, s.sheet, arg_max(o.record_key, (o.made, o.period, o.sequence)) AS other
+        FROM near s JOIN near o ON {fold.corrects('s', 'o')} AND o.action NOT IN {fold.ENDS} GROUP BY ALL"""
+    return f"""WITH said AS ({said}), near AS ({near}), last AS ({last})
+        SELECT s.* REPLACE (coalesce(s.replaces, l.other) AS replaces) FROM said s LEFT JOIN last l
+            ON l.delivery_id = s.delivery_id AND l.line = s.line AND l.sheet IS NOT DISTINCT FROM s.sheet"""
 
 
 def trace_delivery(home: Home, ledger: Ledger, url: str, row: dict[str, Any]) -> dict[str, Any]:

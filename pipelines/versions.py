@@ -73,7 +73,8 @@ def versions(
     at = "encode(CAST(m.made AS VARCHAR))"
     said = "'@' || CAST(m.made AS VARCHAR)"
     other = {"record_key": f"p.record_key || {at}", "department": f"p.department || {said}",
-             "decision_key": f"p.decision_key || {said}", "replaces": f"p.replaces || {at}"}  # fmt: skip
+             "decision_key": f"p.decision_key || {said}", "replaces": f"p.replaces || {at}",
+             "row_key": f"p.row_key || {said}"}  # fmt: skip
     narrow = [f"{other.get(c, f'p.{c}')} AS {c}" for c in fold.NARROW.replace(",", " ").split()]
     engine.execute(f"""CREATE VIEW past AS SELECT {', '.join(narrow)} FROM told p
         JOIN moments m ON m.record_key = p.record_key AND p.made <= m.made""")
@@ -107,12 +108,14 @@ def versions(
 
 def _moments(engine: duckdb.DuckDBPyConnection) -> None:
     """Table `moments` (record_key, made): when something was said that may change what a record shows. Records that
-    one decision or a replacement ties together have all their moments in common."""
+    one decision, a row key or a replacement ties together have all their moments in common."""
     engine.execute("CREATE TABLE tied AS SELECT record_key, min(record_key) AS head FROM told GROUP BY record_key")
     engine.execute("""CREATE TABLE ties AS SELECT DISTINCT record_key AS a, replaces AS b FROM told
             WHERE replaces IS NOT NULL
         UNION SELECT record_key, first_key FROM (SELECT record_key, min(record_key) OVER (PARTITION BY decision_key)
-            AS first_key FROM told WHERE decision_key IS NOT NULL) WHERE record_key <> first_key""")
+            AS first_key FROM told WHERE decision_key IS NOT NULL) WHERE record_key <> first_key
+        UNION SELECT record_key, first_key FROM (SELECT record_key, min(record_key) OVER (PARTITION BY row_key)
+            AS first_key FROM told WHERE row_key IS NOT NULL) WHERE record_key <> first_key""")
     engine.execute("INSERT INTO ties SELECT b, a FROM ties")
     engine.execute("INSERT INTO tied SELECT DISTINCT a, a FROM ties ANTI JOIN tied ON tied.record_key = ties.a")
     while True:

@@ -154,6 +154,9 @@ def _attribute(code: str, key: str, old: Any, new: Any, names: Mapping[str, str]
         yield Change("widening" if new else "tightening", code, key, said)
     elif key == "one_subject":
         yield Change("tightening" if new else "widening", code, key, said)
+    elif key == "sender_key":  # records end that went on, or go on that ended
+        who = (side and f"{side.field} of {', '.join(u.department for u in side.unique)}" for side in (old, new))
+        yield Change("tightening" if new else "widening", code, key, _said(*who))
     elif key == "effects":  # some records are shared or marked that were not, or are no more
         yield Change("tightening", code, key, _said(*([f"{e.does} {e.name}" for e in side] for side in (old, new))))
     elif key == "acted_on" or key == "document":  # whose rows are refused as those of minors

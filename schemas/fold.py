@@ -6,7 +6,8 @@ its own counts as made when its period ended; between departments declared prece
 the next department show; different contents that tie hold the record.
 
 Relations (rows of `arrived`, `past` and `dropped` are statements, with the columns of
-`schemas.arrow.statement_schema`, `decision_key` and `replaces`, each NULL where the item does without):
+`schemas.arrow.statement_schema`, `decision_key`, `replaces`, `row_key`, `row_subject` and `row_document`, each NULL
+where the item does without):
 `arrived` new statements · `past` stored ones that count · `dropped` those that count no more, since their
 delivery was reverted after the last release · `fulls` (department, period, sequence, is_new) the greatest
 complete full-mode delivery of each department · `lifted` (department, period, sequence) full-mode deliveries
@@ -28,6 +29,12 @@ was said at that time. It is kept where no record of that key is known, too, sin
 
 **Another key.** A statement whose `replaces` is the key of another record ends what its department says of that one, as
 a withdrawal of the same time would: the number or the document number had been wrong.
+
+**The sender's own row key** (`row_key`, with the department) tells so, too, where it is unique for good: a later
+statement under the key of a record, about another person or with another business key (`row_document`), is the same
+record corrected and ends the former, which is told (D011). Senders err about their keys, so nobody's record ends where
+both differ, person and business key: then the key was given to something else, and that is told alone (D012). Of two
+such records that are stated at one time nobody knows which is right, and both are held (D010).
 """
 
 from __future__ import annotations
@@ -38,7 +45,7 @@ from schemas.sql import tree
 
 NARROW = (
     "record_key, department, delivery_id, line, sheet, period, sequence, source_time, action, content_hash,"
-    " decision_key, replaces"
+    " decision_key, replaces, row_key, row_subject, row_document"
 )
 TOLD = "action <> 'refuse'"  # the statements that readers of history are shown
 SAME = "w.delivery_id = s.delivery_id AND w.line = s.line AND w.sheet IS NOT DISTINCT FROM s.sheet"
@@ -76,16 +83,15 @@ def replaced() -> exp.Expr:
             SEMI JOIN arrived a ON a.record_key = p.replaces""")
 
 
-def rivalling() -> exp.Expr:
-    """record_key of all whose decision the night, or an involved record, speaks of for more than one subject."""
-    keys = "record_key, decision_key"
-    return tree(f"""WITH told AS (SELECT {keys} FROM arrived UNION ALL SELECT {keys} FROM past
-            UNION ALL SELECT {keys} FROM dropped),
-        asked AS (SELECT decision_key FROM arrived UNION SELECT decision_key FROM dropped
-            UNION SELECT decision_key FROM past SEMI JOIN involved USING (record_key)),
-        several AS (SELECT decision_key FROM told SEMI JOIN asked USING (decision_key)
-            GROUP BY decision_key HAVING MIN(record_key) <> MAX(record_key))
-        SELECT DISTINCT record_key FROM told SEMI JOIN several USING (decision_key)""")
+def sharing(key: str) -> exp.Expr:
+    """record_key of all whose decision, or row key, the night, or an involved record, speaks of for several records."""
+    return tree(f"""WITH told AS (SELECT record_key, {key} FROM arrived UNION ALL SELECT record_key, {key} FROM past
+            UNION ALL SELECT record_key, {key} FROM dropped),
+        asked AS (SELECT {key} FROM arrived UNION SELECT {key} FROM dropped
+            UNION SELECT {key} FROM past SEMI JOIN involved USING (record_key)),
+        several AS (SELECT {key} FROM told SEMI JOIN asked USING ({key})
+            GROUP BY {key} HAVING MIN(record_key) <> MAX(record_key))
+        SELECT DISTINCT record_key FROM told SEMI JOIN several USING ({key})""")
 
 
 def copies() -> exp.Expr:
@@ -96,19 +102,58 @@ def copies() -> exp.Expr:
         FROM (SELECT {NARROW} FROM arrived) a SEMI JOIN involved USING (record_key)""")
 
 
+def _under_one_key(a: str, b: str) -> str:
+    """SQL: two statements of a department about different records under one of its row keys."""
+    return f"{a}.department = {b}.department AND {a}.row_key = {b}.row_key AND {a}.record_key <> {b}.record_key"
+
+
+def _are_alike(a: str, b: str) -> str:
+    """SQL: ... of which one may be the other one corrected."""
+    return f"({a}.row_subject = {b}.row_subject OR {a}.row_document = {b}.row_document)"
+
+
+def corrects(a: str, b: str) -> str:
+    """SQL: statement `a`, of which `made` tells the time, corrects what `b` said under another key."""
+    later = f"""({a}.made > {b}.made OR ({a}.made = {b}.made AND ({a}.period > {b}.period
+        OR ({a}.period = {b}.period AND {a}.sequence > {b}.sequence))))"""
+    return f"{_under_one_key(a, b)} AND {_are_alike(a, b)} AND {a}.action NOT IN {ENDS} AND {later}"
+
+
+def named() -> exp.Expr:
+    """What a department said last of an involved record, where that stands under a row key; with `made`, its time.
+    Reads `copies`."""
+    return tree(f"""WITH own AS (SELECT {NARROW} FROM past SEMI JOIN involved USING (record_key)
+            UNION ALL SELECT {NARROW} FROM copies WHERE copy_of = 1)
+        SELECT * FROM (SELECT s.*, {MADE} AS made, RANK() OVER (PARTITION BY s.record_key, s.department
+                ORDER BY {MADE} DESC, s.period DESC, s.sequence DESC) AS place
+            FROM own s SEMI JOIN (SELECT record_key FROM own WHERE row_key IS NOT NULL) k USING (record_key))
+        WHERE place = 1 AND row_key IS NOT NULL AND action NOT IN {ENDS}""")
+
+
+def corrected() -> exp.Expr:
+    """Withdrawals of what `named` tells, each the word of a statement under the same row key, as `stated` has them.
+    Reads `named`."""
+    columns = ", ".join({"record_key": "n.record_key", "action": "'withdraw' AS action"}.get(c, f"s.{c}")
+                        for c in NARROW.split(", "))  # fmt: skip
+    made = f"SELECT s.*, {MADE} AS made FROM (SELECT {NARROW}, {{}} AS is_new FROM {{}} WHERE row_key IS NOT NULL) s"
+    return tree(f"""SELECT {columns}, s.is_new FROM named n
+        JOIN ({made.format("FALSE", "past")} UNION ALL {made.format("TRUE", "arrived")}) s ON {corrects("s", "n")}""")
+
+
 def stated() -> exp.Expr:
     """All statements of involved records, narrow; is_new tells the new ones, is_other those that go before what was
     said at the same time: refusals, and withdrawals that are the word of a statement about another record, which
-    replaces this one. Reads `copies`."""
-    told = "department, delivery_id, line, sheet, period, sequence, source_time, 'withdraw' AS action, content_hash"
-    other = f"SELECT replaces AS record_key, {told}, decision_key, NULL AS replaces"
+    replaces this one. Reads `copies`, `corrected`."""
+    said = {"record_key": "replaces AS record_key", "action": "'withdraw' AS action", "replaces": "NULL AS replaces"}
+    other = f"SELECT {', '.join(said.get(c, c) for c in NARROW.split(', '))}"
     is_said = "WHERE replaces IS NOT NULL AND action <> 'withdraw'"
     goes_before = "CASE WHEN action = 'refuse' THEN 1 ELSE 0 END AS is_other"
     return tree(f"""SELECT {NARROW}, FALSE AS is_new, {goes_before}
         FROM (SELECT {NARROW} FROM past) p SEMI JOIN involved USING (record_key)
         UNION ALL SELECT {NARROW}, TRUE AS is_new, {goes_before} FROM copies WHERE copy_of = 1
         UNION ALL SELECT *, FALSE, 1 FROM ({other} FROM past {is_said}) o SEMI JOIN involved USING (record_key)
-        UNION ALL SELECT *, TRUE, 1 FROM ({other} FROM arrived {is_said}) o SEMI JOIN involved USING (record_key)""")
+        UNION ALL SELECT *, TRUE, 1 FROM ({other} FROM arrived {is_said}) o SEMI JOIN involved USING (record_key)
+        UNION ALL SELECT *, 1 FROM corrected""")
 
 
 def tops() -> exp.Expr:
@@ -126,10 +171,11 @@ def tops() -> exp.Expr:
 
 
 def rivals() -> exp.Expr:
-    """(record_key, department) of records that are held since their department's decision stands for another subject.
-    Reads `stated`, `tops`."""
-    return tree(f"""WITH alive AS (SELECT DISTINCT record_key, department FROM tops WHERE decision_key IS NOT NULL
-                AND is_absent = 0 AND contents = 1 AND action NOT IN {ENDS}),
+    """(record_key, department, code) of records that are held since their department's decision stands for another
+    subject (D005), or its row key for what may be the same record (D010). Reads `stated`, `tops`."""
+    return tree(f"""WITH living AS (SELECT s.*, {MADE} AS made FROM tops s
+                WHERE is_absent = 0 AND contents = 1 AND action NOT IN {ENDS}),
+            alive AS (SELECT DISTINCT record_key, department FROM living WHERE decision_key IS NOT NULL),
             counted AS (SELECT s.record_key, s.department, s.decision_key, s.period, s.sequence, {MADE} AS made,
                 SUM(CASE WHEN s.action IN {ENDS} THEN 1 ELSE 0 END) OVER (
                     PARTITION BY s.record_key, s.department
@@ -140,9 +186,14 @@ def rivals() -> exp.Expr:
                 FROM counted WHERE withdrawn_since = 0),
             firsts AS (SELECT department, decision_key, MIN(record_key) AS first_key, MAX(record_key) AS last_key
                 FROM placed WHERE place = 1 GROUP BY department, decision_key)
-        SELECT DISTINCT p.record_key, p.department FROM placed p
-        JOIN firsts f ON f.department = p.department AND f.decision_key = p.decision_key
-        WHERE p.record_key <> f.first_key OR f.first_key <> f.last_key""")
+        SELECT record_key, department, MIN(code) AS code FROM (
+            SELECT p.record_key, p.department, 'D005' AS code FROM placed p
+                JOIN firsts f ON f.department = p.department AND f.decision_key = p.decision_key
+                WHERE p.record_key <> f.first_key OR f.first_key <> f.last_key
+            UNION ALL SELECT a.record_key, a.department, 'D010' FROM living a
+                JOIN living b ON {_under_one_key("a", "b")} AND {_are_alike("a", "b")}
+                AND a.made = b.made AND a.period = b.period AND a.sequence = b.sequence) r
+        GROUP BY record_key, department""")
 
 
 def ranked() -> exp.Expr:
@@ -164,8 +215,9 @@ def conflicts() -> exp.Expr:
 
 
 def judged() -> exp.Expr:
-    """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003, D005, D006) of the new
-    statements of involved records. Reads `copies`, `winners`, `conflicts`, `rivals`, `stated`, `tops`, `published`."""
+    """delivery_id, line, sheet, verdict (a word of the row account), code (D001, D002, D003, D005, D006, D010 to
+    D012) of the new statements of involved records. Reads `copies`, `named`, `corrected`, `winners`, `conflicts`,
+    `rivals`, `stated`, `tops`, `published`."""
     return tree(f"""SELECT a.delivery_id, a.line, a.sheet,
             CASE WHEN a.action = 'refuse' THEN 'refused' WHEN a.copy_of > 1 THEN 'duplicate'
                 WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'held'
@@ -180,17 +232,24 @@ def judged() -> exp.Expr:
                 WHEN b.record_key IS NOT NULL THEN 'changed' ELSE 'new' END AS verdict,
             CASE WHEN a.action = 'refuse' THEN NULL WHEN a.copy_of > 1 THEN 'D001'
                 WHEN c.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D002'
-                WHEN r.record_key IS NOT NULL AND t.line IS NOT NULL THEN 'D005'
+                WHEN r.record_key IS NOT NULL AND t.line IS NOT NULL THEN r.code
                 WHEN a.action = 'withdraw' AND x.record_key IS NULL THEN 'D003'
-                WHEN o.decision_key IS NOT NULL AND w.content_hash = a.content_hash THEN 'D006' END AS code
+                WHEN o.decision_key IS NOT NULL AND w.content_hash = a.content_hash THEN 'D006'
+                WHEN k.line IS NOT NULL THEN 'D011' WHEN u.line IS NOT NULL THEN 'D012' END AS code
         FROM copies a
         LEFT JOIN winners w ON w.record_key = a.record_key
         LEFT JOIN published b ON b.record_key = a.record_key
         LEFT JOIN conflicts c ON c.record_key = a.record_key AND c.department = a.department
         LEFT JOIN rivals r ON r.record_key = a.record_key AND r.department = a.department
         LEFT JOIN (SELECT DISTINCT t.department, t.decision_key FROM tops t SEMI JOIN rivals v
-                ON v.record_key = t.record_key AND v.department = t.department) o
+                ON v.record_key = t.record_key AND v.department = t.department AND v.code = 'D005') o
             ON o.department = a.department AND o.decision_key = a.decision_key
+        LEFT JOIN (SELECT DISTINCT delivery_id, line, sheet FROM corrected WHERE is_new) k
+            ON k.delivery_id = a.delivery_id AND k.line = a.line AND k.sheet IS NOT DISTINCT FROM a.sheet
+        LEFT JOIN (SELECT DISTINCT c.delivery_id, c.line, c.sheet FROM copies c
+                JOIN named n ON {_under_one_key("c", "n")} AND NOT {_are_alike("c", "n")}
+                WHERE c.action NOT IN {ENDS}) u
+            ON u.delivery_id = a.delivery_id AND u.line = a.line AND u.sheet IS NOT DISTINCT FROM a.sheet
         LEFT JOIN (SELECT DISTINCT record_key, department FROM stated WHERE action NOT IN {ENDS}) x
             ON x.record_key = a.record_key AND x.department = a.department
         LEFT JOIN (SELECT record_key, delivery_id, line, sheet FROM tops) t
@@ -242,5 +301,6 @@ def verdicts() -> exp.Expr:
             ON j.delivery_id = s.delivery_id AND j.line = s.line AND j.sheet IS NOT DISTINCT FROM s.sheet""")
 
 
-STEPS = (("copies", copies), ("stated", stated), ("tops", tops), ("rivals", rivals), ("ranked", ranked),
+STEPS = (("copies", copies), ("named", named), ("corrected", corrected), ("stated", stated),
+         ("tops", tops), ("rivals", rivals), ("ranked", ranked),
          ("winners", winners), ("conflicts", conflicts), ("judged", judged), ("kept", kept))  # fmt: skip

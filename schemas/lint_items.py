@@ -26,6 +26,7 @@ def check(item: Item, catalog: Catalog) -> None:
     _reporting(item, catalog)
     _effects(item, catalog)
     _registers(item, catalog)
+    _sender_key(item)
     _periods(item)
     taken = {*own_columns()}
     for field in item.fields:
@@ -127,6 +128,21 @@ def _registers(item: Item, catalog: Catalog) -> None:
     if kind is not None and item.field(kind).code_set != ROLE_SETS["certificate_type"]:
         what = f"'{kind}' holds no certificate types"
         _refuse(item, "registers.certificate_type", what, f"Say code_set = '{ROLE_SETS['certificate_type']}'.")
+
+
+def _sender_key(item: Item) -> None:
+    """Who says that its row keys are unique delivers the item, and says so once for every day."""
+    said = item.sender_key.unique if item.sender_key is not None else ()
+    for n, one in enumerate(said):
+        key = f"sender_key.unique.{n}"
+        if one.department not in item.providers:
+            what = f"'{one.department}' does not deliver the item"
+            _refuse(item, f"{key}.department", what, near(one.department, item.providers))
+        if one.valid_to is not None and one.valid_to < one.valid_from:
+            _refuse(item, f"{key}.valid_to", "it is before valid_from", "Correct one of the two dates.")
+        if any(one.department == other.department and one.meets(other) for other in said[:n]):
+            what = f"'{one.department}' says so twice for one day"
+            _refuse(item, key, what, "End the older one first.")
 
 
 def _key_and_dates(item: Item) -> None:

@@ -183,6 +183,25 @@ class Registry(Model):
     verified: Name | None = None
 
 
+class Unique(Dated):
+    """From which period on `department` never gives one of its own row keys to another record; `source` says who said
+    so."""
+
+    department: Name
+    valid_from: date
+    source: str = Field(min_length=1)
+
+
+class SenderKey(Model):
+    """The field in which a sender tells by what it knows a row in its own system. Where it is `unique` to a record, a
+    later row under the same key about another person, or with another business key, is the same record corrected: what
+    its department said under the wrong key ends (schemas/fold.py). Nothing follows from the keys of other departments,
+    which may begin anew every year."""
+
+    field: Name
+    unique: tuple[Unique, ...] = Field(min_length=1)
+
+
 class Deadline(Model):
     """By when whoever handles an event has to do something: so many working days (policy `limit`) after the day of the
     field `since`; it is done once the field `done` tells a day. `zh` and `en` say what."""
@@ -200,6 +219,7 @@ class Item(Dated):
     `category` is that of the national basic catalogue of public credit information; `domain`, `groups`,
     `real_name_domains` and `supervision_targets` are those of the plan. All are codes of `catalog/codes`.
     `one_subject`: a decision of a department, known by the business key, stands for one subject.
+    `sender_key` is the row key of those senders who keep one for good.
     `document` is the field of the key by which events tell a record, where it is not the first document number of it.
     `refers` and `effects` are those of an item of events: which record each is about, and what comes of it.
     `acted_on` are the fields that tell the day of the act behind the event, the first that is said: whether somebody
@@ -231,6 +251,7 @@ class Item(Dated):
     subject_types: tuple[Literal["natural_person", "sole_trader", "organisation"], ...]
     business_key: tuple[Name, ...] = Field(min_length=1)
     one_subject: bool = False
+    sender_key: SenderKey | None = None
     document: Name | None = None
     refers: Reference | None = None
     registers: Registry | None = None
@@ -267,6 +288,8 @@ class Item(Dated):
                 )
         for f in self.replacing_fields:
             self._agree_on_replaced(f)
+        if self.sender_key is not None:
+            self._agree_on_sender_key(self.sender_key.field)
         self._agree_on_effects()
         if self.registers is not None:
             self._agree_on_registry(self.registers)
@@ -286,6 +309,15 @@ class Item(Dated):
             raise Fault(key, "a wrong number identifies somebody, too; nothing else in a key may. Mend sensitivity.")
         if any(f is not field and f.replaces == field.replaces for f in self.fields):
             raise Fault(key, f"another field replaces '{of.name}' already. Remove one of them.")
+
+    def _agree_on_sender_key(self, name: str) -> None:
+        key, of = "sender_key.field", next((f for f in self.fields if f.name == name), None)
+        if of is None or of.role != "attribute" or of.replaces or of.sensitivity == "identifying":
+            raise Fault(key, f"'{name}' is no attribute of the item that is curated. Correct the name.")
+        if of.type not in ("text", "integer") or of.is_free_text:
+            raise Fault(key, f"'{name}' is no word or number that is written in one way. Name another field.")
+        if name in self.business_key:
+            raise Fault(key, f"'{name}' is part of the business key, so another one is another record. Remove it.")
 
     def _is_text(self, name: str) -> bool:
         return self.field(name).type == "text"

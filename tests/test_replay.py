@@ -117,7 +117,7 @@ def test_a_row_that_waited_and_is_refused_by_a_law_since_ends_what_was_taken_bef
     marked = honour(1, 备注="依甲乙丙办理", **ODD)
     later = {"period": "2026-11-23"}
     place.night(0, first=csv(honour(1), honour(2)), waits=(csv(marked, honour(3)), later))
-    place.catalog = changed(**{"law/sealed.csv": "示例,*,*,依甲乙丙办理,,2020-01-01,,示例法第一条,\n"})
+    place.catalog = changed(**{"law/sealed.csv": "example,*,*,依甲乙丙办理,,2020-01-01,,示例法第一条,\n"})
     rows = place.night(1)
     assert {k: rows["waits"][k] for k in ("read", "new", "rejected", "refused")} == {
         "read": 2, "new": 1, "rejected": 0, "refused": 1,

@@ -139,6 +139,54 @@ def test_a_wrong_number_that_nobody_can_have_is_told(tickets: Home) -> None:
     assert [(f["code"], f["field"]) for f in findings(tickets, rows["first"])] == [("I002", "wrong_credit_number")]
 
 
+def defaulter(n: int, case: int, key: int, **cells: str) -> dict[str, str]:
+    """A faultless row of the item judgment_defaulter under row key `key` of the court's own system."""
+    row = {
+        "被执行人姓名": name(n), "主体类型": "自然人", "证件类型": "身份证", "身份证号码": number(n),
+        "执行法院": "示例法院", "执行依据文号": f"（2024）琼示民初{case}号", "作出执行依据单位": "示例法院",
+        "执行案号": f"（2025）琼示执{case}号", "立案时间": "2025-01-15", "生效法律文书确定的义务": "示例",
+        "被执行人的履行情况": "全部未履行", "失信被执行人行为具体情形": "示例", "发布时间": "2025-02-15",
+        "序号": str(700000 + key),
+    }  # fmt: skip
+    return row | cells
+
+
+def test_a_row_under_the_same_row_key_of_the_sender_corrects_what_stood_under_it(honours: Home) -> None:
+    court = replace(honours, item="judgment_defaulter", sender="high_court")
+    told = "SELECT case_no FROM records.judgment_defaulter ORDER BY 1"
+
+    def case(n: int) -> str:
+        return f"〔2025〕琼示执{n}号"
+
+    def cases() -> list[str]:
+        return [str(c).replace("（", "〔").replace("）", "〕") for (c,) in court.rows(told)]
+
+    court.night(0, first=table(*(defaulter(n, n, n) for n in (1, 2, 3, 4))))
+    assert cases() == [case(n) for n in (1, 2, 3, 4)]
+    ((gone,),) = court.rows("SELECT hex(record_key) FROM records.judgment_defaulter WHERE source_record_no = '700001'")
+    # Another person, another case number, a key that is used again, and two cases under one key.
+    rows = [defaulter(11, 1, 1), defaulter(2, 12, 2), defaulter(13, 13, 3), defaulter(14, 14, 9), defaulter(14, 15, 9)]
+    later = {"period": "2026-11-23"}
+    second = court.night(1, second=(table(*rows), later))["second"]
+    assert account(second) == {"new": 3, "held": 2}
+    seen = [(f["code"], f["line"]) for f in findings(court, second) if f["code"].startswith("D")]
+    assert seen == [("D011", 2), ("D011", 3), ("D012", 4), ("D010", 5), ("D010", 6)]
+    assert cases() == sorted(case(n) for n in (1, 12, 3, 13, 4))
+    lineage = court.trace("--record", gone)
+    assert [(s["action"], s["replaces"]) for s in lineage] == [("replaced", gone), ("new", None)]
+    assert lineage[1]["shown"] == [[1, 1]]
+    assert court.trace("--record", lineage[0]["record_key"])[0]["replaces"] == gone
+    versions = court.rows("SELECT hex(record_key) FROM versions.judgment_defaulter WHERE valid_to IS NOT NULL")
+    assert len(versions) == 2 and (gone,) in versions
+    third = court.night(2, third=(table(defaulter(14, 15, 9)), {"period": "2026-11-24"}))
+    assert account(third["third"]) == {"new": 1}
+    assert account(third["second"]) == {"new": 3, "superseded": 1, "duplicate": 1}
+    with court.told():
+        back = run.revert(court.place, DAY + timedelta(3), second["delivery_id"], "desk", "a wrong file")
+    assert back["exit_code"] == 0
+    assert cases() == sorted(case(n) for n in (1, 2, 3, 4, 15))
+
+
 def test_a_delivery_sent_by_mistake_is_taken_back_by_one_command(honours: Home) -> None:
     first = honours.night(0, first=csv(*(honour(n) for n in range(1, 5))))["first"]
     changed = {"更新时间": "2025-08-01 08:00:00", "荣誉级别": "3"}

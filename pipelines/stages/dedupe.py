@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from sqlglot import exp
 
 from schemas import fold
 from schemas.arrow import statement_schema
 from schemas.model import Item
-from schemas.record import business_key
+from schemas.record import business_key, key_text
 from schemas.sql import literal
 
 SHOWN = "record_key, content_hash, delivery_id, line, sheet"
@@ -119,11 +121,22 @@ def open_statements(
 
 def lookups(item: Item) -> str:
     """What the fold finds other records by, as further columns: the decision of a statement where one decision has one
-    subject (a refusal tells none), and the key of the record that it replaces where rows may name one."""
-    named = f"CASE WHEN action <> 'refuse' THEN concat_ws(chr(31), {business_key(item)}) END"
-    decision = named if item.one_subject else "CAST(NULL AS VARCHAR)"
+    subject (a refusal tells none), the key of the record that it replaces where rows may name one, and the sender's own
+    row key where that is unique, with what a correction would leave as it is."""
+    none, document = "CAST(NULL AS VARCHAR)", f"concat_ws(chr(31), {business_key(item)})"
+    decision = f"CASE WHEN action <> 'refuse' THEN {document} END" if item.one_subject else none
     other = "" if item.replacing_fields else ", CAST(NULL AS BLOB) AS replaces"
-    return f", {decision} AS decision_key{other}"
+    row_key, subject, left = none, "CAST(NULL AS BLOB)", none
+    if item.sender_key is not None:
+        unique = " OR ".join(
+            f"department = {literal(u.department)} AND period >= DATE '{u.valid_from.isoformat()}'"
+            + (f" AND period <= DATE '{u.valid_to.isoformat()}'" if u.valid_to else "")
+            for u in item.sender_key.unique
+        )
+        own = f"department || chr(31) || nullif({key_text(item.field(item.sender_key.field))}, '')"
+        row_key, subject, left = f"CASE WHEN {unique} THEN {own} END", "subject_id", document
+    row = f"{row_key} AS row_key, {subject} AS row_subject, {left} AS row_document"
+    return f", {decision} AS decision_key{other}, {row}"
 
 
 def _repeats(engine: duckdb.DuckDBPyConnection, arrived: str, again: list[str]) -> None:
@@ -172,19 +185,35 @@ def _fulls(engine: duckdb.DuckDBPyConnection, incoming: list[Incoming], fulls: I
 def run_fold(engine: duckdb.DuckDBPyConnection, item: Item) -> None:
     """From what `open_statements` opens the tables of `schemas.fold`: `involved`, then each of its STEPS; in the end
     `published` holds only the records that change or show no more."""
-    parts = fold.involved()
-    for name, tree in parts.items():
-        engine.execute(f"CREATE TABLE {name} AS {tree.sql(dialect='duckdb')}")
+    parts = _involved()
+    for name, sql in parts.items():
+        engine.execute(f"CREATE TABLE {name} AS {sql}")
     union = " UNION ".join(f"SELECT record_key FROM {name}" for name in (*parts, "due"))
     engine.execute(f"CREATE TABLE involved AS {union}")
-    for is_asked, more in ((item.replacing_fields, fold.replaced), (item.one_subject, fold.rivalling)):
+    # What ends a record under its row key may let another show that bears the same decision.
+    for is_asked, more in (
+        (item.replacing_fields, (fold.replaced,)),
+        (item.sender_key, (fold.sharing, "row_key")),
+        (item.one_subject, (fold.sharing, "decision_key")),
+    ):
         if is_asked:
-            engine.execute(f"""INSERT INTO involved SELECT record_key FROM ({more().sql(dialect='duckdb')})
+            engine.execute(f"""INSERT INTO involved SELECT record_key FROM ({_sql(*more)})
                 ANTI JOIN involved USING (record_key)""")
     engine.execute("""CREATE TABLE published AS SELECT * FROM published_all SEMI JOIN involved USING (record_key)""")
     for name, step in fold.STEPS:
-        engine.execute(f"CREATE TABLE {name} AS {step().sql(dialect='duckdb')}")
+        engine.execute(f"CREATE TABLE {name} AS {_sql(step)}")
     engine.execute("DELETE FROM published WHERE record_key IN (SELECT record_key FROM kept)")
+
+
+@cache
+def _sql(step: Callable[..., exp.Expr], *arguments: str) -> str:
+    """Once in a process: to read and write the trees takes as long as the engine takes for a small night."""
+    return step(*arguments).sql(dialect="duckdb")
+
+
+@cache
+def _involved() -> dict[str, str]:
+    return {name: tree.sql(dialect="duckdb") for name, tree in fold.involved().items()}
 
 
 def parquet(files: list[str]) -> str:

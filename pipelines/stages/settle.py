@@ -2,8 +2,8 @@
 
 A row waits from the release of its delivery. It ends when its delivery, judged again, takes it; when a later delivery
 of its department speaks of the same record (`schemas.own_key` tells how that is known); if two statements contradicted
-each other, a withdrawal had no target or a decision stood for two subjects, when the fold finds that this is so no
-more; or when its delivery is reverted.
+each other, a withdrawal had no target, or a decision or row key stood for two records, when the fold finds that this
+is so no more; or when its delivery is reverted.
 """
 
 from __future__ import annotations
@@ -174,11 +174,12 @@ def _resolved() -> str:
     place = "{0}.delivery_id = w.delivery_id AND {0}.line = w.line AND coalesce({0}.sheet, '') = w.sheet"
     return f"""SELECT {PLACE}, outcome, corrected_by, NULL FROM (
         SELECT w.delivery_id, w.line, w.sheet, CASE WHEN w.codes = 'D005' THEN g.delivery_id
+            WHEN w.codes = 'D010' THEN coalesce(k.delivery_id, b.delivery_id)
             ELSE coalesce(n.delivery_id, b.delivery_id) END AS corrected_by,
             CASE WHEN w.codes = 'D002' AND c.record_key IS NOT NULL AND t.line IS NOT NULL THEN NULL
-                WHEN w.codes = 'D005' AND r.record_key IS NOT NULL AND t.line IS NOT NULL THEN NULL
-                WHEN w.codes = 'D005' AND {place.format("n")} THEN 'new'
-                WHEN w.codes IN ('D002', 'D005') AND n.content_hash = s.content_hash THEN 'duplicate'
+                WHEN w.codes IN ('D005', 'D010') AND r.record_key IS NOT NULL AND t.line IS NOT NULL THEN NULL
+                WHEN w.codes IN ('D005', 'D010') AND {place.format("n")} THEN 'new'
+                WHEN w.codes IN ('D002', 'D005', 'D010') AND n.content_hash = s.content_hash THEN 'duplicate'
                 WHEN w.codes = 'D003' AND x.record_key IS NULL THEN NULL
                 WHEN w.codes = 'D003' AND t.line IS NOT NULL THEN 'withdrawn'
                 ELSE 'superseded' END AS outcome
@@ -193,4 +194,6 @@ def _resolved() -> str:
             ON b.record_key = s.record_key
         LEFT JOIN (SELECT decision_key, max(delivery_id) AS delivery_id FROM stated WHERE is_new GROUP BY ALL) g
             ON g.decision_key = s.decision_key
+        LEFT JOIN (SELECT row_key, max(delivery_id) AS delivery_id FROM stated WHERE is_new GROUP BY ALL) k
+            ON k.row_key = s.row_key
         WHERE w.is_stated) WHERE outcome IS NOT NULL"""

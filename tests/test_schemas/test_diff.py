@@ -14,6 +14,7 @@ from tests.test_schemas.test_planted_faults import add, drop_line, swap
 BASE = load()
 Plant = Callable[[Path], None]
 HONOUR, TRAFFIC, PENALTY = "items/honour.toml", "items/traffic_penalty.toml", "items/administrative_penalty.toml"
+COURT = "items/judgment_defaulter.toml"
 REVERSED = '["civilization_office", "publicity_department"]'
 EXTRA = '\n[fields.extra]\nlabel_zh = "另一项"\nlabel_en = "Another"\ntype = "boolean"\n'
 
@@ -52,6 +53,9 @@ CHANGES: dict[str, tuple[Plant, str, str, str]] = {
     "history asked for": (
         swap(TRAFFIC, "history_in_warehouse = false", "history_in_warehouse = true"),
         "widening", "traffic_penalty", "history_in_warehouse"),
+    "row keys of another field": (
+        swap(COURT, 'field = "source_record_no"', 'field = "basis_document_no"'),
+        "tightening", "judgment_defaulter", "sender_key"),
     "optional field added": (add(HONOUR, EXTRA), "widening", "honour", "fields.extra"),
     "required field added": (add(HONOUR, EXTRA + "required = true\n"), "tightening", "honour", "fields.extra"),
     "field removed": (

@@ -56,6 +56,8 @@ def drop_line(file: str, beginning: str) -> Plant:
     return plant
 
 
+DEFAULTER, ROW_KEY = "items/judgment_defaulter.toml", 'field = "source_record_no"'
+UNIQUE = '[[sender_key.unique]]\ndepartment = "high_court"\nvalid_from = 2020-01-01\nsource = "x"\n\n'
 TRAFFIC, HONOUR, LOAN = "items/traffic_penalty.toml", "items/honour.toml", "items/student_loan_default.toml"
 RESTORATION, IDENTITY = "items/restoration_event.toml", "items/identity_reference.toml"
 PENALTY, COMMITMENT = "items/administrative_penalty.toml", "items/credit_commitment.toml"
@@ -185,6 +187,20 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
         [swap(TRAFFIC, '["decision_no"]', '["violation_fact"]'), *KEYLESS], TRAFFIC, "business_key", "one way"),
     "document of no key": (
         swap(TRAFFIC, DOCUMENT, 'document = "fine_cny"\n'), TRAFFIC, "document", "Name one"),
+    "row key that is no field": (
+        swap(DEFAULTER, ROW_KEY, 'field = "source_no"'), DEFAULTER, "sender_key.field", "'source_no'"),
+    "row key that is the business key": (
+        swap(DEFAULTER, ROW_KEY, 'field = "case_no"'), DEFAULTER, "sender_key.field", "business key"),
+    "row key that is a day": (
+        swap(DEFAULTER, ROW_KEY, 'field = "publication_date"'), DEFAULTER, "sender_key.field", "no word or number"),
+    "row keys of nobody who delivers": (
+        swap(DEFAULTER, 'department = "high_court"', 'department = "haikou"'), DEFAULTER,
+        "sender_key.unique.0.department", "'haikou'"),
+    "row keys that are unique twice": (
+        swap(DEFAULTER, "[[sender_key.unique]]", UNIQUE + "[[sender_key.unique]]"), DEFAULTER, "sender_key.unique.1",
+        "twice for one day"),
+    "row keys since no day": (
+        swap(DEFAULTER, "valid_from = 2017-05-01\nsource", "source"), DEFAULTER, "valid_from", "Add it"),
     "effect that no output knows": (
         swap(RESTORATION, 'name = "restored"', 'name = "restord"'), RESTORATION, "effects.0.name", "'restored'"),
     "effect while a code that is none": (

@@ -53,6 +53,20 @@ STRICT = Item.model_validate(
     }
 )
 
+# Each department numbers its rows for itself.
+KEYED = Item.model_validate(
+    {
+        **STRICT.model_dump(),
+        "fields": [
+            *(f.model_dump() for f in STRICT.fields),
+            {"name": "serial_no", "label_zh": "序号", "label_en": "Serial", "type": "text"},
+        ],
+        "sender_key": {"field": "serial_no", "unique": [
+            {"department": d, "valid_from": date(2017, 1, 1), "source": "invented"} for d in DEPARTMENTS
+        ]},
+    }
+)  # fmt: skip
+
 Order = tuple[date, int]
 Fulls = dict[str, Order]
 
@@ -73,6 +87,9 @@ def statement(rng: random.Random, n: int, records: int = 6) -> dict[str, Any]:
         "number": "x",
         "decision_key": None,
         "replaces": None,
+        "row_key": None,
+        "row_subject": None,
+        "row_document": None,
         "action": rng.choice(("new", "new", "new", "new", "withdraw", "refuse")),
     }
     return made | {"content_hash": b"-" * 16} if made["action"] == "refuse" else made
@@ -85,6 +102,29 @@ def strict(rng: random.Random, n: int, records: int = 6) -> dict[str, Any]:
     replaces = other if rng.randrange(4) == 0 and other != made["record_key"] else None
     decision = None if made["action"] == "refuse" else str(made["record_key"][0] // 2)
     return made | {"decision_key": decision, "replaces": replaces}
+
+
+def keyed(rng: random.Random, n: int, records: int = 6) -> dict[str, Any]:
+    """Under a row key of its department, mostly the record's own; every third record is about the same person. Some
+    decisions may be about several persons."""
+    made = strict(rng, n, records)
+    record = made["record_key"][0]
+    told = {} if record // 2 % 2 else {"decision_key": None}
+    serial = rng.choice((record // 3, rng.randrange(3), None))
+    if serial is None or made["action"] == "refuse":
+        return made | told
+    about = {"row_subject": bytes([record % 3]) * 16, "row_document": str(record // 2)}
+    return made | told | about | {"row_key": f"{made['department']} {serial}"}
+
+
+def are_alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return bool(a["row_subject"] == b["row_subject"] or a["row_document"] == b["row_document"])
+
+
+def latest(statements: list[dict[str, Any]], key: bytes, department: str) -> list[dict[str, Any]]:
+    """What a department says last of a record by statements about it."""
+    own = [s for s in statements if s["record_key"] == key and s["department"] == department]
+    return [s for s in own if order(s) == max(map(order, own)) and s["action"] == "new" and s["row_key"]]
 
 
 def naive(statements: list[dict[str, Any]], fulls: Fulls) -> tuple[dict[bytes, bytes], set[bytes]]:
@@ -111,11 +151,13 @@ def said(statements: list[dict[str, Any]], key: bytes, department: str) -> list[
         s | {"is_other": s["action"] == "refuse"}
         for s in statements if s["record_key"] == key and s["department"] == department
     ]
-    return own + [
-        s | {"is_other": True, "action": "withdraw"}
-        for s in statements
-        if s["replaces"] == key and s["department"] == department and s["action"] != "withdraw"
-    ]
+    ends = [s for s in statements if s["replaces"] == key and s["action"] != "withdraw"]
+    ends += [
+        s for s in statements for was in latest(statements, key, department)
+        if s["row_key"] == was["row_key"] and s["record_key"] != key and s["action"] == "new" and are_alike(s, was)
+        and order(s) > order(was)
+    ]  # fmt: skip
+    return own + [s | {"is_other": True, "action": "withdraw"} for s in ends if s["department"] == department]
 
 
 def tops_of(statements: list[dict[str, Any]], fulls: Fulls, key: bytes, department: str) -> set[bytes | None]:
@@ -128,8 +170,19 @@ def tops_of(statements: list[dict[str, Any]], fulls: Fulls, key: bytes, departme
 
 
 def rivals_of(statements: list[dict[str, Any]], fulls: Fulls) -> set[tuple[bytes, str]]:
-    """Of each department's decision about several subjects all but the one that it has named for longest."""
+    """Of each department's decision about several subjects all but the one that it has named for longest, and all that
+    it tells at one time under one row key where one may be the other corrected."""
     found = set()
+    keys = {s["record_key"] for s in statements}
+    for department in DEPARTMENTS:
+        tops = {k: tops_of(statements, fulls, k, department) for k in keys}
+        alive = [s for k, top in tops.items() if len(top) == 1 and None not in top
+                 for s in latest(statements, k, department)]  # fmt: skip
+        found |= {
+            (a["record_key"], department) for a in alive for b in alive
+            if a["row_key"] == b["row_key"] and a["record_key"] != b["record_key"] and are_alike(a, b)
+            and order(a) == order(b)
+        }  # fmt: skip
     decisions = {s["record_key"]: s["decision_key"] for s in statements if s["decision_key"] is not None}
     for department in DEPARTMENTS:
         for decision in set(decisions.values()):
@@ -163,13 +216,14 @@ def prepare(
     dropped: list[dict[str, Any]] | None = None,
     item: Item = ITEM,
     shows: str = "WHERE FALSE",
+    due: str = "WHERE FALSE",
 ) -> None:
-    """Run the fold over these statements; `shows` of the past ones show."""
+    """Run the fold over these statements; `shows` of the past ones show, and `due` of them are due."""
     for name, rows in (("past", past), ("arrived", arrived), ("dropped", dropped or [])):
         engine.register(f"{name}_rows", pa.Table.from_pylist(rows, schema=schema()))
         engine.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_rows")
     engine.execute(f"CREATE VIEW published_all AS SELECT {dedupe.SHOWN} FROM past {shows}")
-    engine.execute("CREATE TABLE due (record_key BLOB)")
+    engine.execute(f"CREATE TABLE due AS SELECT record_key FROM past {due}")
     engine.execute("CREATE TABLE fulls (department VARCHAR, period DATE, sequence INTEGER, is_new BOOLEAN)")
     for department, order in (fulls or {}).items():
         engine.execute("INSERT INTO fulls VALUES (?, ?, ?, ?)", [department, *order, department == new_full])
@@ -218,16 +272,19 @@ def test_a_record_that_goes_on_showing_what_it_shows_is_not_written_again() -> N
 def schema() -> pa.Schema:
     kinds = {"line": pa.int64(), "sequence": pa.int32(), "period": pa.date32(), "source_time": pa.timestamp("us")}
     sample = statement(random.Random(0), 0)
-    binary = ("record_key", "subject_id", "content_hash", "replaces")
+    binary = ("record_key", "subject_id", "content_hash", "replaces", "row_subject")
     return pa.schema([(k, kinds.get(k, pa.binary() if k in binary else pa.string())) for k in sample])
 
 
-@pytest.mark.parametrize("item", [ITEM, STRICT], ids=["many subjects", "one subject"])
+MAKERS = {"many subjects": (ITEM, statement), "one subject": (STRICT, strict), "row keys": (KEYED, keyed)}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
 @pytest.mark.parametrize("seed", range(200 if SOAK else 12))
-def test_fold_agrees_with_the_naive_model_whatever_came_first(seed: int, item: Item) -> None:
-    rng = random.Random(seed)
+def test_fold_agrees_with_the_naive_model_whatever_came_first(seed: int, kind: str) -> None:
+    (item, make), rng = MAKERS[kind], random.Random(seed)
     records = rng.choice((6, 20))
-    statements = [(statement, strict)[item is STRICT](rng, n, records) for n in range(rng.randrange(1, 30))]
+    statements = [make(rng, n, records) for n in range(rng.randrange(1, 30))]
     fulls: Fulls = {d: (date(2098, 1, rng.randrange(1, 4)), rng.randrange(1, 3)) for d in DEPARTMENTS if seed % 3 == 0}
     for _ in range(4):
         rng.shuffle(statements)
@@ -353,6 +410,64 @@ def test_a_wrong_person_gives_way_to_the_right_one_by_withdrawal_replacement_or_
     apart = naming | {"decision_key": "another"}  # the document number had been wrong, too
     assert folded([apart], [wrong], item=STRICT)[0] == {}
     assert folded([right], [], dropped=[wrong], item=STRICT)[0] == shows
+
+
+def row(key: str, day: int, **told: Any) -> dict[str, Any]:
+    """A statement of the court under its row key 7 about person a, document 1, made on a day of January 2098."""
+    made = statement(random.Random(1), day) | {
+        "record_key": key.encode() * 16, "department": "court", "period": date(2098, 1, day), "source_time": None,
+        "action": "new", "content_hash": key.encode() * 16, "row_key": "court 7", "row_subject": b"a",
+        "row_document": "1",
+    }  # fmt: skip
+    return made | told
+
+
+def shown_keys(*statements: dict[str, Any], dropped: tuple[dict[str, Any], ...] = ()) -> str:
+    """The records that show, whatever came first."""
+    found = set()
+    for said, cut in ((statements, 0), (statements, 1), (statements[::-1], 1)):
+        with duckdb.connect() as engine:
+            prepare(engine, list(said[:cut]), list(said[cut:]), item=KEYED, dropped=list(dropped), due="")
+            kept = f"SELECT record_key FROM winners UNION ({fold.shown(['record_key']).sql('duckdb')})"
+            found.add("".join(sorted(bytes(k)[:1].decode() for (k,) in engine.execute(kept).fetchall())))
+    (one,) = found
+    return one
+
+
+def codes(past: list[dict[str, Any]], arrived: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+    with duckdb.connect() as engine:
+        prepare(engine, past, arrived, item=KEYED, shows="")
+        said = engine.execute(f"SELECT verdict, code FROM ({fold.verdicts().sql('duckdb')}) ORDER BY delivery_id, line")
+        return [(str(verdict), code) for verdict, code in said.fetchall()]
+
+
+def test_a_row_key_ends_what_was_said_under_it_where_the_person_or_the_document_stays() -> None:
+    wrong, right = row("w", 1), row("r", 2, row_subject=b"b")
+    assert shown_keys(wrong, right) == shown_keys(wrong, right | {"row_subject": b"a", "row_document": "2"}) == "r"
+    assert codes([wrong], [right]) == [("new", "D011")]
+    assert codes([right], [wrong]) == [("superseded", None)]
+    another = right | {"row_document": "2"}  # another person and another document: the key was used again
+    assert shown_keys(wrong, another) == "rw" and codes([wrong], [another]) == [("new", "D012")]
+    assert shown_keys(wrong, right | {"row_key": "court 8"}) == "rw", "another key"
+    assert shown_keys(wrong, right | {"department": "county"}) == "rw", "another department, which numbers for itself"
+    assert shown_keys(wrong, right | {"row_key": None}) == "rw", "keys that nobody says are unique tell nothing"
+    assert shown_keys(wrong, right | {"action": "withdraw"}) == "w", "a withdrawal corrects nothing but its own"
+
+
+def test_what_ended_under_its_row_key_comes_back_by_its_own_word_or_by_a_reversal_alone() -> None:
+    wrong, right = row("w", 1), row("r", 2, row_subject=b"b")
+    assert shown_keys(wrong, right, row("r", 3, row_subject=b"b", action="withdraw")) == ""
+    assert shown_keys(wrong, right, row("w", 3)) == "w", "corrected once more: the first had been right"
+    assert shown_keys(wrong, right, row("w", 3, row_key="court 8")) == "rw", "it stands under a key of its own since"
+    assert shown_keys(row("w", 1), row("w", 2, row_key="court 8"), row("r", 3, row_subject=b"b")) == "rw"
+    assert shown_keys(wrong, dropped=(right,)) == "w"
+
+
+def test_two_records_under_one_row_key_at_one_time_are_held() -> None:
+    one, two = row("o", 1), row("t", 1, row_subject=b"b", line=3)
+    assert shown_keys(one, two) == "" and codes([], [one, two]) == [("held", "D010"), ("held", "D010")]
+    assert shown_keys(one, two, row("t", 2, row_subject=b"b")) == "t", "until one of them is sent again"
+    assert shown_keys(one, two | {"row_document": "2"}) == "ot", "nobody's record waits for somebody else's number"
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "spark"])
