@@ -122,11 +122,13 @@ def corrects(a: str, b: str) -> str:
 def named() -> exp.Expr:
     """What a department said last of an involved record, where that stands under a row key; with `made`, its time.
     Reads `copies`."""
-    return tree(f"""WITH own AS (SELECT {NARROW} FROM past SEMI JOIN involved USING (record_key)
-            UNION ALL SELECT {NARROW} FROM copies WHERE copy_of = 1)
+    return tree(f"""WITH keyed AS (SELECT record_key FROM (SELECT record_key FROM past WHERE row_key IS NOT NULL) p
+                SEMI JOIN involved USING (record_key)
+            UNION SELECT record_key FROM copies WHERE row_key IS NOT NULL)
         SELECT * FROM (SELECT s.*, {MADE} AS made, RANK() OVER (PARTITION BY s.record_key, s.department
                 ORDER BY {MADE} DESC, s.period DESC, s.sequence DESC) AS place
-            FROM own s SEMI JOIN (SELECT record_key FROM own WHERE row_key IS NOT NULL) k USING (record_key))
+            FROM (SELECT {NARROW} FROM (SELECT {NARROW} FROM past) p SEMI JOIN keyed USING (record_key)
+                UNION ALL SELECT {NARROW} FROM copies SEMI JOIN keyed USING (record_key) WHERE copy_of = 1) s)
         WHERE place = 1 AND row_key IS NOT NULL AND action NOT IN {ENDS}""")
 
 
@@ -173,9 +175,10 @@ def tops() -> exp.Expr:
 def rivals() -> exp.Expr:
     """(record_key, department, code) of records that are held since their department's decision stands for another
     subject (D005), or its row key for what may be the same record (D010). Reads `stated`, `tops`."""
-    return tree(f"""WITH living AS (SELECT s.*, {MADE} AS made FROM tops s
-                WHERE is_absent = 0 AND contents = 1 AND action NOT IN {ENDS}),
-            alive AS (SELECT DISTINCT record_key, department FROM living WHERE decision_key IS NOT NULL),
+    lives = f"is_absent = 0 AND contents = 1 AND action NOT IN {ENDS}"
+    return tree(f"""WITH alive AS (SELECT DISTINCT record_key, department FROM tops
+                WHERE decision_key IS NOT NULL AND {lives}),
+            keyed AS (SELECT s.*, {MADE} AS made FROM tops s WHERE row_key IS NOT NULL AND {lives}),
             counted AS (SELECT s.record_key, s.department, s.decision_key, s.period, s.sequence, {MADE} AS made,
                 SUM(CASE WHEN s.action IN {ENDS} THEN 1 ELSE 0 END) OVER (
                     PARTITION BY s.record_key, s.department
@@ -190,8 +193,8 @@ def rivals() -> exp.Expr:
             SELECT p.record_key, p.department, 'D005' AS code FROM placed p
                 JOIN firsts f ON f.department = p.department AND f.decision_key = p.decision_key
                 WHERE p.record_key <> f.first_key OR f.first_key <> f.last_key
-            UNION ALL SELECT a.record_key, a.department, 'D010' FROM living a
-                JOIN living b ON {_under_one_key("a", "b")} AND {_are_alike("a", "b")}
+            UNION ALL SELECT a.record_key, a.department, 'D010' FROM keyed a
+                JOIN keyed b ON {_under_one_key("a", "b")} AND {_are_alike("a", "b")}
                 AND a.made = b.made AND a.period = b.period AND a.sequence = b.sequence) r
         GROUP BY record_key, department""")
 
