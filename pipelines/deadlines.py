@@ -44,8 +44,11 @@ def owed(home: Home, ledger: Ledger, on: date) -> list[Owed]:
     catalog, lake, pinned = kept_catalogue(home), open_lake(home, ledger.url), ledger.current_snapshots()
     days = calendar(catalog.calendar)
 
-    def entry(department: str, item: str, key: str, words: tuple[str, str], since: date, limit: str) -> Owed:
-        due = days.after(since, effective(catalog, limit, on))
+    def entry(
+        department: str, item: str, key: str, words: tuple[str, str], since: date, limit: str, counts: str
+    ) -> Owed:
+        length = effective(catalog, limit, on)
+        due = days.after(since, length) if counts == "working_days" else days.ending(since, length)
         return Owed(department, item, key, *words, since, due, days.between(due, on))
 
     def rows(space: str, code: str, columns: str, where: str) -> Iterator[tuple[Any, ...]]:
@@ -62,12 +65,12 @@ def owed(home: Home, ledger: Ledger, on: date) -> list[Owed]:
         for item in catalog.items.values():
             for d in item.deadlines:
                 columns = f"department, lower(hex(record_key)), {d.since}"
-                where = f"{d.since} IS NOT NULL AND {d.done} IS NULL"
-                found += [entry(who, item.code, key, _words(d), since, d.limit)
+                where = f"{d.since} IS NOT NULL AND COALESCE({', '.join(d.done)}, NULL) IS NULL"
+                found += [entry(who, item.code, key, _words(d), since, d.limit, d.counts)
                           for who, key, since in rows("records", item.code, columns, where)]  # fmt: skip
             columns = "department, lower(hex(record_key)), ended_on, lower(hex(ended_event))"
             found += [
-                entry(who, item.code, key, WITHDRAW, since, "withdrawal_working_days")
+                entry(who, item.code, key, WITHDRAW, since, "withdrawal_working_days", "working_days")
                 for who, key, since, event in rows("ended", item.code, columns, "ended_by = 'revoked'")
                 if event in revoked
             ]

@@ -40,6 +40,11 @@ class Calendar:
         """The `count`-th working day after `day`, which itself never counts; `day` where `count` is 0."""
         return _after(self, day, count)
 
+    def ending(self, day: date, count: int) -> date:
+        """The last day of a time of `count` calendar days after `day`, or the next working day where that is none
+        (Civil Code, articles 201 and 203)."""
+        return self.after(day + (count - 1) * DAY, 1)
+
     def between(self, day: date, until: date) -> int:
         """Working days after `day` up to and with `until`; 0 where `until` is not later."""
         return _between(self, day, until)

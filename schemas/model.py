@@ -203,14 +203,16 @@ class SenderKey(Model):
 
 
 class Deadline(Model):
-    """By when whoever handles an event has to do something: so many working days (policy `limit`) after the day of the
-    field `since`; it is done once the field `done` tells a day. `zh` and `en` say what."""
+    """By when whoever handles an event has to do something: so many days (policy `limit`) after the day of the field
+    `since`; it is done once one of the fields `done` tells a day. `counts` says which days count: those of a time in
+    calendar days end on a working day. `zh` and `en` say what."""
 
     zh: str
     en: str
     since: Name
-    done: Name
+    done: tuple[Name, ...] = Field(min_length=1)
     limit: Name
+    counts: Literal["working_days", "days"] = "working_days"
 
 
 class Item(Dated):
@@ -339,7 +341,8 @@ class Item(Dated):
             asked += [(f"effects.{n}.until", effect.until, "date")] if effect.until else []
             asked += [(f"effects.{n}.when", name, "") for name in effect.when]
         for n, deadline in enumerate(self.deadlines):
-            asked += [(f"deadlines.{n}.{key}", getattr(deadline, key), "date") for key in ("since", "done")]
+            asked += [(f"deadlines.{n}.since", deadline.since, "date")]
+            asked += [(f"deadlines.{n}.done", name, "date") for name in deadline.done]
         known = {f.name: f for f in self.fields if f.sensitivity != "identifying"}
         for key, name, kind in asked:
             if name not in known:

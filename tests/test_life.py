@@ -23,7 +23,8 @@ from tests.test_wrong_person import findings, no, ticket
 
 CATALOG = catalogue.load()
 SENDERS = {"restoration_event": "market_supervision", "objection_event": "development_reform",
-           "reconsideration_event": "justice", "withdrawal_event": "public_security"}  # fmt: skip
+           "complaint_event": "development_reform", "reconsideration_event": "justice",
+           "withdrawal_event": "public_security"}  # fmt: skip
 SAID = {
     "restoration_event": {
         "restoration_no": "琼修复〔2026〕1号", "restoration_mode": "纠错", "breach_class": "一般",
@@ -35,6 +36,12 @@ SAID = {
         "objection_no": "琼异议〔2026〕1号", "disputed_content": "示例", "objection_ground": "02",
         "submission_date": "2026-11-17", "objection_state": "已受理", "acceptance_date": "2026-11-18",
         "handling_office": "示例信用中心", "reply_date": "", "objection_outcome": "",
+    },
+    "complaint_event": {
+        "complaint_no": "琼投诉〔2026〕1号", "complained_unit": "示例交警大队", "complaint_content": "示例",
+        "complaint_ground": "02", "submission_date": "2026-11-17", "complaint_state": "已受理",
+        "acceptance_decision_date": "2026-11-18", "complaint_outcome": "", "closing_date": "",
+        "handling_office": "示例信用中心",
     },
     "reconsideration_event": {
         "respondent_organ": "示例交警大队", "reconsideration_no": "琼复决〔2026〕1号",
@@ -165,6 +172,36 @@ def test_an_objection_is_marked_from_acceptance_to_reply(home: Home) -> None:
     assert shown(home) == {no(2): None} and ended(home) == {no(1): ("struck_out", "2026-11-24")}
 
 
+def test_a_complaint_is_marked_while_it_is_open_and_its_outcome_follows(home: Home) -> None:
+    def complaint(n: int, **cells: str) -> dict[str, str]:
+        return event("complaint_event", n, no(n), complaint_no=f"琼投诉〔2026〕{n}号", **cells)
+
+    nothing = {"acceptance_decision_date": "", "complaint_state": "已提交"}
+    home.send(a=table(*(ticket(n, n) for n in range(1, 8))))
+    send(home, "complaint_event", "c1", complaint(1, **nothing), *(complaint(n) for n in range(2, 8)))
+    home.night(0)
+    assert shown(home) == {no(1): None, **{no(n): "complained" for n in range(2, 8)}}
+    closed = {"closing_date": "2026-11-23", "complaint_state": "已办结"}
+    send(
+        home, "complaint_event", "c2",
+        complaint(1, complaint_state="不予受理", acceptance_decision_date="2026-11-23", closing_date="2026-11-23"),
+        complaint(2, **closed, complaint_outcome="投诉不成立"),
+        complaint(3, **closed, complaint_outcome="予以更正"),
+        complaint(4, **closed, complaint_outcome="予以删除"),
+        complaint(5, complaint_state="已撤回", closing_date="2026-11-23"),
+        complaint(6, complaint_state="办理中"),
+        complaint(7, **closed),  # nobody knows how it ended
+        period="2026-11-23",
+    )  # fmt: skip
+    row = home.night(1)["c2"]
+    assert (row["changed"], told(home, row)) == (6, [("X002", 8)])
+    assert shown(home) == {no(1): None, no(2): None, no(3): "amending", no(5): None, no(6): "complained",
+                           no(7): "complained"}  # fmt: skip
+    assert ended(home) == {no(4): ("struck_out", "2026-11-23")}
+    home.night(2, b=(table(ticket(3, 3, **{"罚款金额（元）": "20"})), {"period": "2026-11-24"}))
+    assert shown(home)[no(3)] is None, "the correction has come"
+
+
 def test_a_correction_announced_is_marked_until_the_department_says_more(home: Home) -> None:
     home.night(0, a=table(ticket(1, 1)))
     send(home, "withdrawal_event", "w", event(
@@ -291,6 +328,9 @@ def test_what_is_overdue_is_told_in_working_days(home: Home) -> None:
         event("objection_event", 2, no(2), objection_no="琼异议〔2026〕2号", submission_date="2026-11-01"),
     )  # fmt: skip
     send(home, "reconsideration_event", "r", event("reconsideration_event", 3, no(3)))
+    gone = {"complaint_state": "已撤回", "acceptance_decision_date": "", "closing_date": "2026-11-20"}
+    send(home, "complaint_event", "c", event("complaint_event", 1, no(1), acceptance_decision_date="2026-11-20"),
+         event("complaint_event", 2, no(2), complaint_no="琼投诉〔2026〕2号", **gone))  # fmt: skip
     home.night(1)
 
     def open_on(day: str, *more: str) -> list[tuple[str, str, str, int]]:
@@ -305,7 +345,8 @@ def test_what_is_overdue_is_told_in_working_days(home: Home) -> None:
     assert open_on("2026-10-12") == [(*accept, 1)]
     assert open_on("2026-11-24") == [(*accept, 32)]
     assert open_on("2026-11-25") == [(*accept, 33), (*withdraw, 1)]
-    assert open_on("2026-11-24", "--all") == [(*accept, 32), (*withdraw, 0), (*reply, 0)]
+    answer = ("complaint_event", "conclude", "2026-12-21")  # thirty days from the 20th end on a Sunday
+    assert open_on("2026-11-24", "--all") == [(*accept, 32), (*withdraw, 0), (*reply, 0), (*answer, 0)]
     assert "1 overdue on 2026-11-24" in home.command("deadlines", "--date", "2026-11-24")[1]
     home.night(2, w=(table(ticket(3, 3, 操作类型="撤回")), {"period": "2026-11-24"}))
     assert open_on("2026-11-25") == [(*accept, 33)]

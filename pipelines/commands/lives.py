@@ -71,7 +71,7 @@ def deadlines(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is overdue about events: objections to accept or answer, applications to decide, records to withdraw.
+    """Show what is overdue about events: complaints and objections to answer, revoked records to withdraw.
 
     Limits are policy (catalog/policy/lifecycle.toml), days those of catalog/calendar. A revoked record is shared no
     more from the night that learns of it; its department has to withdraw it as well.

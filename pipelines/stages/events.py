@@ -1,6 +1,6 @@
 """`events`: what the events of tonight say of the records of other items, gathered once for all of them.
 
-A restoration, an objection, a reconsideration or a withdrawal is a record of an item of its own (`Item.refers`); what
+A restoration, an objection, a complaint or a withdrawal is a record of an item of its own (`Item.refers`); what
 it does to the record it is about is declared there (`Item.effects`, schemas/life.py). What is said of a person under
 one number reaches the records under every other (stages/people.py).
 """

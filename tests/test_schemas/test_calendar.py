@@ -47,6 +47,12 @@ def test_seven_working_days_over_the_national_day() -> None:
     assert KNOWN.last_late(7, date(2026, 10, 16)) == date(2026, 10, 7)  # a holiday counts like the working day before
 
 
+def test_thirty_days_end_after_the_holiday_that_they_end_in() -> None:
+    assert KNOWN.ending(date(2026, 9, 3), 30) == date(2026, 10, 8)
+    assert KNOWN.ending(date(2026, 11, 18), 30) == date(2026, 12, 18)  # a Friday
+    assert KNOWN.ending(date(2026, 9, 10), 30) == date(2026, 10, 10)  # a Saturday that is worked on
+
+
 @given(days, st.integers(0, 40))
 def test_after_and_between_undo_each_other(day: date, count: int) -> None:
     end = KNOWN.after(day, count)

@@ -95,6 +95,6 @@ def test_something_is_collected_of_every_kind(codes, of, catalog: Catalog) -> No
 
 def test_there_are_enough_items_and_each_says_what_it_rests_on(catalog: Catalog) -> None:
     assert len(catalog.items) >= 70
-    events = ("restoration", "objection", "reconsideration", "withdrawal", "authorisation")
+    events = ("restoration", "objection", "complaint", "reconsideration", "withdrawal", "authorisation")
     assert {f"{kind}_event" for kind in events} <= set(catalog.items)
     assert [i.code for i in catalog.items.values() if not i.legal_basis or not i.retention_source] == []

@@ -183,6 +183,7 @@ def test_life_is_what_the_calendar_says(engine: duckdb.DuckDBPyConnection, case:
             assert after[row["record_key"]] == is_so
 
 
+@settings(deadline=None)
 @given(day=days, months=st.integers(1, 120))
 def test_months_end_on_the_day_of_the_same_number_or_the_last_one(day: date, months: int) -> None:
     with duckdb.connect() as engine:

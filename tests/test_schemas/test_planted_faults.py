@@ -211,6 +211,9 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "deadline of no policy": (
         swap(RESTORATION, 'limit = "restoration_decision', 'limit = "restoration_decison'), RESTORATION,
         "deadlines.0.limit", "'restoration_decision_working_days'"),
+    "deadline that no day ends": (
+        swap(RESTORATION, 'done = ["decision_date"]', 'done = ["decision_no"]'), RESTORATION,
+        "deadlines.0.done", "type 'date'"),
     "register that no policy names": (
         swap("policy/subjects.toml", "{ identity_reference", "{ honour"), IDENTITY, "registers", "police alone"),
     "register that events may be about": (
