@@ -186,4 +186,6 @@ def told(row: dict[str, Any], stage: str) -> str:
     waits = f"{row['rejected']}+{row['held']}"
     if row["no_record"]:
         waits += f"+{row['no_record']}"
+    if row["strayed"]:
+        waits += f"+{row['strayed']}"
     return "/".join([stage, row["state"], row["message_code"], row["release_id"] or "", waits])

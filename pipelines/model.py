@@ -103,6 +103,10 @@ class Home:
         """The rows of a delivery of events that are about no record yet (pipelines/parked.py)."""
         return self.root / "findings" / f"{delivery}.no_record.parquet"
 
+    def strayed(self, delivery: str) -> Path:
+        """The rows of a delivery that move a case against its states (pipelines/strays.py)."""
+        return self.root / "findings" / f"{delivery}.strayed.parquet"
+
     def again(self, delivery: str, what: str) -> Path:
         """What judging a released delivery again gave, until it is released: accepted, rejected or findings in their
         places, moves and verdicts beside the findings."""

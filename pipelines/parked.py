@@ -12,14 +12,13 @@ import pyarrow.parquet as pq
 from pipelines.life import reach
 from pipelines.model import publish
 from pipelines.night import Night
+from pipelines.stages.told import PLACES
 from pipelines.stores import judgements
 from pipelines.stores.engine import connect
 from pipelines.stores.ledger import Pinned
 from schemas import life
 from schemas.arrow import former_names, stored_schema
 from schemas.sql import literal
-
-PLACES = pa.schema([("line", pa.int64()), ("sheet", pa.string())])
 
 
 def count(night: Night) -> None:

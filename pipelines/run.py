@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import again, parked, passes
+from pipelines import again, parked, passes, strays
 from pipelines.check import tell_department, told
 from pipelines.checks import SMALL, check_one, checked, unchecked
 from pipelines.errors import UsageFault
@@ -261,6 +261,7 @@ def write_receipts(night: Night, hands: Hands | None = None, seconds: Mapping[st
 def _write_receipts(night: Night, hands: Hands | None, seconds: Mapping[str, float] | None) -> int:
     again.finish(night)
     parked.count(night)
+    strays.find(night)
     due = [
         r["delivery_id"]
         for r in night.ledger.deliveries("released", "returned", "held", "checked")

@@ -132,6 +132,10 @@ def describe(item: Item, catalog: Catalog) -> list[str]:
     if item.effects:
         does = ("作用 effect", "does", "条件 while", "自 since", "至 until")
         lines += ["", *table(does, (_effect(e, catalog) for e in item.effects))]
+    for states in item.states:
+        head = (f"状态 state, `{states.field}`", "其后可为 may be followed by")
+        named = ((f"`{s}`", "、".join(f"`{n}`" for n in following) or "—") for s, following in states.next.items())
+        lines += ["", *table(head, named)]
     told = rules(item, catalog)
     if told:
         lines += ["", *table(("rule of", "规则", "rule", "code", "severity"), told)]

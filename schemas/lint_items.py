@@ -25,6 +25,7 @@ def check(item: Item, catalog: Catalog) -> None:
     _key_and_dates(item)
     _reporting(item, catalog)
     _effects(item, catalog)
+    _states(item, catalog)
     _registers(item, catalog)
     _sender_key(item)
     _periods(item)
@@ -113,6 +114,24 @@ def _effects(item: Item, catalog: Catalog) -> None:
                 if value not in possible:
                     what = f"'{name}' is never '{value}'"
                     _refuse(item, f"effects.{n}.when.{name}", what, near(value, possible, "Name one of its values."))
+
+
+def _states(item: Item, catalog: Catalog) -> None:
+    """Every code of the set has its place among the states, so that a new one cannot be forgotten."""
+    for n, states in enumerate(item.states):
+        code_set = item.field(states.field).code_set
+        codes = [c.code for c in catalog.code_sets[code_set].codes] if code_set in catalog.code_sets else []
+        for state, following in states.next.items():
+            for code in (state, *following):
+                if code not in codes:
+                    what = f"'{states.field}' is never '{code}'"
+                    _refuse(item, f"states.{n}.next.{state}", what, near(code, codes, "Name one of its values."))
+            if state in following or len(set(following)) < len(following):
+                what = f"what may follow '{state}' names it, or another one twice"
+                _refuse(item, f"states.{n}.next.{state}", what, "Name each other state once; the same is no change.")
+        if missing := [c for c in codes if c not in states.next]:
+            what = f"nobody knows what may follow '{missing[0]}'"
+            _refuse(item, f"states.{n}.next", what, "Name the states that may, or none: [].")
 
 
 def _registers(item: Item, catalog: Catalog) -> None:

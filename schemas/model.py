@@ -215,6 +215,15 @@ class Deadline(Model):
     counts: Literal["working_days", "days"] = "working_days"
 
 
+class States(Model):
+    """The states that a case goes through, codes of the field `field`: each with those that may be said next; what may
+    be left out between two is named, too. The same again is no change, and a case may begin with any. What goes another
+    way is told and taken all the same (D009, schemas/states.py)."""
+
+    field: Name
+    next: dict[str, tuple[str, ...]] = Field(min_length=1)
+
+
 class Item(Dated):
     """One kind of information: what a department delivers and what a record of it is.
 
@@ -224,6 +233,7 @@ class Item(Dated):
     `sender_key` is the row key of those senders who keep one for good.
     `document` is the field of the key by which events tell a record, where it is not the first document number of it.
     `refers` and `effects` are those of an item of events: which record each is about, and what comes of it.
+    `states` are those of the case that a record tells of, of one field or of several.
     `acted_on` are the fields that tell the day of the act behind the event, the first that is said: whether somebody
     was of age is asked of either day.
     `registers` says that it is the register of who its subjects are, which policy has to name.
@@ -259,6 +269,7 @@ class Item(Dated):
     registers: Registry | None = None
     effects: tuple[Effect, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
+    states: tuple[States, ...] = ()
     event_date: Name | None = None
     acted_on: tuple[Name, ...] = ()
     source_time: Name | None = None
@@ -343,6 +354,7 @@ class Item(Dated):
         for n, deadline in enumerate(self.deadlines):
             asked += [(f"deadlines.{n}.since", deadline.since, "date")]
             asked += [(f"deadlines.{n}.done", name, "date") for name in deadline.done]
+        asked += [(f"states.{n}.field", states.field, "code") for n, states in enumerate(self.states)]
         known = {f.name: f for f in self.fields if f.sensitivity != "identifying"}
         for key, name, kind in asked:
             if name not in known:

@@ -169,7 +169,9 @@ def test_an_objection_is_marked_from_acceptance_to_reply(home: Home) -> None:
     struck = reply | {"objection_outcome": "删除"}
     send(home, "objection_event", "o4", event("objection_event", 1, no(1), **struck), period="2026-11-26")
     home.night(4)
+    row = home.deliveries()["o4"]
     assert shown(home) == {no(2): None} and ended(home) == {no(1): ("struck_out", "2026-11-24")}
+    assert told(home, row) == [("D009", 2)], "it had been kept already"
 
 
 def test_a_complaint_is_marked_while_it_is_open_and_its_outcome_follows(home: Home) -> None:
@@ -200,6 +202,32 @@ def test_a_complaint_is_marked_while_it_is_open_and_its_outcome_follows(home: Ho
     assert ended(home) == {no(4): ("struck_out", "2026-11-23")}
     home.night(2, b=(table(ticket(3, 3, **{"罚款金额（元）": "20"})), {"period": "2026-11-24"}))
     assert shown(home)[no(3)] is None, "the correction has come"
+
+
+def test_a_state_that_may_not_follow_is_told_and_an_earlier_delivery_with_it(home: Home) -> None:
+    case = {"closing_date": "2026-11-19", "complaint_state": "已撤回"}
+    ends = {"closing_date": "2026-11-19", "complaint_state": "已办结", "complaint_outcome": "投诉不成立"}
+    send(home, "complaint_event", "ends", event("complaint_event", 1, no(1), **ends), period="2026-11-20")
+    send(home, "complaint_event", "again", event("complaint_event", 1, no(1)), period="2026-11-21")
+
+    def said(rows: dict[str, dict[str, Any]]) -> set[str]:
+        found = {name for name, row in rows.items() if ("D009", 2) in told(home, row)}
+        assert {name for name, row in rows.items() if "D009" in str(home.receipt(row)["findings"])} == found
+        return found
+
+    rows = home.night(0, a=table(ticket(1, 1)))
+    assert said(rows) == {"again"} and shown(home) == {no(1): "complained"}
+    send(home, "complaint_event", "late", event("complaint_event", 1, no(1), **case), period="2026-11-19")
+    assert said(home.night(1)) == {"again", "ends"}, "by their own times, not as they came"
+    calm = home.everything()
+    home.night(1)
+    assert home.everything() == calm, "what was told is not told again"
+    of = home.deliveries()["ends"]["delivery_id"]
+    assert home.command("revert", "--delivery", of, "--by", "x", "--reason", "y", "--date", "2026-11-24")[0] == 0
+    assert said(home.night(2)) == {"again"}, "accepted, though withdrawn"
+    gone = event("complaint_event", 1, no(1), row_action="删除", **case)
+    send(home, "complaint_event", "gone", gone, period="2026-11-19", sequence=2)
+    assert said(home.night(3)) == set(), "what was taken back stands in nobody's way"
 
 
 def test_a_correction_announced_is_marked_until_the_department_says_more(home: Home) -> None:

@@ -192,7 +192,7 @@ def _switch(
                 zh, en = (_told_reverted(text) for text in REVERTED)
                 cursor.execute(
                     f"UPDATE ledger.delivery d SET {zero}, withdrawn = read - rejected - refused,"
-                    f" is_complete = FALSE, message_code = 'H018', message_zh = {zh}, message_en = {en}"
+                    f" is_complete = FALSE, strayed = NULL, message_code = 'H018', message_zh = {zh}, message_en = {en}"
                     " FROM ledger.reversal r WHERE d.delivery_id = r.delivery_id"
                     f" AND r.release_id = '{release_id}' AND d.delivery_id IN ({voided})"
                 )
@@ -270,7 +270,7 @@ def _switch_waiting(cursor: Any, home: Home, c: Candidate, as_of: date, release_
     if c.again:
         listed = ", ".join(f"'{d}'" for d in c.again)
         cursor.execute(f"UPDATE ledger.replay SET state = 'released' WHERE delivery_id IN ({listed})")
-        cursor.execute(f"UPDATE ledger.delivery SET no_record = NULL WHERE delivery_id IN ({listed})")
+        cursor.execute(f"UPDATE ledger.delivery SET no_record = NULL, strayed = NULL WHERE delivery_id IN ({listed})")
         cursor.execute(
             "UPDATE ledger.delivery d SET is_complete = TRUE FROM ledger.replay r"
             f" WHERE r.delivery_id = d.delivery_id AND r.is_complete AND d.delivery_id IN ({listed})"
@@ -287,6 +287,8 @@ def _delete(cursor: Any, home: Home, item: Item, c: Candidate, release_id: str) 
     places = ['vault.statement_identity'] + [f'history."{item.code}"'] * item.history_in_warehouse
     for place in places:
         cursor.execute(f"DELETE FROM {place} s USING gone g WHERE g.is_new AND s.record_key = g.record_key")
+    # Rows that stood against deleted ones do so no more.
+    cursor.execute(f"UPDATE ledger.delivery SET strayed = NULL WHERE item = '{item.code}' AND strayed <> ''")
     cursor.execute(
         f"UPDATE ledger.tombstone t SET release_id = '{release_id}' FROM gone g"
         f" WHERE g.is_new AND t.item = '{item.code}' AND t.record_key = g.record_key AND t.release_id IS NULL"

@@ -1,8 +1,8 @@
 """What there is to tell a department about one delivery: `findings/` and the rows to correct, as its own file has them.
 
 `validate` writes both in this order and shape; what is said later of an accepted row, by the fold and by the age of its
-record (D001 to D007, D010 to D012, L010, in `findings/*.verdicts.parquet`) and of an event without a record (D008), is
-set between them here. Both hold people's values and stay in restricted places.
+record (D001 to D007, D010 to D012, L010, in `findings/*.verdicts.parquet`), of an event without a record (D008) and of a
+case that goes the wrong way (D009), is set between them here. Both hold people's values and stay in restricted places.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ FINDINGS = pa.schema([("place", pa.int64()), ("line", pa.int64()), *((name, pa.s
 ROWS = ("place", "line", "sheet", "verdict", "wrong", "echo")  # then the fields of the item
 SEVERITIES = ("error", "hold", "warning", "info")
 BATCH_ROWS = 65_536
-NO_RECORD = "D008"  # of a row of an event
+NO_RECORD, STRAYED = "D008", "D009"  # of a row of an event
+PLACES = pa.schema([("line", pa.int64()), ("sheet", pa.string())])  # of files that name such rows
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
 # What concerns the whole file, then sheet by sheet and line by line. `#17` in place of a sheet counts the records of a
@@ -58,17 +59,18 @@ def nothing() -> Iterable[pa.RecordBatch]:
 def told(home: Home, delivery_id: str, item: Item, codes: Mapping[str, FindingCode]) -> Iterator[Told]:
     """What is told of a delivery that was judged by `item`; nothing where it was never judged."""
     findings, rejected, verdicts = (at(delivery_id) for at in (home.findings, home.rejected, home.verdicts))
-    no_record = home.no_record(delivery_id)
+    later = {NO_RECORD: home.no_record(delivery_id), STRAYED: home.strayed(delivery_id)}
+    later = {code: places for code, places in later.items() if _is_any(places)}
     fields = [f.name for f in item.live_fields]
     if not findings.exists():
         yield Told(nothing, nothing)
-    elif not (_says_more(verdicts) or _is_any(no_record)) or not home.staged(delivery_id).exists():
+    elif not (_says_more(verdicts) or later) or not home.staged(delivery_id).exists():
         # Nothing more is said, or the rows as they were sent are past their dated limit.
         yield Told(lambda: _shaped(findings, FINDINGS), lambda: _stopped(rejected, fields))
     else:
         with connect(home.work) as engine:
             open_staged(engine, home.staged(delivery_id), "sent")
-            _open(engine, item, findings, rejected, _said_later(verdicts, no_record), codes)
+            _open(engine, item, findings, rejected, _said_later(verdicts, later), codes)
             yield Told(lambda: _read(engine, "findings"), lambda: _read(engine, "stopped"))
 
 
@@ -107,11 +109,11 @@ def _is_any(places: Path) -> bool:
     return places.exists() and pq.read_metadata(places).num_rows > 0
 
 
-def _said_later(verdicts: Path, no_record: Path) -> str:
+def _said_later(verdicts: Path, later: Mapping[str, Path]) -> str:
     """SQL of line, sheet, verdict, code of accepted rows of which something was said later."""
     said = [f"SELECT line, sheet, verdict, code FROM read_parquet({literal(verdicts)}) WHERE code IS NOT NULL"]
-    if no_record.exists():
-        said.append(f"SELECT line, sheet, NULL, {literal(NO_RECORD)} FROM read_parquet({literal(no_record)})")
+    for code, places in later.items():
+        said.append(f"SELECT line, sheet, NULL, {literal(code)} FROM read_parquet({literal(places)})")
     return " UNION ALL ".join(said)
 
 

@@ -69,6 +69,7 @@ delivery = sa.Table(
         "looks", sa.Integer, nullable=False, server_default="0", comment="how often judging it has begun and not ended"
     ),
     sa.Column("no_record", sa.BigInteger, comment="rows of events about no record yet; NULL: not looked at yet"),
+    sa.Column("strayed", sa.Text, comment="which rows go against their states, empty: none; NULL: not looked at yet"),
     schema="ledger",
 )
 # The rows of released deliveries that were rejected or held, from the release that said so to the one in which they

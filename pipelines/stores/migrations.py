@@ -117,4 +117,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "COMMENT ON COLUMN ledger.alert.cleared IS 'NULL: it holds'",
         "CREATE INDEX alert_open ON ledger.alert (kind) WHERE cleared IS NULL OR last_sent <> '{}'",
     ),
+    (
+        "ALTER TABLE ledger.delivery ADD COLUMN strayed TEXT",
+        "COMMENT ON COLUMN ledger.delivery.strayed IS"
+        " 'which rows go against their states, empty: none; NULL: not looked at yet'",
+    ),
 )

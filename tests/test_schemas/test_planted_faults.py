@@ -214,6 +214,17 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "deadline that no day ends": (
         swap(RESTORATION, 'done = ["decision_date"]', 'done = ["decision_no"]'), RESTORATION,
         "deadlines.0.done", "type 'date'"),
+    "state that is none": (
+        swap(RESTORATION, 'granted = ["ended"]', 'granted = ["endd"]'), RESTORATION, "states.0.next.granted",
+        "Did you mean 'ended'"),
+    "state that nothing is said of": (
+        swap(RESTORATION, ', refused = [], ended = []', ', ended = []'), RESTORATION, "states.0.next", "'refused'"),
+    "state that follows itself": (
+        swap(RESTORATION, 'granted = ["ended"]', 'granted = ["granted"]'), RESTORATION, "states.0.next.granted",
+        "no change"),
+    "states of a field without codes": (
+        swap(RESTORATION, 'field = "restoration_state", next', 'field = "decision_no", next'), RESTORATION,
+        "states.0.field", "type 'code'"),
     "register that no policy names": (
         swap("policy/subjects.toml", "{ identity_reference", "{ honour"), IDENTITY, "registers", "police alone"),
     "register that events may be about": (
