@@ -153,6 +153,24 @@ def test_a_record_is_deleted_on_a_decision_and_a_replay_does_not_bring_it_back(h
     assert account(late) == {"refused": 1}
 
 
+def test_with_a_record_goes_what_it_replaced_and_what_stood_behind_it_shows(home: Home) -> None:
+    """Ticket 1 was sent for person 1 by mistake, person 2 is the right one; ticket 2 is claimed for 3 and then 4."""
+    home.send(a=(table(ticket(1, 1), ticket(3, 2)), {"sequence": 1}))
+    home.send(b=(table(ticket(2, 1, 更正前证件号码=number(1)), ticket(4, 2)), {"sequence": 2}))
+    rows = home.night(0)
+    assert account(rows["b"]) == {"new": 1, "held": 1} and [f["code"] for f in findings(home, rows["b"])] == ["D005"]
+    said = "SELECT decision_no, lower(hex(record_key)), delivery_id FROM {}.traffic_penalty ORDER BY 1"
+    assert len(home.rows(said.format("history"))) == 4
+    asked = ("--by", "示例信用中心", "--basis", "示例判决", "--date", "2026-11-23")
+    for _, key, _ in home.rows(said.format("records")):
+        assert home.command("delete", "--record", key, *asked)[0] == 0
+    # Nobody has person 1 bear ticket 1 again; that it is 4 whom ticket 2 is about nobody denies any more.
+    left = [(d, of) for d, _, of in home.rows(said.format("records"))]
+    assert left == [(no(2), rows["b"]["delivery_id"])]
+    assert [d for d, *_ in home.rows(said.format("history"))] == [no(2)]
+    assert account(home.deliveries()["b"]) == {"new": 2}
+
+
 @pytest.mark.parametrize("step", ["write", "load", "expire", "unlink"] if SOAK else ["load", "unlink"])
 def test_a_deletion_that_is_killed_is_taken_up_again(home: Home, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     over = OLD | {"处罚决定日期": "2021-11-21"}  # its retention is over when it comes

@@ -73,10 +73,12 @@ def write(
 ) -> None:  # fmt: skip
     """Tombstones of records of an item, and of the events that are about them; these go in the next night, since those
     of this one are gathered already."""
+    pinned = ledger.current_snapshots()
+    if item.replacing_fields and records:
+        records = _with_replaced(home, lake, item, pinned[item.code], records)
     tombstones.write(ledger, item.code, records, on, why, by)
     if item.document_field is None or not records:
         return
-    pinned = ledger.current_snapshots()
     with connect(home.work) as engine:
         engine.register("dead", pa.table({"record_key": pa.array([key for key, _ in records], pa.binary())}))
         said = _history(lake, engine, item, pinned[item.code])
@@ -92,6 +94,28 @@ def write(
                         WHERE {of.refers.item} = {literal(item.code)})
                     SEMI JOIN documents USING (subject_id, document)""").fetchall()
                 tombstones.write(ledger, of.code, [_told(*row) for row in rows], on, why, by)
+
+
+def _with_replaced(
+    home: Home, lake: Lake, item: Item, at: Pinned, records: list[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """These records, and those that show no more since they were replaced by them: the same under a wrong number, and
+    nobody innocent may bear it once the right one is gone."""
+    found = dict(records)
+    shown = [*lake.files("records", item.code, at.records), *lake.files("ended", item.code, at.ended)]
+    there = f"ANTI JOIN read_parquet([{', '.join(map(literal, shown))}], union_by_name = true) USING (record_key)"
+    with connect(home.work) as engine:
+        said = _history(lake, engine, item, at)
+        while True:
+            engine.register("dead", pa.table({"record_key": pa.array([*found], pa.binary())}))
+            replaced = f"SELECT replaces AS record_key FROM {said} SEMI JOIN dead USING (record_key)"
+            more = f"SELECT record_key FROM ({replaced}) ANTI JOIN dead USING (record_key)"
+            alone = f"SELECT record_key FROM ({more}) {there if shown else ''}"
+            rows = engine.execute(f"""SELECT DISTINCT record_key, subject_id FROM {said}
+                SEMI JOIN ({alone}) a USING (record_key)""").fetchall()
+            if not rows:
+                return [*found.items()]
+            found |= {bytes(key): bytes(subject) for key, subject in rows}
 
 
 def _history(lake: Lake, engine: duckdb.DuckDBPyConnection, item: Item, at: Pinned) -> str:
