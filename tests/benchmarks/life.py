@@ -1,8 +1,10 @@
-"""What events about records cost a night: nights with 1 % of the stored records corrected, without and with events
-about another 1 %, as a ratio.
+"""What the life of records costs a night: nights with 1 % of the stored records corrected, without and with events
+about another 1 %, as a ratio; and against nights that know nothing of it.
 
-Night A brings corrections alone, night B as many corrections and the events, night C corrections again while the events
-of B are in force, night D nothing at all on a day on which nothing is due. All four stand on the same stored records.
+Night 0 brings corrections alone to a home whose catalogue has no clocks, no retention and no events; night A brings the
+same to one that follows the catalogue. They take turns, and the median of each counts. On the home of A night B brings
+as many corrections and the events, night C corrections again while the events of B are in force, night D nothing at all
+on a day on which nothing is due. All stand on the same stored records.
 
     .venv/bin/python -m tests.benchmarks.life 10000000
 """
@@ -11,7 +13,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -21,6 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import schemas.load
 from pipelines import run, sampling
 from pipelines.model import Home
 from pipelines.query import query
@@ -32,20 +37,45 @@ ITEM, SENDER = "traffic_penalty", "public_security"
 PIECE = 1_000_000
 FIRST = date(2026, 11, 1)
 SHARE = 100  # one record of so many
+TURNS = 3
 
 
-def stored(home: Home, rows: int, copies: Path) -> list[Path]:
-    """Nights that fill the store; the files they brought."""
+def lifeless(target: Path) -> Path:
+    """A copy of the catalogue in which no record of the item ends, is marked, or has a last day."""
+    shutil.copytree(schemas.load.CATALOG, target)
+    for item in CATALOG.items.values():
+        if item.refers:
+            (target / f"items/{item.code}.toml").unlink()
+            (target / f"headers/{item.code}.csv").unlink(missing_ok=True)
+    for file, said, instead in (
+        (f"items/{ITEM}.toml", 'document = "decision_no"\n', ""),
+        ("policy/lifecycle.toml", 'value = ["adverse"]', "value = []"),
+    ):
+        text = (target / file).read_text(encoding="utf-8")
+        assert text.count(said) == 1, f"{file} does not say {said!r} any more"
+        (target / file).write_text(text.replace(said, instead), encoding="utf-8")
+    return target
+
+
+def stored(homes: dict[Home, Path], rows: int, copies: Path) -> list[Path]:
+    """Nights that fill the stores of all homes with the same; the files they brought."""
     files = []
+    first, *others = homes
     for n in range(0, rows, PIECE):
         day = FIRST + timedelta(len(files))
-        sampling.generate(home.root, rows=min(PIECE, rows - n), seed=100 + len(files), as_of=day, items=(ITEM,))
-        (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
+        sampling.generate(first.root, rows=min(PIECE, rows - n), seed=100 + len(files), as_of=day, items=(ITEM,))
+        (source,) = [p for p in first.inbox.glob("*/*/*") if p.suffix == ".csv"]
         files.append(copies / f"{len(files)}.csv")
         shutil.copyfile(source, files[-1])
-        started = time.perf_counter()
-        assert run.nightly(home.root, day)["exit_code"] == 0
-        print(f"stored {n + PIECE:,}: {time.perf_counter() - started:.1f} s", flush=True)
+        for home in others:
+            (home.inbox / SENDER / ITEM).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(first.root / "sample.json", home.root / "sample.json")
+            for part in source.parent.glob(f"{source.name}*"):
+                shutil.copyfile(part, home.inbox / SENDER / ITEM / part.name)
+        for home, catalogue in homes.items():
+            started = time.perf_counter()
+            nightly(home, day, catalogue)
+            print(f"stored {n + PIECE:,} in {home.root.name}: {time.perf_counter() - started:.1f} s", flush=True)
     return files
 
 
@@ -89,36 +119,55 @@ def events(rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
         yield {CATALOG.items[item].field(f).label_zh: value for f, value in cells.items()}
 
 
-def night(home: Home, day: date) -> dict[str, Any]:
-    used, started = processor_seconds(home), time.perf_counter()
+def nightly(home: Home, day: date, catalogue: Path) -> dict[str, Any]:
+    schemas.load.CATALOG = catalogue
+    os.environ["QIONGXIN_CATALOG"] = str(catalogue)  # of the processes that the night starts
     told = run.nightly(home.root, day, lambda line: print("  ", line) if "gate" in line else None)
-    spent = {"wall": time.perf_counter() - started, "processor": processor_seconds(home) - used}
     assert told["exit_code"] == 0, told
+    return told
+
+
+def night(home: Home, day: date, catalogue: Path) -> dict[str, Any]:
+    used, started = processor_seconds(home), time.perf_counter()
+    told = nightly(home, day, catalogue)
+    spent = {"wall": time.perf_counter() - started, "processor": processor_seconds(home) - used}
     return spent | {"seconds": told["seconds"]}
 
 
 def main(rows: int) -> None:
     place = Path(tempfile.mkdtemp(prefix="qiongxin-life-", dir="/var/tmp"))
-    home = Home(place / "home")
+    home, plain = Home(place / "home"), Home(place / "plain")
+    homes = {home: schemas.load.CATALOG, plain: lifeless(place / "catalog")}
     try:
-        files = stored(home, rows, place)
+        files = stored(homes, rows, place)
         day = FIRST + timedelta(len(files))
-        found: dict[str, dict[str, Any]] = {}
-        for n, name in enumerate("ABCD"):
+        turns: dict[str, list[dict[str, Any]]] = {"0": [], "A": []}
+        for n in range(TURNS):
+            again = {"period": FIRST.isoformat(), "sequence": 2 + n}  # a supplement has no usual size
+            for name, of in (("0", plain), ("A", home)) if n % 2 else (("A", home), ("0", plain)):
+                write(of, SENDER, ITEM, map(corrected, some(files, 10 + n)), **again)
+                turns[name].append(night(of, day + timedelta(n), homes[of]))
+                print(name, json.dumps(turns[name][-1]), flush=True)
+        found: dict[str, dict[str, float]] = {
+            name: {k: statistics.median(t[k] for t in of) for k in ("wall", "processor")} for name, of in turns.items()
+        }
+        for n, name in enumerate("BCD", start=TURNS):
             if name != "D":
-                again = {"period": FIRST.isoformat(), "sequence": 2 + n}  # a supplement has no usual size
+                again = {"period": FIRST.isoformat(), "sequence": 2 + n}
                 write(home, SENDER, ITEM, map(corrected, some(files, 10 + n)), **again)
             if name == "B":
                 print(f"events: {write(home, SENDER, 'withdrawal_event', events(some(files, 50))):,}")
-            found[name] = night(home, day + timedelta(n))
+            found[name] = night(home, day + timedelta(n), homes[home])
             print(name, json.dumps(found[name]), flush=True)
-        for name in "BCD":
-            ratio = {k: round(found[name][k] / found["A"][k], 2) for k in ("wall", "processor")}
-            print(f"{name}/A: {ratio['wall']}x wall, {ratio['processor']}x processor")
+        for name, floor in (("A", "0"), ("B", "A"), ("C", "A"), ("D", "A")):
+            ratio = {k: round(found[name][k] / found[floor][k], 2) for k in ("wall", "processor")}
+            print(f"{name}/{floor}: {ratio['wall']}x wall, {ratio['processor']}x processor")
         sql = f"SELECT (SELECT count(*) FROM records.{ITEM}), (SELECT count(*) FROM ended.{ITEM})"
+        schemas.load.CATALOG = homes[home]
         print("shared, ended:", query(home.root, sql, None)[1])
     finally:
         discard(home.root)
+        discard(plain.root)
         shutil.rmtree(place, ignore_errors=True)
 
 
