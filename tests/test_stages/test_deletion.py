@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.stages import dedupe
+from pipelines.model import Home
+from pipelines.stages import dedupe, deletion
+from pipelines.stages.curate import RECEIVED
 from pipelines.stages.dedupe import Full, Incoming
+from pipelines.stores.ledger import Pinned
 from pipelines.stores.tombstones import SHAPE
-from schemas import fold
+from schemas import fold, life
 from schemas.arrow import statement_schema
+from schemas.load import effective, load
 from tests.conftest import SOAK
 from tests.test_stages.test_fold import DEPARTMENTS, STRICT, Fulls, naive
 
@@ -149,3 +153,99 @@ def test_a_record_that_stood_behind_a_deleted_one_is_looked_at_again(more: dict[
     sent = [one(1, 0, **more), one(2, 1)] if not more else [one(2, 0, **more), one(1, 1)]
     for night in range(NIGHTS):
         assert nights(tmp_path, sent, Way([0, 0], {KEYS[0]: night}))[0] == {KEYS[1]: b"a" * 16}
+
+
+CATALOG = load()
+DAYS = 30
+AT = Pinned(1, 1, 1)
+LASTING = {"traffic_penalty": None, "administrative_penalty": None, "judgment_defaulter": "performance_status"}
+ends_of_terms = st.sampled_from([
+    date(2020, 2, 29), date(2016, 2, 29), date(2021, 2, 28), date(2019, 3, 1), date(2020, 12, 31), date(2021, 1, 31),
+    date(2021, 8, 31),
+])  # fmt: skip
+
+
+class Files:
+    """A lake of one file in each space."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def files(self, space: str, item: str, snapshot: int | None) -> list[str]:
+        path = self.folder / f"{space}.parquet"
+        return [str(path)] if path.exists() else []
+
+    def relation(self, engine: Any, space: str, item: str, shape: Any, former: Any, files: list[str]) -> str:
+        return f"read_parquet({files!r})"
+
+
+def due(said: list[Row], years: int, lasts: bool) -> date | None:
+    """The first day on which a record is deleted of which the last of `said` shows, or none where that withdraws it."""
+
+    def first(s: Row) -> date:
+        try:
+            end = s["day"].replace(year=s["day"].year + years)
+        except ValueError:  # there is no 29 February in that year
+            end = date(s["day"].year + years, 2, 28)
+        return max(end, s["received"]) + timedelta(DAYS + 1)
+
+    if said[-1]["action"] == "withdraw":
+        return max(first(s) for s in said if s["action"] != "withdraw" or len(said) == 1)
+    return None if lasts else first(said[-1])
+
+
+@st.composite
+def kept_ones(draw: st.DrawFn) -> tuple[str, list[list[Row]], bool]:
+    """An item, what is said of each of its records, and whether all of them say that they last."""
+    near = st.sampled_from([-1, 0, 1, 29, 30, 31, 400, -1500])
+    item = draw(st.sampled_from(sorted(LASTING)))
+    said = []
+    for _ in range(draw(st.integers(1, 4))):
+        department = draw(st.sampled_from(["haikou", "danzhou", "yangpu"]))
+        count = draw(st.integers(1, 2))
+        actions = [*["new"] * (count - 1), draw(st.sampled_from(["new", "new", "withdraw"]))]
+        said.append([])
+        for action in actions:
+            day = draw(ends_of_terms | st.dates(date(2015, 1, 1), date(2022, 12, 31)))
+            received = max(day, day + timedelta(5 * 365 + 1 + draw(near)))
+            said[-1].append({"day": day, "received": received, "department": department, "action": action})
+    return item, said, draw(st.booleans())
+
+
+@settings(max_examples=300 if SOAK else 10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(told=kept_ones())
+def test_a_record_is_deleted_on_its_day_and_not_on_the_eve(
+    told: tuple[str, list[list[Row]], bool], tmp_path: Path
+) -> None:
+    """Thirty days after the last day of its retention, and after it came; it has ended by then."""
+    code, said, lasts = told
+    item, field = CATALOG.items[code], LASTING[code]
+    lasts = lasts and field is not None
+    of = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, date(2026, 11, 26)))
+    rows = [
+        {"record_key": bytes([n]) * 16, "subject_id": bytes([n]) * 16, "delivery_id": f"{n}-{m}", "action": s["action"],
+         "department": s["department"], "period": s["received"], item.event_date: s["day"],
+         **({field: "none" if lasts else "all"} if field else {})}
+        for n, case in enumerate(said) for m, s in enumerate(case)
+    ]  # fmt: skip
+    received = pa.Table.from_pylist(
+        [{"delivery_id": f"{n}-{m}", "received_on": s["received"]}
+         for n, case in enumerate(said) for m, s in enumerate(case)],
+        schema=RECEIVED,
+    )  # fmt: skip
+    home = Home(tmp_path)
+    home.work.mkdir(exist_ok=True)
+    shorter = {"danzhou": 3, "yangpu": 3} if code == "administrative_penalty" else {}
+    dues = {bytes([n]) * 16: due(case, shorter.get(case[0]["department"], 5), lasts) for n, case in enumerate(said)}
+    last = {f"{n}-{len(case) - 1}" for n, case in enumerate(said) if case[-1]["action"] != "withdraw"}
+    for on in {d + timedelta(shift) for d in dues.values() if d for shift in (-1, 0)}:
+        with duckdb.connect(config={"threads": 1}) as engine:
+            engine.register("said", pa.Table.from_pylist(rows, schema=statement_schema(item)))
+            engine.execute(f"CREATE TABLE showing AS SELECT * FROM said WHERE delivery_id IN {(*last, '')}")
+            engine.execute(f"CREATE TABLE lived AS {life.life(item, of, 'showing', on, False).sql('duckdb')}")
+            for space, where in (("records", "ended_on IS NULL"), ("ended", "ended_on IS NOT NULL")):
+                engine.execute(f"COPY (SELECT * FROM lived WHERE {where}) TO '{tmp_path / space}.parquet'")
+            engine.execute(f"COPY said TO '{tmp_path / 'history'}.parquet'")
+        lake: Any = Files(tmp_path)
+        found = {key for key, _ in deletion.past(home, lake, item, AT, of, received, on - timedelta(DAYS))}
+        assert found == {key for key, day in dues.items() if day is not None and day <= on}, on
