@@ -187,6 +187,20 @@ def test_a_row_under_the_same_row_key_of_the_sender_corrects_what_stood_under_it
     assert cases() == sorted(case(n) for n in (1, 2, 3, 4, 15))
 
 
+def test_what_a_row_key_corrected_stays_away_once_the_right_record_is_deleted(honours: Home) -> None:
+    """Else the person under whose number it stood by mistake would bear it again."""
+    court = replace(honours, item="judgment_defaulter", sender="high_court")
+    court.night(0, first=table(defaulter(1, 1, 1), defaulter(2, 2, 2)))
+    court.night(1, second=(table(defaulter(11, 1, 1)), {"period": "2026-11-23"}))
+    ((right,),) = court.rows("SELECT hex(record_key) FROM records.judgment_defaulter WHERE source_record_no = '700001'")
+    with court.told():
+        run.delete(court.place, DAY + timedelta(2), right, "desk", "court order")
+    assert court.rows("SELECT source_record_no FROM records.judgment_defaulter") == [("700002",)]
+    court.night(3, third=(table(defaulter(3, 3, 3)), {"period": "2026-11-25"}))
+    assert court.rows("SELECT count(*) FROM records.judgment_defaulter") == [(2,)]
+    assert court.rows("SELECT count(*) FROM history.judgment_defaulter") == [(2,)]
+
+
 def test_a_delivery_sent_by_mistake_is_taken_back_by_one_command(honours: Home) -> None:
     first = honours.night(0, first=csv(*(honour(n) for n in range(1, 5))))["first"]
     changed = {"更新时间": "2025-08-01 08:00:00", "荣誉级别": "3"}

@@ -69,8 +69,7 @@ def open_statements(
     tombstones: pa.Table | None = None,
 ) -> None:
     """Views `arrived`, `past`, `dropped`, `published`, tables `fulls`, `lifted`, `precedence` and `due`: what the fold
-    reads. `due` has the records that are to be deleted and those that stood behind them, and is open for
-    more.
+    reads. `due` has the records that are to be deleted and those that stood behind them, and is open for more.
     `history` and `records` are relations over the stored statements and over the records that they show, shared or
     ended (columns of `schemas.arrow.stored_schema`); None where there are none. `tombstones` (columns of
     `stores.tombstones.SHAPE`) are those of the item: the fold knows no statement of these records.
@@ -104,14 +103,16 @@ def open_statements(
         engine.execute(f"""INSERT INTO barred SELECT delivery_id, line, sheet, record_key FROM ({once})
             SEMI JOIN tombstones USING (record_key) WHERE action <> 'refuse'""")
         engine.execute("INSERT INTO due SELECT record_key FROM tombstones WHERE is_new")
-        if history and (item.one_subject or item.replacing_fields):
+        if history and (item.one_subject or item.replacing_fields or item.sender_key):
             # What stood behind a deleted record, as a rival or replaced, is to be as if that had never come.
             newly = "SELECT record_key FROM tombstones WHERE is_new"
             dead = f"SELECT {columns} FROM {history} SEMI JOIN ({newly}) t USING (record_key)"
             dead = f"(SELECT *{lookups(item)} FROM ({dead}))"
             engine.execute(f"""INSERT INTO due SELECT replaces FROM {dead} WHERE replaces IS NOT NULL
                 UNION SELECT record_key FROM (SELECT record_key, decision_key FROM past) SEMI JOIN {dead}
-                    USING (decision_key)""")
+                    USING (decision_key)
+                UNION SELECT record_key FROM (SELECT record_key, row_key FROM past) SEMI JOIN {dead} USING (row_key)
+                """)
     engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{lookups(item)} FROM ({once}){alive}")
     was = f"ended_on IS NULL AS was_shared FROM {records}" if records else "TRUE AS was_shared FROM arrived WHERE FALSE"
     kept = "kept_until" if records else "CAST(NULL AS DATE) AS kept_until"

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from pipelines.errors import UsageFault
 from pipelines.model import Home, publish_json
+from pipelines.stages.dedupe import lookups
 from pipelines.stores import tombstones
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
@@ -74,7 +75,7 @@ def write(
     """Tombstones of records of an item, and of the events that are about them; these go in the next night, since those
     of this one are gathered already."""
     pinned = ledger.current_snapshots()
-    if item.replacing_fields and records:
+    if (item.replacing_fields or item.sender_key) and records:
         records = _with_replaced(home, lake, item, pinned[item.code], records)
     tombstones.write(ledger, item.code, records, on, why, by)
     if item.document_field is None or not records:
@@ -97,25 +98,28 @@ def write(
 
 
 def _with_replaced(
-    home: Home, lake: Lake, item: Item, at: Pinned, records: list[tuple[bytes, bytes]]
-) -> list[tuple[bytes, bytes]]:
-    """These records, and those that show no more since they were replaced by them: the same under a wrong number, and
-    nobody innocent may bear it once the right one is gone."""
+    home: Home, lake: Lake, item: Item, at: Pinned, records: list[tuple[bytes, bytes | None]]
+) -> list[tuple[bytes, bytes | None]]:
+    """These records, and those that show no more since they were replaced by them, by their key or the sender's own row
+    key: the same under a wrong number, and nobody innocent may bear it once the right one is gone."""
     found = dict(records)
     shown = [*lake.files("records", item.code, at.records), *lake.files("ended", item.code, at.ended)]
     there = f"ANTI JOIN read_parquet([{', '.join(map(literal, shown))}], union_by_name = true) USING (record_key)"
     with connect(home.work) as engine:
-        said = _history(lake, engine, item, at)
+        said = f"(SELECT *{lookups(item)} FROM {_history(lake, engine, item, at)})"
         while True:
             engine.register("dead", pa.table({"record_key": pa.array([*found], pa.binary())}))
-            replaced = f"SELECT replaces AS record_key FROM {said} SEMI JOIN dead USING (record_key)"
+            of_dead = f"SELECT * FROM {said} SEMI JOIN dead USING (record_key)"
+            replaced = f"""SELECT replaces AS record_key FROM ({of_dead}) WHERE replaces IS NOT NULL
+                UNION SELECT o.record_key FROM {said} o JOIN ({of_dead}) d ON o.row_key = d.row_key
+                    AND (o.row_subject = d.row_subject OR o.row_document = d.row_document)"""
             more = f"SELECT record_key FROM ({replaced}) ANTI JOIN dead USING (record_key)"
             alone = f"SELECT record_key FROM ({more}) {there if shown else ''}"
-            rows = engine.execute(f"""SELECT DISTINCT record_key, subject_id FROM {said}
-                SEMI JOIN ({alone}) a USING (record_key)""").fetchall()
+            rows = engine.execute(f"""SELECT record_key, any_value(subject_id) FROM {said}
+                SEMI JOIN ({alone}) a USING (record_key) GROUP BY record_key""").fetchall()
             if not rows:
                 return [*found.items()]
-            found |= {bytes(key): bytes(subject) for key, subject in rows}
+            found |= dict(_told(*row) for row in rows)
 
 
 def _history(lake: Lake, engine: duckdb.DuckDBPyConnection, item: Item, at: Pinned) -> str:

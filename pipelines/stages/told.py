@@ -1,8 +1,9 @@
 """What there is to tell a department about one delivery: `findings/` and the rows to correct, as its own file has them.
 
 `validate` writes both in this order and shape; what is said later of an accepted row, by the fold and by the age of its
-record (D001 to D007, D010 to D012, L010, in `findings/*.verdicts.parquet`), of an event without a record (D008) and of a
-case that goes the wrong way (D009), is set between them here. Both hold people's values and stay in restricted places.
+record (D001 to D007, D010 to D012, L010, in `findings/*.verdicts.parquet`), of an event without a record (D008) and of
+a case that goes the wrong way (D009), is set between them here. Both hold people's values and stay in restricted
+places.
 """
 
 from __future__ import annotations
