@@ -32,6 +32,8 @@ class Arrivals(BaseEventTrigger):
                 seen = await asyncio.to_thread(arrived, self.home, business_date(datetime.now(UTC)).isoformat())
             except QiongxinError as e:
                 self.log.warning("%s", e)
+            except Exception as e:  # a watcher that ends would watch no more, and its text may hold anything
+                self.log.warning("arrivals: %s", type(e).__name__)
             else:
                 if seen and seen != told:
                     yield TriggerEvent({"seen": seen})

@@ -115,6 +115,8 @@ def step(call: Callable[..., Any], *keys: Any, **more: Any) -> Any:
         return call(HOME, *keys, **more)
     except StoreError:
         raise
+    except OSError as e:  # of the disk or the network; its own text may name a file as somebody called it
+        raise StoreError(f"{type(e).__name__}: {e.strerror}. The same step is tried again.") from None
     except (QiongxinError, CatalogError) as e:
         raise AirflowFailException(str(e)) from None
     except Exception as e:
