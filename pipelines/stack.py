@@ -28,6 +28,12 @@ from pipelines.stores import postgres
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 DAGS = Path(__file__).resolve().parents[1] / "dags"
 Tell = Callable[[str], None]
+# Task processes are forks of the scheduler's workers: what it has loaded, none of them loads again.
+PRELOADED = """import sys
+
+if "scheduler" in sys.argv:
+    import pipelines.steps
+"""
 
 
 def up(home: Path, tell: Tell = lambda text: None, dags: Path = DAGS) -> dict[str, Any]:
@@ -44,6 +50,9 @@ def up(home: Path, tell: Tell = lambda text: None, dags: Path = DAGS) -> dict[st
     passwords.write_text(json.dumps({"admin": state["password"]}))
     passwords.chmod(0o600)
     environment = _environment(home, state, dags)
+    settings = folder / "config" / "airflow_local_settings.py"
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text(PRELOADED)
     tell("airflow: preparing its database")
     done = subprocess.run([_program(), "db", "migrate"], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
