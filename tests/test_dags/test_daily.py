@@ -336,7 +336,7 @@ def kill_a_task(place: Place, dag: str, partition: str) -> None:
     """Kill the process of a task while it works."""
 
     def workers() -> list[psutil.Process]:
-        found = [p for p in processes(place.home) if "airflow task" in " ".join(p.cmdline())]
+        found = [p for p in processes(place.home) if "airflow worker --" in " ".join(p.cmdline())]
         return [p for p in found if p.is_running()]
 
     place.wait(lambda: "running" in place.runs(dag).get(partition, []))
