@@ -12,6 +12,7 @@ from pipelines.errors import UsageFault
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.night import open_lake
+from pipelines.stores import snapshots
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
@@ -49,10 +50,8 @@ def changes(home: Home, ledger: Ledger, first: str, last: str, item: str | None 
     if item is not None and item not in items:
         raise UsageFault(f"--item {item}: no such item. See 'qiongxin catalog list'.")
     for name, release_id in zip((first, last), ids, strict=True):
-        expired = ledger.expired(release_id)
-        if gone := sorted(expired.keys() & ({item} if item else {*items})):
-            raise UsageFault(f"{name}: {gone[0]} is not kept so far back since {expired[gone[0]]}, as records of it"
-                             " were deleted. Name a later release, or another item with --item.")  # fmt: skip
+        if gone := snapshots.gone(ledger, release_id, {item} if item else items):
+            raise UsageFault(f"{name}: {gone}. Name a later release, or another item with --item.")
     lake = open_lake(home, ledger.url)
     for code in sorted({*pairs[0], *pairs[1]} & ({item} if item else {*items})):
         files = [set(lake.files("records", code, pair.get(code, Pinned()).records)) for pair in pairs]

@@ -14,7 +14,7 @@ from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.night import open_lake
 from pipelines.stages.people import open_people
-from pipelines.stores import judgements
+from pipelines.stores import judgements, snapshots
 from pipelines.stores.engine import connect
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas.arrow import former_names, stored_schema
@@ -52,6 +52,8 @@ def coverage(home: Home, ledger: Ledger, as_of: str | None = None) -> list[Cover
     if release is None:
         raise StoreError("release: none yet. Run 'qiongxin nightly' first.")
     catalog, lake = kept_catalogue(home), open_lake(home, ledger.url)
+    if gone := snapshots.gone(ledger, release["release_id"], catalog.items):
+        raise StoreError(f"--as-of {as_of}: {gone}. Ask for a later release.")
     pinned = ledger.snapshots(release["release_id"])
     judged = judgements.known(ledger, release["as_of"]) if as_of else judgements.standing(ledger)
     population = int(effective(catalog, "population", release["as_of"]))

@@ -14,7 +14,7 @@ from pipelines.errors import QueryFault, StoreError
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.stages import obligations
-from pipelines.stores import judgements, postgres
+from pipelines.stores import judgements, postgres, snapshots
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger, Pinned
@@ -45,7 +45,7 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         lake = Lake(url, place.root / "curated")
         for schema in (*SPACES, "versions"):
             engine.execute(f"CREATE SCHEMA {schema}")
-        snapshots, expired = ledger.snapshots(release["release_id"]), ledger.expired(release["release_id"])
+        pinned = ledger.snapshots(release["release_id"])
         allowed: list[str] = []
         catalog, asked_for = kept_catalogue(place), sql.lower()
         items = catalog.items
@@ -54,11 +54,10 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
         named = [i for i in items.values() if i.code in asked_for or (listed and (is_list(i) or i.refers))]
         if not named or any(word in asked_for for word in OF_ALL):
             named = list(items.values())
-        if gone := sorted({item.code for item in named} & expired.keys()):
-            raise QueryFault(f"--as-of {as_of}: {gone[0]} is not kept so far back since {expired[gone[0]]}, as records"
-                             " of it were deleted. Ask for a later release.")  # fmt: skip
+        if gone := snapshots.gone(ledger, release["release_id"], (item.code for item in named)):
+            raise QueryFault(f"--as-of {as_of}: {gone}. Ask for a later release.")
         for item in named:
-            at = snapshots.get(item.code, Pinned())
+            at = pinned.get(item.code, Pinned())
             shapes = (record_schema(item), statement_schema(item), ended_schema(item))
             for space, snapshot, shape in zip(SPACES, at, shapes, strict=True):
                 files = lake.files(space, item.code, snapshot)

@@ -271,9 +271,15 @@ def _write_receipts(night: Night, hands: Hands | None, seconds: Mapping[str, flo
     within = obligations.limits(night.limit)
     report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {}, within)
     sweep_files(night)
-    days = night.limit("keep_snapshots_days")
-    deletion.finish(night.home, night.ledger, night.lake, night.catalog.items, days, night.as_of)
+    expire(night)
     return done
+
+
+def expire(night: Night) -> list[str]:
+    """Let go of what is left of deleted records, and of releases that are not kept so long; returns the items of which
+    snapshots went."""
+    limits = night.limit("keep_snapshots_days"), night.limit("keep_releases_days")
+    return deletion.finish(night.home, night.ledger, night.lake, night.catalog.items, *limits, night.as_of)
 
 
 def _stage(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,5 @@
-"""Housekeeping of a home: what is past its limit, what nothing names any more, the statistics of the database."""
+"""Housekeeping of a home: what is past its limit, what nothing names any more, small data files, the statistics of the
+database."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ import sqlalchemy as sa
 
 from pipelines import run
 from pipelines.night import Night
-from pipelines.stages import curate, deletion
+from pipelines.stages import curate, load
+from pipelines.stages.compact import Limits, compact
+from pipelines.stages.curate import Candidate
+from pipelines.stores.ledger import Life
 from pipelines.stores.still import turn
 
 
@@ -16,14 +20,38 @@ def tidy(night: Night) -> dict[str, Any]:
     """Do all of it, in the turn of whoever changes the release; returns figures. Safe to kill and to repeat."""
     with turn(night.ledger, run.CANDIDATES):
         swept = run.sweep_files(night)
-        finished = deletion.finish(
-            night.home, night.ledger, night.lake, night.catalog.items, night.limit("keep_snapshots_days"), night.as_of
-        )
+        expired = run.expire(night)
+        curate.sweep_abandoned(night.home, night.lake)
         unnamed = night.lake.sweep_unnamed(curate.planned(night.home))
+        compacted, release = _compact(night)
     vacuum(night)
     return {
-        "files_past_limit": sum(s.files for s in swept), "items_expired": finished, "files_unnamed": unnamed,
+        "files_past_limit": sum(s.files for s in swept), "items_expired": expired, "files_unnamed": unnamed,
+        "items_compacted": [c.item for c in compacted],
+        "files_merged": sum(len(c.records_removed + c.history_removed + c.ended_removed) for c in compacted),
+        "files_made": sum(len(c.records_files + c.history_kept + c.ended_files) for c in compacted),
+        "release": release,
     }  # fmt: skip
+
+
+def _compact(night: Night) -> tuple[list[Candidate], str | None]:
+    """Merge the small data files of every item that has many, in one release; returns what was merged, and the id."""
+    last = night.ledger.current_release()
+    if last is None:
+        return [], None
+    limits = Limits(**{name: night.limit(name) for name in Limits.__dataclass_fields__})
+    lives, found = night.ledger.lives(), []
+    for code, base in sorted(night.ledger.current_snapshots().items()):
+        # A candidate that waits for the gate or the load stands on the files as they are.
+        if code in night.catalog.items and curate.read_candidate(night.home, code) is None:
+            known = lives.get(code, Life("", ""))
+            found.append(compact(night.home, night.lake, night.catalog.items[code], base, known, limits))
+    made = [c for c in found if c is not None]
+    if not made:
+        return [], None
+    # It shows what the last release shows, by the same catalogue and as of the same day.
+    items, revision, as_of = night.catalog.items, last["revision"], last["as_of"]
+    return made, load.load(night.home, night.ledger, night.lake, items, made, revision, as_of)
 
 
 def vacuum(night: Night) -> None:

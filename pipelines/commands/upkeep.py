@@ -1,4 +1,4 @@
-"""Commands about what is here already: judge it again, follow a row, sweep up what is past its limit."""
+"""Commands about what is here already: judge it again, follow a row, keep it in order."""
 
 from __future__ import annotations
 
@@ -224,6 +224,27 @@ def sweep(
     head = ("place", "limit in days", "files", "bytes")
     screen.table(head, [[s.place, s.days, s.files, s.size] for s in swept], thousands=True)
     print("removed" if apply else "nothing was removed; the next nightly does it, or add --apply")
+
+
+@app.command(epilog="Example: qiongxin tidy")
+def tidy(day: TodayOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Keep the home in order: remove what is past its limit or unused, and merge small data files.
+
+    Where an item has many small files they are merged, in a release of its own that shows the same rows. The limits are
+    policy (catalog/policy/operations.toml, retention.toml). The scheduler does it every day.
+    """
+    from pipelines import steps
+
+    place = existing(home)
+    with named_server(place):
+        told = steps.tidy(str(place), (day or date.today()).isoformat())
+    if as_json:
+        screen.as_json(told)
+        return
+    print(f"removed: {told['files_past_limit']:,} files past their limit, {told['files_unnamed']:,} that nothing names")
+    print(f"snapshots past their limit: {', '.join(told['items_expired']) or 'none'}")
+    print(f"merged: {told['files_merged']:,} small data files into {told['files_made']:,};"
+          f" release: {told['release'] or 'none'}")  # fmt: skip
 
 
 __all__ = ["app"]

@@ -24,7 +24,7 @@ from pipelines.stages.settle import settle
 from pipelines.stages.validate import keyed_functions
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import Lake
+from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Life, Pinned
 from schemas import fold, life
 from schemas.arrow import former_names, statement_schema, stored_schema
@@ -87,9 +87,10 @@ class Candidate:
     keys of stored records that they replace or that show no more. `ended_files` and `ended_removed` are those of the
     records that are shared no more; `events`, `rules`, `changes_on` and `keeps_until` what their item has taken in
     then. `gone` are the keys of records that are deleted (`is_new`) or not taken in again, '' for none; `history_kept`
-    is what is left of the files `history_removed` that hold deleted ones. `deliveries` are the checked ones, `again`
-    those released before of which rows come back, `reverted` those that count for nothing from now on; `begun` and
-    `waited` are the rows that begin and end to wait (stages/settle.py), '' for none.
+    is what is left of the files `history_removed` that hold deleted ones, or what they are merged into
+    (stages/compact.py). `deliveries` are the checked ones, `again` those released before of which rows come back,
+    `reverted` those that count for nothing from now on; `begun` and `waited` are the rows that begin and end to wait
+    (stages/settle.py), '' for none.
     """
 
     candidate: str
@@ -175,7 +176,7 @@ def curate(
     incoming = sorted(incoming, key=lambda d: d.delivery_id)
     records = lake.files("records", item.code, base.records)
     ended = lake.files("ended", item.code, base.ended)
-    with _planned(home, lake, item) as plan, connect(home.work) as engine:
+    with Planned(home, lake, item) as plan, connect(home.work) as engine:
         shape, former = statement_schema(item), former_names(item)
         history = lake.files("history", item.code, base.history)
         past = lake.relation(engine, "history", item.code, shape, former, history) if history else None
@@ -194,7 +195,7 @@ def curate(
         shown, shown_rows, over = _record_files(engine, plan, lived(fold.shown(columns)))
         # A record that shows a new statement is that statement: one file, under a name in each table.
         stated = [_linked(path, plan.file("history")) for path in (*shown, *over)]
-        unshown, _ = _data_file(engine, plan, "history", _sql(life.none(f"({_sql(fold.unshown(columns))})")))
+        unshown, _ = data_file(engine, plan, "history", _sql(life.none(f"({_sql(fold.unshown(columns))})")))
         returning, returning_rows, over_again = _record_files(engine, plan, lived(fold.returning(columns)))
         upserts = [*shown, *returning]
         touched = home.work / "candidates" / f"{item.code}.touched.parquet"
@@ -277,7 +278,7 @@ def read_candidate(home: Home, item: str) -> Candidate | None:
     return Candidate(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-class _planned:
+class Planned:
     """The data files a candidate is going to have, noted before they are written, so that the next run of this item
     can sweep up those that no snapshot ever named. The note goes when the release is made."""
 
@@ -285,7 +286,7 @@ class _planned:
         self.home, self.lake, self.item, self.note = home, lake, item.code, plan_note(home, item.code)
         self.files: list[tuple[str, str]] = []
 
-    def __enter__(self) -> _planned:
+    def __enter__(self) -> Planned:
         sweep_planned(self.home, self.lake, self.item)
         return self
 
@@ -302,8 +303,18 @@ class _planned:
 def sweep_planned(home: Home, lake: Lake, item: str) -> None:
     """Delete the planned data files of a candidate that no snapshot names."""
     if (note := plan_note(home, item)).exists():
-        for space, path in json.loads(note.read_text(encoding="utf-8")):
-            lake.sweep(space, item, [path])
+        files = json.loads(note.read_text(encoding="utf-8"))
+        for space in SPACES:
+            lake.sweep(space, item, [path for where, path in files if where == space])
+
+
+def sweep_abandoned(home: Home, lake: Lake) -> None:
+    """The same of every candidate that a killed run left unwritten; nobody else writes any meanwhile."""
+    for note in plan_note(home, "x").parent.glob("*.files.json"):
+        item = note.name.removesuffix(".files.json")
+        if not home.candidate(item).exists():
+            sweep_planned(home, lake, item)
+            note.unlink()
 
 
 def planned(home: Home) -> set[str]:
@@ -340,8 +351,8 @@ def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
     return rows
 
 
-def _data_file(
-    engine: duckdb.DuckDBPyConnection, plan: _planned, space: str, select: str
+def data_file(
+    engine: duckdb.DuckDBPyConnection, plan: Planned, space: str, select: str
 ) -> tuple[list[str], int]:
     """Write a planned data file; returns it, or nothing where it would be empty, and its rows."""
     path = plan.file(space)
@@ -399,14 +410,14 @@ def _due(
 
 
 def _record_files(
-    engine: duckdb.DuckDBPyConnection, plan: _planned, select: str
+    engine: duckdb.DuckDBPyConnection, plan: Planned, select: str
 ) -> tuple[list[str], int, list[str]]:
     """Records with what events and time make of them: data files of those that are shared, how many these are, and data
     files of those that have ended."""
-    shared, rows = _data_file(engine, plan, "records", f"SELECT * FROM ({select}) WHERE ended_on IS NULL")
+    shared, rows = data_file(engine, plan, "records", f"SELECT * FROM ({select}) WHERE ended_on IS NULL")
     # Few ever have, so the columns that tell are looked at before the rest is read once more.
     some = engine.execute(f"SELECT 1 FROM ({select}) WHERE ended_on IS NOT NULL LIMIT 1").fetchall()
-    over = _data_file(engine, plan, "ended", f"SELECT * FROM ({select}) WHERE ended_on IS NOT NULL")[0] if some else []
+    over = data_file(engine, plan, "ended", f"SELECT * FROM ({select}) WHERE ended_on IS NOT NULL")[0] if some else []
     return shared, rows, over
 
 
@@ -462,7 +473,7 @@ def _next_days(
 
 def _rewrite(
     engine: duckdb.DuckDBPyConnection,
-    plan: _planned,
+    plan: Planned,
     lake: Lake,
     item: Item,
     space: str,
@@ -480,7 +491,7 @@ def _rewrite(
     for old in removed:
         kept = lake.relation(engine, space, item.code, stored_schema(item), former_names(item), [old])
         select = f"SELECT {columns} FROM {kept} ANTI JOIN {touched} USING (record_key)"
-        added += _data_file(engine, plan, space, select)[0]
+        added += data_file(engine, plan, space, select)[0]
     return added, removed
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pipelines.errors import UsageFault
 from pipelines.model import Home, publish_json
 from pipelines.stages.dedupe import lookups
-from pipelines.stores import tombstones
+from pipelines.stores import snapshots, tombstones
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger, Pinned
@@ -159,15 +159,21 @@ def subjects_of(
     return [(key, known.get(key)) for key in keys]
 
 
-def finish(home: Home, ledger: Ledger, lake: Lake, items: Mapping[str, Item], days: int, as_of: date) -> list[str]:
+def finish(
+    home: Home, ledger: Ledger, lake: Lake, items: Mapping[str, Item], days: int, releases_days: int, as_of: date
+) -> list[str]:
     """What is left of deleted records beside files of deliveries: their subjects, where no record speaks of them any
-    more, and snapshots from before the deletion once it is `days` ago. Returns the items of which snapshots went."""
+    more, and snapshots from before the deletion once it is `days` ago; and those of releases of which the next one is
+    `releases_days` old (0: none). Returns the items of which snapshots went."""
     _forget_subjects(home, ledger, lake, items)
+    due = snapshots.deleted(ledger, as_of - timedelta(days))
+    for item, number in snapshots.superseded(ledger, as_of - timedelta(releases_days)).items() if releases_days else ():
+        due[item] = max(number, due.get(item, number))
     done = []
-    for item, number in _unfinished(home, tombstones.past(ledger, as_of - timedelta(days))):
+    for item, number in _unfinished(home, due):
         note = _note(home, item)
         publish_json(note, number)
-        stay = tombstones.expire(ledger, item, number, as_of)
+        stay = snapshots.expire(ledger, item, number, as_of)
         for space in SPACES:
             lake.expire(space, item, stay, note.with_name(f"{space}.{item}.files.json"))
         note.unlink()

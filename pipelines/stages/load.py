@@ -325,7 +325,7 @@ def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
         columns = ", ".join(f'"{n}"' for n in record_schema(item).names)
         target = largest[0] if largest else f'records."{code}"'
         cursor.execute(f'INSERT INTO {target} ({columns}) SELECT {columns} FROM staging."{code}"')
-    cursor.execute(f'DROP TABLE staging."{code}"')
+    cursor.execute(f'DROP TABLE IF EXISTS staging."{code}"')  # what only merges files stages nothing
 
 
 def _ingest(

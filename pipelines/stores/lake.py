@@ -159,6 +159,8 @@ class Lake:
         head = table.metadata.current_snapshot_id
         old = [s for s in table.snapshots() if s.snapshot_id not in stay and s.snapshot_id != head]
         files = set(json.loads(note.read_text(encoding="utf-8"))) if note.exists() else set()
+        if not old and not files:
+            return 0
         if old:
             files |= _named(table, old)
             publish_json(note, sorted(files))

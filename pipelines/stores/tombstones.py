@@ -13,7 +13,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from pipelines.stores.ledger import Ledger, release, snapshot, tombstone
+from pipelines.stores.ledger import Ledger, release, tombstone
 
 SHAPE = pa.schema([("record_key", pa.binary()), ("is_new", pa.bool_())])
 BATCH = 10_000
@@ -93,30 +93,3 @@ def forget_subjects(ledger: Ledger, seen: set[bytes], unknown: Iterable[bytes]) 
     with ledger.engine.begin() as connection:
         connection.execute(gone, {"ids": sorted(unknown)})
         connection.execute(done, {"ids": sorted(seen)})
-
-
-def past(ledger: Ledger, until: date) -> dict[str, int]:
-    """Item -> the number of its last release that deleted records and has an as-of date not after `until`, where
-    snapshots that are older still hold them."""
-    older = sa.select(snapshot.c.item, sa.func.min(release.c.number).label("first")).join(
-        release, release.c.release_id == snapshot.c.release_id
-    )
-    there = older.where(snapshot.c.expired_on.is_(None)).group_by(snapshot.c.item).subquery()
-    deleted = sa.select(c.item, sa.func.max(release.c.number).label("last")).join(
-        release, release.c.release_id == c.release_id
-    )
-    done = deleted.where(release.c.as_of <= until).group_by(c.item).subquery()
-    query = sa.select(done.c.item, done.c.last).join(there, there.c.item == done.c.item)
-    with ledger.engine.connect() as connection:
-        return {r.item: r.last for r in connection.execute(query.where(there.c.first < done.c.last))}
-
-
-def expire(ledger: Ledger, item: str, number: int, on: date) -> set[int]:
-    """Enter that the snapshots of an item in all releases before that number are gone; returns those that stay."""
-    before = sa.select(release.c.release_id).where(release.c.number < number)
-    query = sa.update(snapshot).where(snapshot.c.item == item, snapshot.c.expired_on.is_(None))
-    with ledger.engine.begin() as connection:
-        connection.execute(query.where(snapshot.c.release_id.in_(before)).values(expired_on=on))
-        stay = sa.select(snapshot).where(snapshot.c.item == item, snapshot.c.expired_on.is_(None))
-        rows = connection.execute(stay).all()
-    return {s for r in rows for s in (r.records_snapshot, r.history_snapshot, r.ended_snapshot) if s is not None}
