@@ -253,11 +253,13 @@ def iceberg_type(kind: pa.DataType) -> PrimitiveType:
 
 def _named(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
     """The paths of all files that snapshots hold: manifest lists, manifests and data files; not what they took out."""
-    named = set()
+    named: set[str] = set()
     for snapshot in snapshots:
         named.add(_path(snapshot.manifest_list))
         for manifest in snapshot.manifests(table.io):
-            named.add(_path(manifest.manifest_path))
+            if (path := _path(manifest.manifest_path)) in named:
+                continue  # it is in every snapshot from its own on, and to read all of them each time is quadratic
+            named.add(path)
             named |= {
                 _path(entry.data_file.file_path)
                 for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
