@@ -278,8 +278,9 @@ def kill(patch: pytest.MonkeyPatch, place: str) -> None:
     patch.setattr(owner, name, killed)
 
 
-@pytest.mark.parametrize("is_nightly", [False, True] if SOAK else [False], ids=str)
-@pytest.mark.parametrize("places", [*ALONE, tuple(PLACES)] if SOAK else [("switch", "forget")], ids=" ".join)
+@pytest.mark.skipif(not SOAK, reason="nights that are killed while they merge files: soak only")
+@pytest.mark.parametrize("is_nightly", [False, True], ids=str)
+@pytest.mark.parametrize("places", [*ALONE, ("switch", "forget"), tuple(PLACES)], ids=" ".join)
 def test_housekeeping_that_is_killed_is_taken_up_again(
     home: Home, monkeypatch: pytest.MonkeyPatch, places: tuple[str, ...], is_nightly: bool
 ) -> None:

@@ -186,8 +186,10 @@ def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -
     place.send("good2", table(honour(1, 荣誉名称="更正"), honour(2)), PAST, sequence=2)
     approve(place, "the ministry announced it")
     place.wait(lambda: set(place.states().values()) == {"released", "returned"})
-    once = {str(TODAY): ["success"], str(AHEAD): ["success"]}
-    place.wait(lambda: place.runs("integrate") == {str(PAST): ["success"] * 2, **once})
+    place.wait(lambda: place.runs("integrate")[str(PAST)] == ["success"] * 2)
+    runs = place.runs("integrate")
+    # What a person let pass is taken up by the task that carries it out, or by an intake that comes first.
+    assert runs[str(TODAY)] == ["success"] and set(runs[str(AHEAD)]) == {"success"} and len(runs) == 3
     decided = place.ask()["ahead"]
     assert decided["message_code"] == "G007" and "the ministry announced it" in decided["message_en"]
     with Ledger(postgres.url(place.home)) as ledger:
