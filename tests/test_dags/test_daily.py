@@ -40,6 +40,8 @@ AHEAD = TODAY + timedelta(40)
 MANY = (ITEM, "traffic_penalty", "tax_arrears", "student_loan_default", "judgment_defaulter")  # of six departments
 
 pytestmark = pytest.mark.timeout(1200)
+# The scenes after the first two: minutes each on two cores, beside everything else.
+long = pytest.mark.skipif(not SOAK, reason="more scenes of the week under a scheduler: soak only")
 
 
 File = tuple[Any, str, bytes, bytes]  # day, path in the inboxes, content, manifest
@@ -181,6 +183,7 @@ def test_an_alert_names_department_delivery_rule_and_cure(place: Place) -> None:
     assert number(3) not in told and name(3) not in told
 
 
+@long
 def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -> None:
     place.put(of_two_departments(place.home)[1])
     place.send("good2", table(honour(1, 荣誉名称="更正"), honour(2)), PAST, sequence=2)
@@ -205,6 +208,7 @@ def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -
     assert all(sum(a[n] for n in ACCOUNT) == a["read"] for a in accounts)
 
 
+@long
 def test_a_storage_fault_and_a_killed_worker_are_tried_again(place: Place, tmp_path: Path) -> None:
     raw, day = place.home / "raw", PAST + timedelta(1)
     raw.rename(tmp_path / "raw")
@@ -217,6 +221,7 @@ def test_a_storage_fault_and_a_killed_worker_are_tried_again(place: Place, tmp_p
     place.wait(lambda: place.states().get("fault") == "released")
 
 
+@long
 def test_a_killed_scheduler_is_started_again(place: Place) -> None:
     day = PAST + timedelta(2)
     place.send("killed", table(honour(5)), day)
@@ -228,6 +233,7 @@ def test_a_killed_scheduler_is_started_again(place: Place) -> None:
     place.wait(lambda: place.states().get("killed") == "released")
 
 
+@long
 def test_a_backfill_gives_what_day_by_day_gives(place: Place, tmp_path: Path) -> None:
     """And all of the week, in whatever order its days came, what the command gives day by day."""
     place.airflow.switch("intake", on=False)
@@ -257,6 +263,7 @@ def test_a_backfill_gives_what_day_by_day_gives(place: Place, tmp_path: Path) ->
         discard(other.home)
 
 
+@long
 @pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed")
 def test_the_web_interface_shows_a_finished_night(place: Place, tmp_path: Path) -> None:
     """The grid of a DAG, the graph of an asset, the log of a task: something to read, and nobody in it."""
