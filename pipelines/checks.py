@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines import again, passes
 from pipelines.check import check_deliveries, measure, tell_department
@@ -74,8 +77,9 @@ def _looked(night: Night, piece: list[str], rows: dict[str, dict[str, Any]]) -> 
     night.ledger.begin_look(piece)
     try:
         states = check_deliveries(night, piece)
-    except (QiongxinError, CatalogError):
-        night.ledger.end_look(piece)
+    except (QiongxinError, CatalogError, SQLAlchemyError):  # a fault of the stores is no fault of a delivery
+        with suppress(SQLAlchemyError):
+            night.ledger.end_look(piece)
         raise
     except Exception as e:
         night.ledger.end_look(piece)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipelines.errors import StoreError
 from pipelines.stores.ledger import Ledger
@@ -57,7 +57,7 @@ def turn(ledger: Ledger, *names: str, is_shared: bool = False) -> Iterator[None]
                 connection.execute(sa.text(f"SELECT pg_advisory_lock{kind}(:key)"), {"key": key})
             yield
         finally:
-            with suppress(DBAPIError):
+            with suppress(SQLAlchemyError):  # a connection that is lost holds no lock
                 connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
 
 
