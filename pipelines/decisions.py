@@ -23,8 +23,6 @@ from pipelines.stages import curate, gate
 from pipelines.stages.evaluate import FAILED, PASSED, UNEVALUATED
 from pipelines.stores import decisions
 
-DOES = ("approve", "reject", "waive")
-
 
 @dataclass(frozen=True)
 class Held:

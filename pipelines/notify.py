@@ -36,6 +36,7 @@ from pipelines.model import Home, publish_json
 from pipelines.stores import alerts as store
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
+from pipelines.stores.still import turn
 from schemas.load import effective
 from schemas.model import Catalog, CatalogError
 
@@ -274,7 +275,7 @@ def send(home: str | Path, now: datetime, notifiers: list[Notifier] | None = Non
         catalog = kept_catalogue(place)
         repeat = timedelta(hours=effective(catalog, "alert_repeat_hours", now.astimezone(CHINA).date()))
         where = DATABASE
-        with _opened(place) as ledger, store.alone(ledger):
+        with _opened(place) as ledger, turn(ledger, "alerts"):
             _take_notes(place, ledger, now)
             found = alerts.find(ledger, catalog, place, alerts.look(place, catalog), now)
             _renew(ledger, catalog, found, now)

@@ -124,9 +124,7 @@ def status(home: Path) -> dict[str, Any]:
     state = _state(home)
     if not state:
         return {"url": "", "components": [], "scheduled": []}
-    health: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
-        health = rest.ask(state["url"], "GET", "/api/v2/monitor/health")
+    health = _health(state)
     told = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
     components = []
     for name, pid in state["pids"].items():
@@ -229,11 +227,15 @@ def _gone(pid: int, seconds: float) -> bool:
     return True
 
 
+def _health(state: dict[str, Any]) -> dict[str, Any]:
+    """What Airflow says of its parts; empty where it does not answer."""
+    with suppress(OSError, ValueError):
+        return dict(rest.ask(state["url"], "GET", "/api/v2/monitor/health"))
+    return {}
+
+
 def _healthy(state: dict[str, Any]) -> bool:
-    try:
-        health = rest.ask(state["url"], "GET", "/api/v2/monitor/health")
-    except (OSError, ValueError):
-        return False
+    health = _health(state)
     names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
     return all(health.get(n, {}).get("status") == "healthy" for n in names)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines import decisions, run
 from pipelines import tidy as housekeeping
+from pipelines.again import Difference
 from pipelines.checks import SMALL, check_several, pieces, unchecked
 from pipelines.errors import QiongxinError, StoreError
 from pipelines.exchange import deliver, take
@@ -193,7 +194,7 @@ def replay(home: str, day: str, first: str, last: str, is_applied: bool) -> dict
     """Judge again what came for these periods; returns figures by state, and the release."""
     periods = date.fromisoformat(first), date.fromisoformat(last)
     told = run.replay(home, day, *periods, is_applied=is_applied, tell=print)
-    changed = [d for d in told["deliveries"] if d["taken"] or d["stopped"] or d["changed"] or d["before"] != d["state"]]
+    changed = [d for d in told["deliveries"] if not Difference(**d).is_none]
     return {"judged": len(told["deliveries"]), "changed": changed, "gone": told["gone"], "release": told["release"]}
 
 

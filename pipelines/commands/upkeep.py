@@ -34,6 +34,7 @@ def replay(
     whose content would differ. --apply takes the first kind into a release; accepted rows stay as they are.
     """
     from pipelines import run
+    from pipelines.again import Difference
 
     place = existing(home)
     until = last or first
@@ -44,7 +45,7 @@ def replay(
     if as_json:
         screen.as_json(told)
         raise typer.Exit(told["exit_code"])
-    changes = [d for d in told["deliveries"] if d["before"] != d["state"] or d["taken"] or d["stopped"] or d["changed"]]
+    changes = [d for d in told["deliveries"] if not Difference(**d).is_none]
     if changes:
         screen.table((*CHANGE, "by code"), [[*(d[n] for n in CHANGE), _codes(d)] for d in changes], thousands=True)
     judged = f"{len(told['deliveries']):,} deliveries judged again, {len(changes):,} would change"

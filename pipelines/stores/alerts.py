@@ -5,8 +5,7 @@ No personal value and no file name: keys and words are made of codes of the cata
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -18,17 +17,6 @@ from pipelines.stores.ledger import Ledger, alert, catalogue, delivery, life, lo
 Row = dict[str, Any]
 BATCH = 1_000
 c = alert.c
-
-
-@contextmanager
-def alone(ledger: Ledger) -> Iterator[None]:
-    """Nobody else tells what is due meanwhile, so that nothing is told twice."""
-    with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text("SELECT pg_advisory_lock(4605)"))
-        try:
-            yield
-        finally:
-            connection.execute(sa.text("SELECT pg_advisory_unlock(4605)"))
 
 
 def known(ledger: Ledger, kind: str | None = None) -> list[Row]:
