@@ -120,7 +120,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Department -> a delivery on its own disk, with its manifest beside it."""
     home = tmp_path_factory.mktemp("departments")
     sampling.generate(home, rows=120, seed=3, as_of=DAY, items=("honour",))
-    return {d: next(p for p in (home / "inbox" / d / "honour").iterdir() if p.suffix != ".json") for d in USERS}
+    return {
+        d: next(p for p in (home / "inbox" / d / "honour").iterdir() if not p.name.endswith(".manifest.json"))
+        for d in USERS
+    }
 
 
 def test_departments_send_and_fetch_with_sftp_and_one_that_is_down_stops_nobody(

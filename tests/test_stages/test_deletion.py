@@ -131,7 +131,10 @@ def test_the_order_of_arrivals_and_of_deletions_decides_nothing(
     for s in (s for s in sent if s.is_full):
         order = (s.of["period"], s.of["sequence"])
         fulls[s.of["department"]] = max(fulls.get(s.of["department"], order), order)
-    alive = [r | {"decision_key": r["number"]} for s in sent for r in s.rows if r["record_key"] not in ways[0].dead]
+    alive = [
+        r | {"decision_key": r["number"], "row_key": None}
+        for s in sent for r in s.rows if r["record_key"] not in ways[0].dead
+    ]  # fmt: skip
     found = [nights(tmp_path, sent, way) for way in ways]
     assert found[0] == found[1]
     assert found[0][0] == naive(alive, fulls)[0]
