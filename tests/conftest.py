@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 SOAK = os.environ.get("QIONGXIN_SOAK") == "1"
 ROOT = Path(__file__).resolve().parents[1]
 
+
+def soak_only(what: str) -> pytest.MarkDecorator:
+    """For tests that take minutes, of what others hold in part already."""
+    return pytest.mark.skipif(not SOAK, reason=f"{what}: soak only")
+
+
 # Items in which every shape occurs: several providers, several vocabularies, organisations, free text, repeated keys.
 # Whole nights are held over these; over every other item of the catalogue the rules are.
 SHAPES = (

@@ -24,6 +24,7 @@ from pipelines.commands.journey import FINDING
 from pipelines.errors import GateHeld, StoreError
 from pipelines.stores import postgres
 from schemas.model import CatalogError
+from tests.conftest import soak_only
 
 DAY = "2026-11-22"
 HEAVY = ("duckdb", "pandas", "numpy", "pyarrow", "great_expectations", "airflow", "pyiceberg", "sqlalchemy", "psycopg")
@@ -105,7 +106,8 @@ def test_a_table_is_complete_and_one_line_to_a_row(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("lint",), ("list",), ("show", "honour"), ("docs", "--to", "{tmp}"), ("site", "--to", "{tmp}/site")],
+    [("lint",), ("list",), ("show", "honour"), ("docs", "--to", "{tmp}"),
+     pytest.param(("site", "--to", "{tmp}/site"), marks=soak_only("a whole site"))],
     ids=lambda a: a[0],
 )
 def test_json_of_the_catalogue_parses(

@@ -171,7 +171,7 @@ def test_with_a_record_goes_what_it_replaced_and_what_stood_behind_it_shows(home
     assert account(home.deliveries()["b"]) == {"new": 2}
 
 
-@pytest.mark.parametrize("step", ["write", "load", "expire", "unlink"] if SOAK else ["load", "unlink"])
+@pytest.mark.parametrize("step", ["write", "load", "expire", "unlink"] if SOAK else ["load"])
 def test_a_deletion_that_is_killed_is_taken_up_again(home: Home, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     over = OLD | {"处罚决定日期": "2021-11-21"}  # its retention is over when it comes
     home.night(0, a=table(ticket(1, 1, 违法事实=FACT, **over), ticket(2, 2)))

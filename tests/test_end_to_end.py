@@ -19,7 +19,7 @@ from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.lake import SPACES
 from pipelines.stores.ledger import Ledger
-from tests.conftest import SHAPES, SOAK, discard
+from tests.conftest import SHAPES, discard, soak_only
 from tests.mortal_night import Mortals
 
 DAY = "2026-11-22"
@@ -126,7 +126,7 @@ def test_warehouse_and_lake_hold_the_same_records(published: Path) -> None:
             )
 
 
-@pytest.mark.skipif(not SOAK, reason="a night run again whole: soak only")
+@soak_only("a night run again whole")
 def test_running_again_changes_nothing(published: Path) -> None:
     before = (release_rows(published), deliveries(published))
     result = qiongxin(published, "nightly", "--date", DAY)

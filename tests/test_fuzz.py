@@ -25,7 +25,7 @@ from schemas.compiled import compile_item
 from schemas.load import load
 from schemas.row_rules import Policy
 from schemas.words import Words
-from tests.conftest import SHAPES, SOAK
+from tests.conftest import SHAPES, SOAK, soak_only
 
 CATALOG = load()
 DAY = date(2026, 11, 1)
@@ -65,7 +65,7 @@ def spoilt(content: bytes, rng: random.Random) -> bytes:
     return content
 
 
-@pytest.mark.skipif(not SOAK, reason="whole nights of spoilt files: soak only")
+@soak_only("whole nights of spoilt files")
 @pytest.mark.parametrize("seed", [1])
 def test_nights_of_spoilt_files_end_well(
     seed: int, clean: list[Path], tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch

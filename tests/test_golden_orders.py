@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SOAK
+from tests.conftest import soak_only
 from tests.golden import LAST, LEDGER, Entry, catalogue, live, settled
 from tests.golden.states import differences, state
 from tests.nights import begin
@@ -34,7 +34,7 @@ ORDERS: dict[str, Arrival] = {
 }
 
 
-@pytest.mark.skipif(not SOAK, reason="the golden scenario in other orders: soak only")
+@soak_only("the golden scenario in other orders")
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_order_of_arrival_changes_no_cell(
     order: str, tmp_path: Path, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch

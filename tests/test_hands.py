@@ -18,7 +18,7 @@ from pipelines import checks, sampling
 from pipelines.errors import StoreError
 from pipelines.hands import Hands
 from pipelines.night import Night, open_night
-from tests.conftest import ROOT, SOAK
+from tests.conftest import ROOT, soak_only
 from tests.test_kills import DAY, ITEMS, litter, outcome
 
 FILES = checks.MANY
@@ -71,6 +71,7 @@ def test_one_process_and_several_make_the_same_of_a_night(place: Place, alone: d
     assert litter(place.home, url) == []
 
 
+@soak_only("the night of test_kills with its processes killed")
 def test_a_killed_night_takes_its_processes_with_it_and_is_finished_by_the_next(
     place: Place, alone: dict[str, Any]
 ) -> None:
@@ -87,7 +88,7 @@ def test_a_killed_night_takes_its_processes_with_it_and_is_finished_by_the_next(
     assert litter(place.home, url) == []
 
 
-@pytest.mark.skipif(not SOAK, reason="another kill of the same kind: soak only")
+@soak_only("another kill of the same kind")
 def test_a_process_that_is_killed_stops_the_night_which_the_next_finishes(place: Place, alone: dict[str, Any]) -> None:
     url = place.begin()
     process = place.start(url, 3)

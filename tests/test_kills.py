@@ -31,7 +31,7 @@ from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.lake import SPACES
 from pipelines.stores.ledger import Ledger
-from tests.conftest import ROOT, SOAK, discard
+from tests.conftest import ROOT, SOAK, discard, soak_only
 from tests.mortal_night import Death, Mortals
 
 DAY = date(2026, 11, 22)
@@ -46,6 +46,7 @@ REDUCED = (
     ("bulk commit", "last", "after"),
     ("rename outbox", "last", "before"),
 )
+IN_SHORT = ("bulk commit", "rename outbox")
 AFTER_THE_SWITCH = ("bulk commit", "remove work/candidates", "rename outbox")
 # What a trace must hold, so that a boundary that was renamed is not forgotten in silence.
 EXPECTED = {event for event, _, _ in REDUCED} | {
@@ -279,7 +280,10 @@ def kill_after(seconds: float, scene: Scene, url: str, mortals: Mortals) -> int:
     return night.wait()
 
 
-at_boundaries = pytest.mark.parametrize("n", range(len(REDUCED)), ids=[" ".join(r[2:] + r[:2]) for r in REDUCED])
+at_boundaries = pytest.mark.parametrize("n", [
+    pytest.param(n, id=" ".join((when, event, which)), marks=[] if event in IN_SHORT else soak_only("another boundary"))
+    for n, (event, which, when) in enumerate(REDUCED)
+])  # fmt: skip
 
 
 @at_boundaries
@@ -302,7 +306,7 @@ def test_kills_at_random_moments_leave_no_litter(killed_at_random: list[Killed])
         clean(one)
 
 
-@pytest.mark.skipif(not SOAK, reason="every boundary: soak only")
+@soak_only("every boundary")
 @pytest.mark.parametrize("night", ["first", "second"])
 def test_killed_at_every_boundary_and_run_again(
     night: str, killed: Callable[[Scene, Death], Killed], request: pytest.FixtureRequest
@@ -312,7 +316,7 @@ def test_killed_at_every_boundary_and_run_again(
     assert [(k.when, k.unlike) for k in found if set(k.unlike) - {"releases"}] == []
 
 
-@pytest.mark.skipif(not SOAK, reason="every boundary: soak only")
+@soak_only("every boundary")
 @pytest.mark.parametrize("night", ["first", "second"])
 def test_a_kill_at_any_boundary_leaves_no_litter(
     night: str, killed: Callable[[Scene, Death], Killed], request: pytest.FixtureRequest

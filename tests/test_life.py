@@ -16,6 +16,7 @@ import pytest
 from pipelines import run
 from pipelines.stages import load
 from schemas import load as catalogue
+from tests.conftest import soak_only
 from tests.dirty_files import number, table
 from tests.nights import DAY, Home, begin
 from tests.test_privacy import name
@@ -230,6 +231,7 @@ def test_a_state_that_may_not_follow_is_told_and_an_earlier_delivery_with_it(hom
     assert said(home.night(3)) == set(), "what was taken back stands in nobody's way"
 
 
+@soak_only("more scenes of events")
 def test_a_correction_announced_is_marked_until_the_department_says_more(home: Home) -> None:
     home.night(0, a=table(ticket(1, 1)))
     send(home, "withdrawal_event", "w", event(
@@ -278,6 +280,7 @@ def test_retention_ends_a_record_on_its_day_without_any_delivery(home: Home) -> 
     assert home.everything()[0]["ledger.release"] == before[0]["ledger.release"], "nothing is due, so nothing is done"
 
 
+@soak_only("more scenes of events")
 def test_what_follows_does_not_wait_with_deliveries_that_the_gate_holds(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +305,7 @@ def test_what_follows_does_not_wait_with_deliveries_that_the_gate_holds(
     assert rows["b"]["state"] == "released" and shown(home) == {no(2): None, no(3): None}
 
 
+@soak_only("more scenes of events")
 def test_another_policy_looks_at_every_record_again(home: Home, tmp_path: Path) -> None:
     old = {"违法日期": "2022-05-01", "处罚决定日期": "2022-05-02"}
     home.night(0, a=table(ticket(1, 1, **old), ticket(2, 2)))
@@ -346,6 +350,7 @@ def test_the_life_of_a_record_can_be_told_and_events_that_found_none(home: Home)
         assert name(1) not in text and number(1) not in text and no(1) not in text
 
 
+@soak_only("more scenes of events")
 def test_what_is_overdue_is_told_in_working_days(home: Home) -> None:
     """The holiday of October 2026 lasts from the 1st to the 7th; Saturday the 10th is worked on."""
     home.night(0, a=table(*(ticket(n, n) for n in (1, 2, 3))))

@@ -14,7 +14,7 @@ from pipelines.model import ACCOUNT
 from pipelines.readers import text
 from pipelines.stores import waiting
 from schemas.load import CATALOG
-from tests.conftest import SOAK
+from tests.conftest import SOAK, soak_only
 from tests.dirty_files import csv, honour, number
 from tests.mortal_night import Death, Mortals
 from tests.nights import DAY, Home, begin
@@ -130,7 +130,7 @@ def test_a_row_that_waited_and_is_refused_by_a_law_since_ends_what_was_taken_bef
     assert place.everything() == calm
 
 
-@pytest.mark.skipif(not SOAK, reason="another kill: soak only")
+@soak_only("another kill")
 def test_a_night_in_which_rows_come_back_may_be_killed_and_run_again(
     home: Callable[..., Home], milder: Path, database: Callable[..., str], mortals: Mortals, tmp_path: Path
 ) -> None:
@@ -237,6 +237,7 @@ OTHER = "publicity_department"
 FULL = {"mode": "full", "period": "2026-11-22"}
 
 
+@soak_only("another way in which rows come back")
 def test_a_full_delivery_whose_rows_all_come_back_counts_by_its_absences(
     home: Callable[..., Home], milder: Path
 ) -> None:

@@ -37,7 +37,7 @@ from schemas.site import MARK, site, words
 from schemas.site.items import law_of
 from schemas.words import Words
 from tests.chromium import DESKTOP, PHONE, PROGRAM, Browser
-from tests.conftest import SHAPES, SOAK
+from tests.conftest import SHAPES, SOAK, soak_only
 
 HERE = load()
 DAY = date(2026, 11, 22)
@@ -115,7 +115,7 @@ def test_everything_of_the_catalogue_has_a_page_in_both_languages(made: dict[str
     assert all(page.language == ("en" if path.startswith("en/") else "zh-CN") for path, page in pages(made).items())
 
 
-@pytest.mark.skipif(not SOAK, reason="the site made twice: soak only")
+@soak_only("the site made twice")
 def test_the_same_catalogue_and_day_give_the_same_bytes(made: dict[str, bytes], place: Path) -> None:
     again = {p.relative_to(place).as_posix(): p.read_bytes() for p in place.rglob("*") if p.is_file()}
     assert sorted(again) == sorted(made)
@@ -275,7 +275,7 @@ def test_a_department_page_names_its_folders_and_its_successor(made: dict[str, b
     assert 'href="../departments/industry_commerce.html"' in made["departments/market_supervision.html"].decode()
 
 
-@pytest.mark.skipif(not SOAK, reason="the site made for other days: soak only")
+@soak_only("the site made for other days")
 def test_an_item_out_of_its_dates_is_shown_and_not_asked_for() -> None:
     early = site(HERE, date(2016, 6, 1), SAMPLES)
     assert "本事项不在有效期内" in text_of(early["items/traffic_penalty.html"])  # in force from 2017
@@ -425,7 +425,7 @@ def choose(browser: Browser, name: str, value: str) -> None:
 
 
 @in_browser
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+@pytest.mark.parametrize("width", [DESKTOP, PHONE] if SOAK else [PHONE])
 def test_every_page_fits_its_screen_and_complains_of_nothing(width: int, browser: Browser, place: Path) -> None:
     """Items of every shape (in a soak every item), since they differ most; every page at the top; some of the others.
     """

@@ -28,7 +28,7 @@ from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Life, Pinned
 from schemas.arrow import former_names, stored_schema
-from tests.conftest import SOAK, every_row
+from tests.conftest import SOAK, every_row, soak_only
 from tests.dirty_files import table
 from tests.nights import DAY, Home, begin
 from tests.test_kills import litter
@@ -185,7 +185,7 @@ def seen(home: Home, as_of: str | None = None) -> dict[str, list[Any]]:
     return {space: rows or [] for space, rows in zip(SPACES, found, strict=True)}
 
 
-@pytest.mark.skipif(not SOAK, reason="nights on both sides of a merge: soak only")
+@soak_only("nights on both sides of a merge")
 def test_a_home_is_compacted_in_a_release_that_shows_the_same(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, compact_small_files=2)
     monkeypatch.setattr(housekeeping, "vacuum", lambda night: None)  # has a test elsewhere
@@ -279,7 +279,7 @@ def kill(patch: pytest.MonkeyPatch, place: str) -> None:
     patch.setattr(owner, name, killed)
 
 
-@pytest.mark.skipif(not SOAK, reason="nights that are killed while they merge files: soak only")
+@soak_only("nights that are killed while they merge files")
 @pytest.mark.parametrize("is_nightly", [False, True], ids=str)
 @pytest.mark.parametrize("places", [*ALONE, ("switch", "forget"), tuple(PLACES)], ids=" ".join)
 def test_housekeeping_that_is_killed_is_taken_up_again(

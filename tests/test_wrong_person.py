@@ -17,6 +17,7 @@ from pipelines import run
 from pipelines.model import ACCOUNT
 from pipelines.stores import reversals, waiting
 from pipelines.stores.keys import Keys
+from tests.conftest import soak_only
 from tests.dirty_files import csv, honour, number, table
 from tests.nights import DAY, Home, begin
 from tests.test_editions import NEW, written
@@ -125,6 +126,7 @@ def test_a_row_that_names_the_wrong_number_ends_what_stood_under_it_the_same_nig
     assert shown(tickets) == {no(7): ["3"], no(18): ["2"], no(19): ["5"]}
 
 
+@soak_only("scenes that properties of the fold hold, too")
 def test_the_wrong_record_may_come_after_the_row_that_replaces_it(tickets: Home) -> None:
     late = {"period": "2026-11-21"}
     tickets.night(0, second=(table(ticket(3, 17, 更正前证件号码=number(1), 更正前文书号=no(7)))))
@@ -187,6 +189,7 @@ def test_a_row_under_the_same_row_key_of_the_sender_corrects_what_stood_under_it
     assert cases() == sorted(case(n) for n in (1, 2, 3, 4, 15))
 
 
+@soak_only("scenes that properties of the fold hold, too")
 def test_what_a_row_key_corrected_stays_away_once_the_right_record_is_deleted(honours: Home) -> None:
     """Else the person under whose number it stood by mistake would bear it again."""
     court = replace(honours, item="judgment_defaulter", sender="high_court")
@@ -248,6 +251,7 @@ def test_what_was_reported_late_can_be_taken_back_on_the_day_it_came(honours: Ho
     assert (account(void), void["late"]) == ({"withdrawn": 1}, 0)
 
 
+@soak_only("scenes that properties of the fold hold, too")
 def test_a_full_delivery_taken_back_gives_back_what_it_left_out(honours: Home) -> None:
     everybody = [honour(n) for n in range(1, 31)]
     honours.night(0, first=(csv(*everybody), FULL))

@@ -26,7 +26,7 @@ from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
 from tests import leaks
 from tests.chromium import DESKTOP, PROGRAM, Browser
-from tests.conftest import SOAK, discard
+from tests.conftest import SOAK, discard, soak_only
 from tests.dirty_files import honour, number, table
 from tests.servers import HookServer
 from tests.test_dags.test_nightly import airflow_leaks
@@ -41,7 +41,7 @@ MANY = (ITEM, "traffic_penalty", "tax_arrears", "student_loan_default", "judgmen
 
 pytestmark = pytest.mark.timeout(1200)
 # The scenes after the first two: minutes each on two cores, beside everything else.
-long = pytest.mark.skipif(not SOAK, reason="more scenes of the week under a scheduler: soak only")
+long = soak_only("more scenes of the week under a scheduler")
 
 
 File = tuple[Any, str, bytes, bytes]  # day, path in the inboxes, content, manifest

@@ -14,7 +14,7 @@ from pipelines.model import ACCOUNT
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
 from tests import leaks
-from tests.conftest import SOAK
+from tests.conftest import soak_only
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = "2026-11-22"
@@ -81,7 +81,7 @@ def noting(taken: list[str], step: str, call: Callable[..., object]) -> Callable
     return noted
 
 
-@pytest.mark.skipif(not SOAK, reason="its tasks run in test_daily, too: soak only")
+@soak_only("its tasks run in test_daily, too")
 @pytest.mark.timeout(420)
 def test_a_real_scheduler_gives_the_same_accounts_as_the_command_line(tmp_path: Path) -> None:
     homes = [tmp_path / "airflow", tmp_path / "command"]

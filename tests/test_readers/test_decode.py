@@ -18,6 +18,7 @@ from pipelines.readers import encoding as encoding_module
 from pipelines.readers.characters import DECODED, STANDARD
 from pipelines.readers.staging import open_staged, repairs_path
 from schemas.model import Format
+from tests.conftest import SOAK
 
 FIELDS = {normalise_header(k): v for k, v in {"姓名": "name", "证件\n号码": "credit_number", "说明": "note"}.items()}
 
@@ -359,7 +360,7 @@ PIECE = st.sampled_from([
 LINE = st.lists(PIECE, min_size=3, max_size=3) | st.lists(PIECE, max_size=5)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300 if SOAK else 60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(LINE, max_size=9), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "标题\n", "\n"]))
 def test_both_ways_over_one_text_agree(tmp_path: Path, table: list[list[str]], end: str, title: str) -> None:
     text = title + "姓名,证件号码,说明\n" + "\n".join(",".join(r) for r in table)
