@@ -137,19 +137,19 @@ def _offers(engine: duckdb.DuckDBPyConnection, item: Item, incoming: list[Incomi
     needed = """SELECT count(*) FROM waits w JOIN senders s USING (department)
         WHERE NOT is_stated AND w.record_key IS NULL AND w.name_key IS NOT NULL AND w.delivery_id <> s.delivery_id"""
     ((by_name,),) = engine.execute(needed).fetchall()
-    named = "SELECT NULL::VARCHAR AS delivery_id, NULL::BIGINT AS line, NULL AS sheet, NULL::BLOB AS name_key LIMIT 0"
+    columns = "department, delivery_id, period, sequence, record_key"
+    tonight = f"""SELECT {columns}, NULL::BLOB AS name_key, 1 AS is_taken FROM (SELECT {columns} FROM arrived)
+        SEMI JOIN waits USING (record_key)"""
     if by_name:
         named = " UNION ALL ".join(
             f"SELECT '{d.delivery_id}' AS delivery_id, line, sheet, {own_key.of_accepted(item)} AS name_key"
             f" FROM read_parquet({literal(Path(d.accepted))})"
             for d in incoming
         )
-    columns = "department, delivery_id, period, sequence, record_key"
-    engine.execute(f"""CREATE TABLE offers AS
-        SELECT a.department, a.delivery_id, a.period, a.sequence, a.record_key, n.name_key, 1 AS is_taken
-            FROM arrived a LEFT JOIN ({named}) n ON n.delivery_id = a.delivery_id AND n.line = a.line
-                AND n.sheet IS NOT DISTINCT FROM a.sheet
-            WHERE a.record_key IN (SELECT record_key FROM waits) OR n.name_key IN (SELECT name_key FROM waits)
+        tonight += f""" UNION ALL SELECT a.department, a.delivery_id, a.period, a.sequence, a.record_key, n.name_key, 1
+            FROM arrived a JOIN (SELECT * FROM ({named}) SEMI JOIN waits USING (name_key)) n
+                ON n.delivery_id = a.delivery_id AND n.line = a.line AND n.sheet IS NOT DISTINCT FROM a.sheet"""
+    engine.execute(f"""CREATE TABLE offers AS {tonight}
         UNION ALL SELECT {columns}, NULL, 1 FROM (SELECT {columns} FROM past)
             WHERE record_key IN (SELECT record_key FROM not_taken WHERE record_key IS NOT NULL)
         UNION ALL SELECT s.department, s.delivery_id, s.period, s.sequence, record_key, name_key, 0
