@@ -84,7 +84,9 @@ def _note(source: Path) -> dict[str, Any]:
     try:
         note: dict[str, Any] = json.loads((source / NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
-        raise UsageFault(f"--from {source}: no backup; it has no {NOTE}. Name a folder that 'backup' made.") from e
+        inside = sorted(path.parent for path in source.glob(f"*/{NOTE}"))
+        cure = f"Name one of those in it; the latest: {inside[-1]}" if inside else "Name a folder that 'backup' made."
+        raise UsageFault(f"--from {source}: no backup; it has no {NOTE}. {cure}") from e
     return note
 
 

@@ -68,7 +68,8 @@ def bury(home: Home, document: str) -> None:
 
 
 def test_a_backup_restored_under_another_path_goes_on_as_the_original(
-    tmp_path: Path, applied: Callable[[], str], database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, applied: Callable[[], str], database: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     home = begin(tmp_path / "home", applied(), monkeypatch, item=ITEM, sender="public_security")
     kept, key, list_of = tmp_path / "kept", tmp_path / "key", tmp_path / "deletions.json"
@@ -102,7 +103,9 @@ def test_a_backup_restored_under_another_path_goes_on_as_the_original(
     assert other.command(*source)[0] == 2, "no key"
     assert other.command(*source, "--key-file", str(tmp_path / "wrong"))[0] == 2
     assert other.command(*source, "--key-file", str(key), "--tombstones", str(key))[0] == 2
+    capsys.readouterr()
     assert other.command("restore", "--from", str(kept), "--key-file", str(key))[0] == 2
+    assert str(made) in capsys.readouterr().err, "the folder of backups is none, and the latest in it is named"
     assert Home(away, other.url, monkeypatch).command(*source, "--key-file", str(key))[0] == 2, "not empty"
     assert Home(other.place, home.url, monkeypatch).command(*source, "--key-file", str(key))[0] == 2, "nor its database"
     for changed in ("database.dump", next(n for n in read_sums(made / "SHA256SUMS") if n.endswith(".parquet"))):
