@@ -108,18 +108,18 @@ def step(call: Callable[..., Any], *keys: Any, **more: Any) -> Any:
     """Call a step of the journey with the home, and tell its errors as a scheduler understands them: a storage fault is
     tried again, bad data and faults of the catalogue or the platform are not. Only our own errors keep their text: any
     other may hold a value of somebody."""
-    from pipelines.errors import QiongxinError, StoreError
+    from pipelines.errors import QiongxinError, StoreError, of_storage
     from schemas.model import CatalogError
 
     try:
         return call(HOME, *keys, **more)
     except StoreError:
         raise
-    except OSError as e:  # of the disk or the network; its own text may name a file as somebody called it
-        raise StoreError(f"{type(e).__name__}: {e.strerror}. The same step is tried again.") from None
     except (QiongxinError, CatalogError) as e:
         raise AirflowFailException(str(e)) from None
     except Exception as e:
+        if fault := of_storage(e):
+            raise fault from None
         at = traceback.extract_tb(e.__traceback__)[-1]
         place = f"{Path(at.filename).name}:{at.lineno}"
         told = f"{type(e).__name__} at {place}. Nothing was lost: mend it, then clear the task."

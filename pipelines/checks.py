@@ -1,8 +1,8 @@
 """The step `check` over many deliveries: which ones, in which pieces, and what becomes of one that cannot be judged.
 
-Nobody waits for somebody else's delivery. One at which the platform itself fails, with whatever error, is parked as
-held (G006) after that one look; one that ends the process, as too little memory does, is looked at alone the next time,
-and parked after `DEATHS`.
+Nobody waits for somebody else's delivery. One at which the platform itself fails, with whatever error but one of its
+stores, is parked as held (G006) after that one look; one that ends the process, as too little memory does, is looked at
+alone the next time, and parked after `DEATHS`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines import again, passes
 from pipelines.check import check_deliveries, measure, tell_department
-from pipelines.errors import QiongxinError
+from pipelines.errors import QiongxinError, of_storage
 from pipelines.hands import Hands
 from pipelines.night import Night
 from pipelines.stores.still import turn
@@ -83,6 +83,8 @@ def _looked(night: Night, piece: list[str], rows: dict[str, dict[str, Any]]) -> 
         raise
     except Exception as e:
         night.ledger.end_look(piece)
+        if fault := of_storage(e):
+            raise fault from e
         if len(piece) == 1:
             return _park(night, piece[0], type(e).__name__)
         return {key: state for one in piece for key, state in _looked(night, [one], rows).items()}

@@ -18,6 +18,7 @@ from pipelines.commands.held import app
 from pipelines.commands.obligations import obligations
 from pipelines.commands.services import db_app, stack_app
 from pipelines.commands.subjects import subjects_app
+from pipelines.errors import of_storage
 
 app.command(epilog="Example: qiongxin obligations --date 2026-11-22")(obligations)
 app.command(epilog="Example: qiongxin alerts --send")(alerts)
@@ -42,6 +43,8 @@ def answer(error: Exception) -> tuple[int, str]:
         return code, str(error)
     if isinstance(error, OSError):
         return 4, f"{error.filename or 'storage'}: {error.strerror or error}. Mend the place, then run it again."
+    if fault := of_storage(error):
+        return fault.exit_code, str(fault)
     is_database = type(error).__module__.partition(".")[0] in ("sqlalchemy", "psycopg")
     if is_database and type(error).__name__ in ("OperationalError", "InterfaceError"):
         return 4, f"database: {type(error).__name__}. Start it ('qiongxin db up'), then run the same command again."

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -180,6 +181,9 @@ def test_each_kind_of_stop_has_its_exit_code() -> None:
     assert stopped_by(StoreError("raw/: full. Make room."))[0] == 4
     assert stopped_by(OSError(28, "No space left on device", "/home/raw"))[0] == 4
     assert stopped_by(fault)[0] == 4 and "张三" not in stopped_by(fault)[1]
+    with pytest.raises(duckdb.IOException) as no_disk, duckdb.connect() as engine:
+        engine.execute("COPY (SELECT 1) TO '/nowhere/张三.parquet' (FORMAT parquet)")
+    assert stopped_by(no_disk.value)[0] == 4 and "张三" not in stopped_by(no_disk.value)[1]
     with pytest.raises(ZeroDivisionError):
         stopped_by(ZeroDivisionError())
 

@@ -109,6 +109,25 @@ def test_what_the_platform_fails_at_is_parked_and_nobody_waits_for_it(
     assert home.night(2)["f1"]["state"] == "released"
 
 
+def test_a_fault_of_the_disk_parks_nobody_and_the_next_night_finishes(
+    tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be written for want of room is no fault of a delivery, and nobody has to approve it."""
+    home = begin(tmp_path / "home", applied(), monkeypatch)
+    home.send(f0=table(honour(1)), f1=table(honour(2)))
+    with home.told(), open_night(home.place, DAY) as night:
+        keys = [d.delivery_id for d in take(night).deliveries]
+    in_the_way = [home.place / "accepted" / f"{key}.parquet" / "x" for key in keys]
+    for path in in_the_way:
+        path.mkdir(parents=True)
+    assert home.command("nightly", "--date", DAY.isoformat())[0] == 4
+    assert [(r["state"], r["looks"]) for r in home.deliveries().values()] == [("received", 0)] * 2
+    for path in in_the_way:
+        path.rmdir()
+        path.parent.rmdir()
+    assert {r["state"] for r in home.night(0).values()} == {"released"}
+
+
 def test_what_kills_the_process_is_looked_at_alone_and_then_parked(
     tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

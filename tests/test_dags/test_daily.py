@@ -44,6 +44,7 @@ pytestmark = pytest.mark.timeout(1200)
 long = soak_only("more scenes of the week under a scheduler")
 
 
+DAGS = ("intake", "day_ready", "integrate", "approval")
 File = tuple[Any, str, bytes, bytes]  # day, path in the inboxes, content, manifest
 
 
@@ -111,6 +112,10 @@ class Place:
                 raise AssertionError(f"waited {seconds} s in vain: {self.told()}")
             time.sleep(1)
 
+    def is_calm(self) -> bool:
+        """Whether all that was begun is over, and well."""
+        return all(state == "success" for dag in DAGS for of_day in self.runs(dag).values() for state in of_day)
+
     def told(self) -> str:
         runs = {dag: self.runs(dag) for dag in (*stack.DAILY, "approval")}
         return f"{runs} {self.states()}"
@@ -135,7 +140,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         found.ask()
         try:
             found.up()
-            for dag in ("intake", "day_ready", "integrate", "approval"):
+            for dag in DAGS:
                 found.airflow.switch(dag, on=True)
             yield found
         finally:
@@ -189,10 +194,10 @@ def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -
     place.send("good2", table(honour(1, 荣誉名称="更正"), honour(2)), PAST, sequence=2)
     approve(place, "the ministry announced it")
     place.wait(lambda: set(place.states().values()) == {"released", "returned"})
-    place.wait(lambda: place.runs("integrate")[str(PAST)] == ["success"] * 2)
+    place.wait(lambda: len(place.runs("integrate")[str(PAST)]) == 2 and place.is_calm())
     runs = place.runs("integrate")
     # What a person let pass is taken up by the task that carries it out, or by an intake that comes first.
-    assert runs[str(TODAY)] == ["success"] and set(runs[str(AHEAD)]) == {"success"} and len(runs) == 3
+    assert runs.keys() == {str(PAST), str(TODAY), str(AHEAD)} and len(runs[str(TODAY)]) == 1
     decided = place.ask()["ahead"]
     assert decided["message_code"] == "G007" and "the ministry announced it" in decided["message_en"]
     with Ledger(postgres.url(place.home)) as ledger:
@@ -210,13 +215,13 @@ def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -
 
 @long
 def test_a_storage_fault_and_a_killed_worker_are_tried_again(place: Place, tmp_path: Path) -> None:
-    raw, day = place.home / "raw", PAST + timedelta(1)
-    raw.rename(tmp_path / "raw")
-    raw.write_text("a file where a folder should be")
+    outbox, day = place.home / "outbox" / GOOD, PAST + timedelta(1)
+    outbox.rename(tmp_path / "outbox")
+    outbox.write_text("a file where a folder should be")
     place.send("fault", table(honour(4)), day)
-    place.wait(lambda: tries(place, "intake", "receive") >= 1)
-    raw.unlink()
-    (tmp_path / "raw").rename(raw)
+    place.wait(lambda: tries(place, "intake", "check") >= 1)
+    outbox.unlink()
+    (tmp_path / "outbox").rename(outbox)
     kill_a_task(place, "integrate", str(day))
     place.wait(lambda: place.states().get("fault") == "released")
 
