@@ -20,9 +20,10 @@ from pipelines.night import open_lake
 from pipelines.stores import postgres
 from pipelines.stores.copies import copy, regular, sha256, write_sums
 from pipelines.stores.dump import dump
-from pipelines.stores.keys import key_file, open_keys
+from pipelines.stores.keys import key_file
 from pipelines.stores.lake import SPACES
 from pipelines.stores.ledger import Ledger
+from pipelines.stores.own_keys import own_keys
 from pipelines.stores.still import still
 
 # What is compiled is made again; the server's folder is in the dump; the key, and Airflow's secrets, stay out.
@@ -48,9 +49,7 @@ def backup(home: str | Path, folder: Path, tell: Tell = lambda text: None) -> di
             release = ledger.current_release()
             if release is None:
                 raise UsageFault(f"{home}: no release yet, so there is nothing to back up. Run 'qiongxin nightly'.")
-            key = key_file(place.root)
-            if not key.exists():
-                raise StoreError(f"{key.name}: the pseudonym key is missing. Put it back, then run again.")
+            key, keys = key_file(place.root), own_keys(place.root, ledger)
             with _written(target, f"{release['as_of']}-{release['release_id']}") as (part, name):
                 tell("backup: database")
                 dump(url, part / DUMP)
@@ -63,7 +62,7 @@ def backup(home: str | Path, folder: Path, tell: Tell = lambda text: None) -> di
                 _complain(_left_out(place, ledger, url, sums))
                 write_sums(part / SUMS, sums)
                 note = {k: release[k] for k in ("as_of", "release_id", "number", "revision")}
-                note |= {"home": str(place.root), "key_fingerprint": open_keys(place.root).fingerprint}
+                note |= {"home": str(place.root), "key_fingerprint": keys.fingerprint}
                 note |= {"files": len(sums), "bytes": size, "sums_sha256": sha256(part / SUMS)}
                 note |= {"database_sha256": sums[DUMP]}
                 publish_json(part / NOTE, note)

@@ -94,8 +94,7 @@ def _looked(night: Night, piece: list[str], rows: dict[str, dict[str, Any]]) -> 
 
 def _park(night: Night, key: str, why: str) -> dict[str, str]:
     """Only the kind of an error is told: its text may hold a value of somebody."""
-    told = night.catalog.findings[PARKED]
-    zh, en = (text.replace("{value}", why) for text in (told.message_zh, told.message_en))
+    zh, en = night.catalog.findings[PARKED].of(why)
     judged = measure(night, night.ledger.deliveries(only=key)[0])
     night.ledger.update(key, state="held", message_code=PARKED, message_zh=zh, message_en=en, **judged)
     tell_department(night, key, "checked")

@@ -13,9 +13,9 @@ from pipelines.errors import StoreError
 from pipelines.judge import Desk, kept_catalogue, kept_path
 from pipelines.model import Home
 from pipelines.stores import postgres
-from pipelines.stores.keys import open_keys
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
+from pipelines.stores.own_keys import own_keys
 from pipelines.stores.still import at_work
 from schemas.model import Catalog
 
@@ -43,12 +43,13 @@ def open_night(home: str | Path, day: str | date, is_preview: bool = False) -> I
     with Ledger(url) as ledger:
         ledger.prepare()
         with at_work(ledger), closing(open_lake(place, url)) as lake:
+            keys = own_keys(place.root, ledger)
             applied: tuple[str, ...] = ()
             if ledger.applied() != catalog.revision and not is_preview:
                 planned, done = apply(place, ledger, lake, catalog, as_of)
                 _forget_compiled(place, catalog)
                 applied = (summary(planned), *done)
-            yield Night(place, catalog, open_keys(place.root), as_of, ledger, lake, applied)
+            yield Night(place, catalog, keys, as_of, ledger, lake, applied)
 
 
 def _forget_compiled(home: Home, catalog: Catalog) -> None:

@@ -51,5 +51,4 @@ def told(night: Night, code: str, of: Mapping[str, Any]) -> tuple[str, str]:
     """What a decision is told as, in Chinese and English; `code` is LET_PASS or REJECTED."""
     until = of.get("until")
     value = f"No. {of['number']}, {of['made_on']}, {of['made_by']}: {of['reason']}" + (f" (→ {until})" if until else "")
-    found = night.catalog.findings[code]
-    return found.message_zh.replace("{value}", value), found.message_en.replace("{value}", value)
+    return night.catalog.findings[code].of(value)

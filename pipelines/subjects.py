@@ -10,8 +10,8 @@ from pipelines.conflicts import ABOUT_ONE, Conflict, conflicts
 from pipelines.errors import UsageFault
 from pipelines.model import Home
 from pipelines.stores import judgements, vault
-from pipelines.stores.keys import open_keys
 from pipelines.stores.ledger import Ledger
+from pipelines.stores.own_keys import own_keys
 from schemas.record import LOOSE, PHONE
 
 Pair = tuple[bytes, bytes]
@@ -36,7 +36,7 @@ def settle(home: Home, ledger: Ledger, mark: str, verdict: str, on: date, by: st
     """Enter a judgement of a conflict as it is listed: about one subject, that its records are of one person (`same`)
     or of several (`different`); of persons who share name and birth date, that they are different. Raises
     `UsageFault`."""
-    found = next((c for c in conflicts(home, ledger, open_keys(home.root)) if c.conflict == mark), None)
+    found = next((c for c in conflicts(home, ledger, own_keys(home.root, ledger)) if c.conflict == mark), None)
     if found is None:
         raise UsageFault(f"--conflict {mark}: no such conflict now. See 'qiongxin subjects conflicts --all'.")
     about = found.conflict if found.kind in ABOUT_ONE else None

@@ -699,6 +699,10 @@ class FindingCode(Model):
     example: str
     source: str
 
+    def of(self, value: str) -> tuple[str, str]:
+        """Both messages, Chinese and English, of a finding that is about no field and no line."""
+        return self.message_zh.replace("{value}", value), self.message_en.replace("{value}", value)
+
 
 class Catalog(Model):
     """`items` hold the fields that counties add, since all deliveries of an item share one table."""

@@ -95,6 +95,8 @@ def applied(tmp_path_factory: pytest.TempPathFactory, database: Callable[..., st
         named.setenv("QIONGXIN_DATABASE_URL", url)
         with open_night(tmp_path_factory.mktemp("applied") / "home", "2026-11-01"):
             pass
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("DELETE FROM ledger.pseudonym_key")  # each home of a copy has a key of its own
     return lambda: database(url)
 
 

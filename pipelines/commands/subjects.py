@@ -38,14 +38,14 @@ def list_conflicts(
     """
     from pipelines.conflicts import KINDS, conflicts
     from pipelines.model import Home
-    from pipelines.stores.keys import open_keys
+    from pipelines.stores.own_keys import own_keys
 
     if kind is not None and kind not in KINDS:
         raise UsageFault(f"--kind {kind}: no such kind. There are: {', '.join(KINDS)}.")
     place = existing(home)
     with open_ledger(home) as ledger:
         found = (
-            c.as_dict() for c in conflicts(Home(place), ledger, open_keys(place))
+            c.as_dict() for c in conflicts(Home(place), ledger, own_keys(place, ledger))
             if kind in (None, c.kind) and (settled or not c.judgements)
         )  # fmt: skip
         if as_json:

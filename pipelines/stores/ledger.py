@@ -274,6 +274,12 @@ catalogue = sa.Table(
     sa.Column("content", sa.Text, nullable=False, comment="the catalogue as JSON"),
     schema="ledger",
 )
+pseudonym_key = sa.Table(
+    "pseudonym_key",
+    metadata,
+    sa.Column("fingerprint", sa.Text, primary_key=True, comment="of the key that all records hang on; one row"),
+    schema="ledger",
+)
 migration = sa.Table(
     "migration",
     metadata,
@@ -454,6 +460,18 @@ class Ledger:
             row = {"revision": revision, "number": last + 1, "applied_on": on, "content": content}
             query = insert(catalogue).values(row)
             connection.execute(query.on_conflict_do_update(index_elements=["revision"], set_=row))
+
+    def known_key(self, fingerprint: str | None = None) -> str | None:
+        """The fingerprint of the key that the records of this home hang on; where none is known yet, from now on it is
+        `fingerprint`."""
+        query = sa.select(pseudonym_key.c.fingerprint)
+        with self.engine.begin() as connection:
+            if fingerprint is not None:
+                connection.execute(sa.text("LOCK TABLE ledger.pseudonym_key IN SHARE ROW EXCLUSIVE MODE"))
+            known = connection.execute(query).scalar()
+            if known is None and fingerprint is not None:
+                connection.execute(sa.insert(pseudonym_key).values(fingerprint=fingerprint))
+            return known or fingerprint
 
     def is_empty(self, schema: str, table: str) -> bool:
         """Whether a table of the warehouse holds no row."""

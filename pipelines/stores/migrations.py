@@ -122,4 +122,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "COMMENT ON COLUMN ledger.delivery.strayed IS"
         " 'which rows go against their states, empty: none; NULL: not looked at yet'",
     ),
+    (
+        "CREATE TABLE ledger.pseudonym_key (fingerprint TEXT PRIMARY KEY)",
+        "COMMENT ON COLUMN ledger.pseudonym_key.fingerprint IS 'of the key that all records hang on; one row'",
+    ),
 )

@@ -1,0 +1,24 @@
+"""The keys of a home, which are for good those that its first records were made with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.errors import StoreError
+from pipelines.stores.keys import Keys, key_file, open_keys
+from pipelines.stores.ledger import Ledger
+
+
+def own_keys(home: Path, ledger: Ledger) -> Keys:
+    """The keys that the ledger knows by their fingerprint; those of a new home are entered. Raises `StoreError` where
+    the file is gone or holds another key: under that every number would be another subject, without anybody noticing.
+    """
+    known = ledger.known_key()
+    if known is not None and not key_file(home).exists():
+        raise StoreError(f"{key_file(home)}: the pseudonym key is missing. Put it back; no other will do.")
+    keys = open_keys(home)
+    if keys.fingerprint != (known or ledger.known_key(keys.fingerprint)):
+        raise StoreError(
+            f"{key_file(home)}: not the pseudonym key that the records of this home were made with. Put that back."
+        )
+    return keys
