@@ -159,18 +159,18 @@ def find(ledger: Ledger, catalog: Catalog, home: Home, figures: Figures, now: da
     within = Limits(**{name: limit(name) for name in Limits.__dataclass_fields__})
     rows = ledger.deliveries()
     owed = obligations.obligations(catalog, rows, obligations.limits(limit), today)
-    made = _Made(catalog, today)
+    made, first = _Made(catalog, today), store.first_night(ledger)
     found = [
         *(Alert.of(r) for r in store.known(ledger, FAILED) if r["cleared"] is None),
         *_disk(made, figures, within, now),
         *_unreachable(made, ledger.unreachable()),
-        *_silent(made, rows, store.first_night(ledger), within, now),
+        *_silent(made, rows, first, within, now),
         *_late(made, ledger, within, now),
         *_stuck(made, rows, home, within, now),
         *_files(made, _lying(catalog, figures, store.files_waiting(ledger)), within, now),
         *_held(made, rows),
         *_items_held(made, home, ledger),
-        *_missed(made, owed, within, now),
+        *_missed(made, (o for o in owed if first is None or o.due >= first), within, now),
     ]
     order = list(KINDS)
     return sorted(found, key=lambda a: (order.index(a.kind), a.department, a.item, a.key))
@@ -367,6 +367,7 @@ def _items_held(made: _Made, home: Home, ledger: Ledger) -> Iterator[Alert]:
 
 
 def _missed(made: _Made, owed: Iterable[Obligation], within: Limits, now: datetime) -> Iterator[Alert]:
+    """Of `owed`, what was due since the first night: of what was due before, nobody waits here."""
     for o in owed:
         since = ends(o.due, within.alert_cut_off_hours)
         if o.state == "overdue" and now >= since:

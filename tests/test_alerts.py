@@ -209,6 +209,11 @@ def test_a_cut_off_is_missed_from_the_morning_after_the_due_day_until_the_delive
     assert friday not in owed(morning)
 
 
+def test_what_was_due_before_the_first_night_is_nobodys_alert(ledger: Ledger) -> None:
+    found = holding(ledger, at("2026-11-05T07:00"), "cut_off_missed")
+    assert found and min(a.since for a in found) >= at("2026-11-02T07:00"), "the catalogue was applied on 1 November"
+
+
 def test_a_place_that_failed_is_told_without_the_names_of_strangers(ledger: Ledger) -> None:
     places = [(TAX, "sftp://x/out", "sftp://x/out: no answer. Ask the owner (张三)."),
               (name(1), f"inbox/{name(1)}", f"inbox/{name(1)}: not readable.")]  # fmt: skip
@@ -376,7 +381,7 @@ def test_two_rounds_at_once_tell_once(home: Home, ledger: Ledger, quiet: None) -
 
 
 def test_a_period_that_is_out_of_sight_is_not_told_to_be_in(home: Home, ledger: Ledger, few: None) -> None:
-    heard, now = Heard("smtp"), at("2026-06-30T07:00")
+    heard, now = Heard("smtp"), at("2026-12-30T07:00")
     days = effective(CATALOGUE, "obligations_window_days", now.date())
     assert notify.send(home.root, now, [heard]).holding > 30
     owed = {k for k in heard.heard()[0] if k.startswith("cut_off_missed/")}
