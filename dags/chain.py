@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
-from dags.common import HELD, LANDED, PLACES, RECORDS, RELEASE, WORK, as_of_run, emit_only, step
+from dags.common import HELD, LANDED, PLACES, RECORDS, RELEASE, WORK, as_of_run, day_of_run, emit_only, step
 
 
 def arrive(only: bool = False) -> Any:
@@ -22,7 +22,7 @@ def arrive(only: bool = False) -> Any:
     def receive() -> list[list[str]]:
         from pipelines import steps
 
-        return step(steps.receive, as_of_run(), only=only)
+        return step(steps.receive, as_of_run(), only=day_of_run() if only else None)
 
     @task(pool=WORK)
     def check(portion: list[str]) -> dict[str, str]:

@@ -79,9 +79,16 @@ class Rest:
 
     def last_state(self, dag: str, partition: str) -> str:
         """The state of the last run of a partition, '' for none."""
-        place = f"/api/v2/dags/{dag}/dagRuns?partition_key={quote(partition)}&order_by=-run_after&limit=1"
-        runs = self.call("GET", place)["dag_runs"]
-        return str(runs[0]["state"]) if runs else ""
+        at, size = 0, 100
+        while True:  # the list cannot be asked for a partition
+            place = f"/api/v2/dags/{dag}/dagRuns?order_by=-start_date&limit={size}&offset={at}"
+            runs = self.call("GET", place)["dag_runs"]
+            for run in runs:
+                if run["partition_key"] == partition:
+                    return str(run["state"])
+            if len(runs) < size:
+                return ""
+            at += size
 
     def settle(self, dags: tuple[str, ...], seconds: float = 3) -> None:
         """Wait until no run of these DAGs is under way or waits for so many seconds: one may start another."""

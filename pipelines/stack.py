@@ -145,7 +145,8 @@ def backfill(home: Path, first: date, last: date, tell: Tell = lambda text: None
     airflow = rest.session(home)
     for dag in ("land", "day_ready", "integrate"):
         airflow.switch(dag, on=True)
-    asked = {"dag_id": "land", "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T00:00:00Z",
+    # A day lands in the night after it, and it is by their nights that Airflow finds the days.
+    asked = {"dag_id": "land", "from_date": f"{first}T00:00:00Z", "to_date": f"{last + timedelta(1)}T00:00:00Z",
              "max_active_runs": 1, "reprocess_behavior": "completed"}  # fmt: skip
     number = airflow.call("POST", "/api/v2/backfills", asked)["id"]
     while airflow.call("GET", f"/api/v2/backfills/{number}")["completed_at"] is None:

@@ -35,10 +35,10 @@ def open_day(home: str, day: str) -> Iterator[Night]:
         yield replace(night, as_of=max(night.as_of, last["as_of"])) if last else night
 
 
-def receive(home: str, day: str, only: bool = False) -> list[list[str]]:
-    """Take what is finished, `only` of this day where asked; returns the deliveries to check, in portions."""
+def receive(home: str, day: str, only: str | None = None) -> list[list[str]]:
+    """Take what is finished, `only` of one day where asked; returns the deliveries to check, in portions."""
     with open_night(home, day) as night:
-        take(night, night.as_of if only else None)
+        take(night, date.fromisoformat(only) if only else None)
         large, small = pieces(night, unchecked(night))
         return [[key] for key in large] + _portions(small)
 

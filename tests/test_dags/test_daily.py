@@ -39,7 +39,6 @@ AHEAD = TODAY + timedelta(40)
 MANY = (ITEM, "traffic_penalty", "tax_arrears", "student_loan_default", "judgment_defaulter")  # of six departments
 
 pytestmark = pytest.mark.timeout(1200)
-# The scenes after the first two: minutes each on two cores, beside everything else.
 long = soak_only("more scenes of the week under a scheduler")
 
 
@@ -186,7 +185,6 @@ def test_an_alert_names_department_delivery_rule_and_cure(place: Place) -> None:
     assert number(3) not in told and name(3) not in told
 
 
-@long
 def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -> None:
     place.put(of_two_departments(place.home)[1])
     place.send("good2", table(honour(1, 荣誉名称="更正"), honour(2)), PAST, sequence=2)
@@ -211,7 +209,6 @@ def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -
     assert all(sum(a[n] for n in ACCOUNT) == a["read"] for a in accounts)
 
 
-@long
 def test_a_storage_fault_and_a_killed_worker_are_tried_again(place: Place, tmp_path: Path) -> None:
     outbox, day = place.home / "outbox" / GOOD, PAST + timedelta(1)
     outbox.rename(tmp_path / "outbox")
@@ -235,7 +232,6 @@ def test_a_killed_scheduler_is_started_again(place: Place) -> None:
     place.wait(lambda: place.states().get("killed") == "released")
 
 
-@long
 def test_a_backfill_gives_what_day_by_day_gives(place: Place, tmp_path: Path) -> None:
     """And all of the week, in whatever order its days came, what the command gives day by day."""
     place.airflow.switch("intake", on=False)
@@ -249,6 +245,8 @@ def test_a_backfill_gives_what_day_by_day_gives(place: Place, tmp_path: Path) ->
     days = [(first + timedelta(n)).isoformat() for n in range(count)]
     assert states == {day: {"land": "success", "integrate": "success"} for day in days}
     assert set(place.states().values()) == {"released", "returned"}
+    inboxes = place.home / "inbox"
+    assert [p for p in inboxes.glob("*/*/*") if p.is_file()] == [], "each day's files were taken"
 
     other = Place(tmp_path / "command")
     try:
