@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from pipelines.errors import StoreError
 from pipelines.night import open_night
 from tests.dirty_files import honour, table
 from tests.nights import DAY, begin
+
+
+def execute(url: str, sql: str) -> None:
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(sql.encode())
 
 
 def test_a_night_stops_where_the_key_is_gone_or_another_one(
@@ -34,6 +40,9 @@ def test_a_night_stops_where_the_key_is_gone_or_another_one(
         with home.told(), pytest.raises(StoreError), open_night(home.place, DAY, is_preview=True):
             pass
     assert len(home.deliveries()) == 1
+    # Nor where the records are older than the ledger's knowledge of the key.
+    execute(home.url, "DELETE FROM ledger.pseudonym_key")
+    assert home.command("backup", "--to", str(tmp_path / "kept"))[0] == 4 and not key.exists()
     key.write_bytes(right)
     assert home.night(1)["second"]["changed"] == 1
     assert home.rows("SELECT subject_id FROM records.honour ORDER BY 1") == subjects

@@ -14,7 +14,7 @@ def own_keys(home: Path, ledger: Ledger) -> Keys:
     the file is gone or holds another key: under that every number would be another subject, without anybody noticing.
     """
     known = ledger.known_key()
-    if known is not None and not key_file(home).exists():
+    if not key_file(home).exists() and (known is not None or ledger.current_release() is not None):
         raise StoreError(f"{key_file(home)}: the pseudonym key is missing. Put it back; no other will do.")
     keys = open_keys(home)
     if keys.fingerprint != (known or ledger.known_key(keys.fingerprint)):
