@@ -81,7 +81,8 @@ def plain(field: FieldSpec, text: exp.Expr) -> exp.Expr:
     sql = text.sql(dialect="duckdb")
     if field.type == "date":
         return tree(f"""CASE
-            WHEN regexp_matches({sql}, '^{YEAR}-[0-9]{{2}}-[0-9]{{2}}$') THEN TRY_CAST({sql} AS DATE)
+            WHEN regexp_matches({sql}, '^{YEAR}(?:-[0-9]{{1,2}}-|/[0-9]{{1,2}}/)[0-9]{{1,2}}$')
+                THEN TRY_CAST(replace({sql}, '/', '-') AS DATE)
             WHEN regexp_matches({sql}, '^{YEAR}[0-9]{{4}}$') THEN TRY_CAST({_eight(sql)} AS DATE)
             WHEN regexp_matches({sql}, '^{DATE}([ T][0-9:.]*)?$') THEN TRY_CAST({_day(sql)} AS DATE) END""")
     if field.type == "timestamp":
