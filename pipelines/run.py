@@ -93,7 +93,8 @@ def due_items(night: Night) -> set[str]:
 
 def _look(night: Night, item: Item, said: str, known: Life | None) -> curate.Look:
     clocks = life.clocks(item, night.catalog, night.limit)
-    return curate.Look(clocks, life.fingerprint(item, clocks), said, night.limit("delete_after_days"), known)
+    kept = life.kept_otherwise(item, clocks)
+    return curate.Look(clocks, life.fingerprint(item, clocks), said, night.limit("delete_after_days"), known, kept)
 
 
 def take_events(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
@@ -114,7 +115,12 @@ def _take_events(night: Night, tell: Progress) -> dict[str, str]:
             files = night.lake.files("records", code, night.ledger.published(code).records)
             candidate = curate.read_candidate(night.home, code) if verdicts.get(code) == "passed" else None
             told[code] = curate.resolved(candidate, files) if candidate else files
-    events.gather(night.home, night.lake, night.catalog, told, judgements.known(night.ledger, night.as_of))
+    # What rests on a listing is kept from the night after the listing is released: nothing ends for want of that day,
+    # and no item has to wait for another.
+    listed = {c: night.ledger.published(c) for c, i in night.catalog.items.items() if i.rests_on is not None}
+    events.gather(
+        night.home, night.lake, night.catalog, told, listed, judgements.known(night.ledger, night.as_of)
+    )
     return verdicts
 
 

@@ -119,6 +119,10 @@ def describe(item: Item, catalog: Catalog) -> list[str]:
         ("事件日期 event date", _field(item, item.event_date) if item.event_date else "—"),
         *([("行为日期 day of the act", "、".join(_field(item, n) for n in item.acted_on))] if item.acted_on else []),
         ("来源时间 time at the source", _field(item, item.source_time) if item.source_time else "—"),
+        *(
+            [("列入依据 rests on", f"{_field(item, item.rests_on.document)}：`{item.rests_on.item}`")]
+            if item.rests_on else []
+        ),
         *([("关联号码 links numbers", _field(item, item.registers.number))] if item.registers else []),
         ("有效期 in force", f"{item.valid_from}{until}"),
         *(

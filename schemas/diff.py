@@ -161,7 +161,7 @@ def _attribute(code: str, key: str, old: Any, new: Any, names: Mapping[str, str]
         yield Change("tightening", code, key, _said(*([f"{e.does} {e.name}" for e in side] for side in (old, new))))
     elif key == "acted_on" or key == "document":  # whose rows are refused as those of minors
         yield Change("tightening", code, key, said)
-    elif key == "refers":
+    elif key in ("refers", "rests_on"):  # events reach other records; records are kept for longer, or no more
         yield Change("tightening", code, key, _said(*(side and f"{side.item}, {side.document}" for side in (old, new))))
     elif key == "registers":  # numbers become one person's that were not, or are no more
         yield Change("tightening", code, key, _said(*(side and side.number for side in (old, new))))

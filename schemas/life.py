@@ -35,6 +35,7 @@ STATED = ("record_key", "subject_id", "content_hash", "department", "delivery_id
 COLUMNS = ("marks", "public_from", "public_until", "kept_until", "ended_on", "ended_by", "ended_event", "changes_on")
 CLASSES = ("minor", "ordinary", "serious")  # the gravest last
 EXPIRED = "expired"
+NO_END = "DATE '9999-12-31'"
 EVENTS = "item, subject_id, document, department, name, does, since, until, until_restated, event, event_item"
 
 
@@ -42,7 +43,8 @@ EVENTS = "item, subject_id, document, department, name, does, since, until, unti
 class Clocks:
     """Dated policy as it holds on the as-of date; `publicity_windows` are all entries of it, (first day, class ->
     [least, most] months), since the day of the record chooses. `years` is department -> years of retention, '' for all
-    others; `hidden` are departments whose county does without publicity; `marks` all names of marks of events."""
+    others; `hidden` are departments whose county does without publicity; `marks` all names of marks of events;
+    `is_kept_by` says that listings rest on its records (`Item.rests_on`)."""
 
     publicity_windows: tuple[tuple[date, dict[str, list[int]]], ...]
     breach_class_of_code: dict[str, dict[str, str]]
@@ -51,6 +53,7 @@ class Clocks:
     years: dict[str, int]
     hidden: tuple[str, ...]
     marks: tuple[str, ...]
+    is_kept_by: bool
 
 
 def own_columns() -> tuple[str, ...]:
@@ -73,6 +76,7 @@ def clocks(item: Item, catalog: Catalog, limit: Callable[[str], Any]) -> Clocks:
         {"": item.retention_years, **shorter} if item.nature in limit("retention_natures") else {},
         tuple(sorted(c for c, i in own.items() if i.publicity != item.publicity)),
         tuple(sorted({e.name for i in catalog.items.values() if i.refers for e in i.effects if e.does == "marks"})),
+        any(i.rests_on is not None and i.rests_on.item == item.code for i in catalog.items.values()),
     )
 
 
@@ -93,6 +97,25 @@ def events(item: Item, source: str) -> exp.Expr:
             f" {literal(item.code)} AS event_item FROM {source} WHERE {_met(item, e)} AND {_since(e)} IS NOT NULL"
         )
     return tree(" UNION ALL ".join(parts))
+
+
+def keeping(item: Item, stored: str) -> exp.Expr:
+    """What the listings of an item (`stored`, shared or ended) do to the records that they rest on, as rows of EVENTS
+    that have `keeps` in `does`: these are kept until the day `until`, or while the listing goes on."""
+    of = item.rests_on
+    assert of is not None
+    document = key_text(item.field(of.document))
+    return tree(f"""SELECT {literal(of.item)} AS item, subject_id, {document} AS document,
+        CAST(NULL AS VARCHAR) AS department, {literal(item.code)} AS name, 'keeps' AS does, {item.event_date} AS since,
+        ended_on AS until, FALSE AS until_restated, record_key AS event, {literal(item.code)} AS event_item
+        FROM {stored} WHERE {of.document} IS NOT NULL AND {item.event_date} IS NOT NULL""")
+
+
+def kept_otherwise(item: Item, of: Clocks) -> str:
+    """SQL of which stored records are kept otherwise than by themselves, so by a listing; '' where none can be."""
+    if not _is_kept_by(item, of):
+        return ""
+    return f"kept_until IS DISTINCT FROM CAST({_own_kept(item, of, _lasting(item, of))} AS DATE)"
 
 
 def named(item: Item, source: str) -> exp.Expr:
@@ -180,6 +203,12 @@ def _text(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) ->
     joined = "LEFT JOIN told t ON t.told_key = s.record_key" if of_events else ""
     # Stage by stage, each reading the columns of the one before.
     clocked = f"SELECT s.*, {_clocked(item, of)} FROM (SELECT *, {_lasting(item, of)} AS lasts FROM {source}) s"
+    if of_events and _is_kept_by(item, of):
+        # A listing without end keeps without end; what by itself is kept without end is so whatever a listing says.
+        kept = f"""CASE WHEN c.kept_until IS NULL OR t.told_kept = {NO_END} THEN NULL
+            ELSE GREATEST(c.kept_until, COALESCE(t.told_kept, c.kept_until)) END"""
+        clocked = f"""SELECT c.* REPLACE ({kept} AS kept_until) FROM ({clocked}) c
+            LEFT JOIN told t ON t.told_key = c.record_key"""
     ends = [_own_end(e, item) for e in _own(item, "ends")]
     ends += [f"CASE WHEN kept_until < {today} THEN {_end('kept_until + INTERVAL 1 DAY', literal(EXPIRED), '')} END"]
     if of_events:
@@ -206,7 +235,8 @@ def _day(as_of: date) -> str:
 
 
 def _told(item: Item, of: Clocks, source: str, today: str) -> str:
-    """Per record (told_key) what the events about it say: told_<mark> (1 or NULL), told_end, told_changes."""
+    """Per record (told_key) what the events about it say: told_<mark> (1 or NULL), told_end, told_changes; and
+    told_kept, the day until which a listing keeps it, where one may."""
     document = item.document_field
     assert document is not None
     made = "COALESCE(CAST(s.source_time AS DATE), CAST(s.period + INTERVAL 1 DAY AS DATE))"
@@ -214,11 +244,18 @@ def _told(item: Item, of: Clocks, source: str, today: str) -> str:
     marks = "".join(
         f"MAX(CASE WHEN does = 'marks' AND name = {literal(n)} AND {holds} THEN 1 END) AS told_{n}, " for n in of.marks
     )
+    own, is_kept = "", _is_kept_by(item, of)
+    if is_kept:  # by a listing that began before the record's own retention was over
+        keeps = f"does = 'keeps' AND since <= own_kept THEN COALESCE(until, {NO_END})"
+        marks += f"MAX(CASE WHEN {keeps} END) AS told_kept, "
+        own = f", {_own_kept(item, of, _lasting(item, of))} AS own_kept"
     return f"""SELECT record_key AS told_key, {marks}
             MIN(CASE WHEN does = 'ends' AND {holds} THEN {_end('since', 'name', 'HEX(event)')} END) AS told_end,
             MIN(CASE WHEN since > {today} THEN since WHEN until > {today} THEN until END) AS told_changes
-        FROM (SELECT s.record_key, e.*, e.until_restated AND {made} > e.since AS is_over
-            FROM (SELECT record_key, subject_id, department, source_time, period, {key_text(document)} AS own_document
+        FROM (SELECT s.record_key{", own_kept" if is_kept else ""}, e.*,
+                e.until_restated AND {made} > e.since AS is_over
+            FROM (SELECT record_key, subject_id, department, source_time, period,
+                    {key_text(document)} AS own_document{own}
                 FROM {source} SEMI JOIN (SELECT subject_id FROM events) w USING (subject_id)) s
             JOIN events e ON e.subject_id = s.subject_id AND e.document = s.own_document
                 AND (e.department IS NULL OR e.department = s.department)) m
@@ -267,8 +304,7 @@ def _clocked(item: Item, of: Clocks) -> str:
     nothing, day = "CAST(NULL AS DATE)", item.event_date
     if day is None or not of.years:
         return f"{nothing} AS public_from, {nothing} AS public_until, {nothing} AS kept_until"
-    years = " ".join(f"WHEN department = {literal(d)} THEN {_years(day, n)}" for d, n in of.years.items() if d)
-    kept = f"CASE WHEN lasts THEN NULL {years} ELSE {_years(day, of.years[''])} END"
+    kept = _own_kept(item, of, "lasts")
     if item.publicity != "public":
         return f"{nothing} AS public_from, {nothing} AS public_until, CAST({kept} AS DATE) AS kept_until"
     hidden = f"department IN ({', '.join(map(literal, of.hidden))})" if of.hidden else "FALSE"
@@ -276,6 +312,18 @@ def _clocked(item: Item, of: Clocks) -> str:
     last = f"CASE WHEN {hidden} OR lasts THEN NULL ELSE {_window(item, of, day)} END"
     dates = f"CAST({first} AS DATE) AS public_from, CAST({last} AS DATE) AS public_until"
     return f"{dates}, CAST({kept} AS DATE) AS kept_until"
+
+
+def _is_kept_by(item: Item, of: Clocks) -> bool:
+    return of.is_kept_by and bool(of.years) and item.event_date is not None
+
+
+def _own_kept(item: Item, of: Clocks, lasting: str) -> str:
+    """SQL of the last day of retention by what the record itself says; `lasting` is SQL of whether it goes on."""
+    day = item.event_date
+    assert day is not None
+    years = " ".join(f"WHEN department = {literal(d)} THEN {_years(day, n)}" for d, n in of.years.items() if d)
+    return f"CASE WHEN {lasting} THEN NULL {years} ELSE {_years(day, of.years[''])} END"
 
 
 def _years(day: str, years: int) -> str:

@@ -25,6 +25,7 @@ def check(item: Item, catalog: Catalog) -> None:
     _key_and_dates(item)
     _reporting(item, catalog)
     _effects(item, catalog)
+    _rests_on(item, catalog)
     _states(item, catalog)
     _registers(item, catalog)
     _sender_key(item)
@@ -114,6 +115,20 @@ def _effects(item: Item, catalog: Catalog) -> None:
                 if value not in possible:
                     what = f"'{name}' is never '{value}'"
                     _refuse(item, f"effects.{n}.when.{name}", what, near(value, possible, "Name one of its values."))
+
+
+def _rests_on(item: Item, catalog: Catalog) -> None:
+    """A listing keeps records that are kept for a time, and lasts from a day on."""
+    if item.rests_on is None:
+        return
+    of = catalog.items.get(item.rests_on.item)
+    if of is None:
+        _refuse(item, "rests_on.item", f"no item '{item.rests_on.item}'", near(item.rests_on.item, catalog.items))
+    if of is item or of.document_field is None or of.event_date is None or of.refers is not None:
+        what = f"'{of.code}' is not an item of records with a document number and an event date"
+        _refuse(item, "rests_on.item", what, "Name another item.")
+    if item.event_date is None:
+        _refuse(item, "rests_on", "a listing begins on the day of its event, and there is no event_date", "Name one.")
 
 
 def _states(item: Item, catalog: Catalog) -> None:

@@ -146,6 +146,14 @@ class Reference(Model):
     is_own: bool = False
 
 
+class Basis(Model):
+    """The record that a listing rests on: one of `item` about the same person, whose document number the field
+    `document` tells. It is kept at least as long as the listing lasts."""
+
+    item: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    document: Name
+
+
 class Effect(Model):
     """What an event does to the record it is about, or a record of any other item to itself, while it meets `when`
     (field -> the values it may have there).
@@ -233,6 +241,7 @@ class Item(Dated):
     `sender_key` is the row key of those senders who keep one for good.
     `document` is the field of the key by which events tell a record, where it is not the first document number of it.
     `refers` and `effects` are those of an item of events: which record each is about, and what comes of it.
+    `rests_on` is, of a list of serious cases, the record that was the reason for an entry.
     `states` are those of the case that a record tells of, of one field or of several.
     `acted_on` are the fields that tell the day of the act behind the event, the first that is said: whether somebody
     was of age is asked of either day.
@@ -266,6 +275,7 @@ class Item(Dated):
     sender_key: SenderKey | None = None
     document: Name | None = None
     refers: Reference | None = None
+    rests_on: Basis | None = None
     registers: Registry | None = None
     effects: tuple[Effect, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
@@ -341,8 +351,12 @@ class Item(Dated):
             raise Fault("document", f"'{self.document}' is no text of the business key. Name one, or remove it.")
         if self.refers is not None:
             asked += [("refers.item", self.refers.item, "text"), ("refers.document", self.refers.document, "text")]
+            if self.rests_on is not None:
+                raise Fault("rests_on", "an event is about a record and rests on none. Remove it.")
             if not self.effects:
                 raise Fault("effects", "an event that does nothing to what it refers to is none. Add its effects.")
+        if self.rests_on is not None:
+            asked += [("rests_on.document", self.rests_on.document, "text")]
         for n, effect in enumerate(self.effects):
             if self.refers is not None and not effect.since:
                 raise Fault(f"effects.{n}.since", "nobody knows when it begins. Name the fields that tell the day.")

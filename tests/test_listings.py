@@ -1,14 +1,17 @@
 """When somebody was on a list of serious cases, as departments and events tell it: who corrects himself leaves it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.query import query
 from schemas.load import load
+from tests.conftest import SOAK
 from tests.dirty_files import number, table
 from tests.nights import Home, begin
+from tests.test_disagreements import penalty
 from tests.test_life import event, send
 from tests.test_privacy import name
 
@@ -81,3 +84,31 @@ def test_who_corrects_himself_or_is_restored_leaves_the_list_and_the_days_are_to
     assert home.rows("SELECT count(*) FROM listings JOIN subjects USING (subject_id)") == [(7,)]
     now = "SELECT count(*) FROM listings WHERE listed_until IS NULL"
     assert (home.rows(now), query(home.place, now, "2026-11-22")[1]) == ([(3,)], [(8,)])
+
+
+def test_the_penalty_behind_an_entry_is_kept_while_the_entry_lasts(home: Home) -> None:
+    """Day 0 is 22 November 2026; what was decided in October 2021 is past its five years then."""
+    sent = {"行政处罚决定书文号": "琼示罚〔2026〕1号", "处罚决定日期": "2021-11-23"}
+    penalties = replace(home, item="administrative_penalty", sender="haikou")
+    penalties.send(p=table(*(penalty(n, **sent) for n in (1, 2, 3))))
+    # The entry of person 1 rests on the penalty, that of person 3 began when the penalty was past its time.
+    home.night(0, a=(table(entry(1), entry(3, entry_date="2026-11-24")), {"period": "2026-11-20"}))
+    home.night(2)
+    shared = "SELECT r.kept_until IS NULL, count(*) FROM records.administrative_penalty r GROUP BY ALL"
+    assert home.rows(shared) == [(True, 1)], "only that of person 1 is kept"
+    over = "SELECT ended_by, CAST(ended_on AS VARCHAR), CAST(kept_until AS VARCHAR) FROM ended.administrative_penalty"
+    assert home.rows(over) == [("expired", "2026-11-24", "2026-11-23")] * 2
+    before = home.everything()
+    home.night(3)
+    assert home.everything()[0]["ledger.release"] == before[0]["ledger.release"], "nothing is due, so nothing is done"
+    home.night(9, b=(table(removed(1, "2026-11-30", "期满", "2026-12-01")), {"period": "2026-11-30"}))
+    assert home.rows(shared) == [(True, 1)], "it is told from the next night on"
+    home.night(10)
+    assert home.rows(shared) == []
+    assert sorted(home.rows(over))[-1] == ("expired", "2026-12-01", "2026-11-30")
+    if not SOAK:
+        return
+    # The entry was a mistake: by itself the penalty was past its time long ago.
+    home.night(11, c=(table(entry(1, "2026-12-02", row_action="撤回")), {"period": "2026-12-01"}))
+    home.night(12)
+    assert home.rows(over) == [("expired", "2026-11-24", "2026-11-23")] * 3

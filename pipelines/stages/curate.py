@@ -40,14 +40,15 @@ RECEIVED = pa.schema([("delivery_id", pa.string()), ("received_on", pa.date32())
 @dataclass(frozen=True)
 class Look:
     """What events and time make of the records of an item: `clocks`, what the gathered events say of it (`events`) and
-    by which policy (`rules`), each as a fingerprint, for how many `days` after its retention a record is kept, and what
-    the records have taken in so far (`known`)."""
+    by which policy (`rules`), each as a fingerprint, for how many `days` after its retention a record is kept, what
+    the records have taken in so far (`known`), and SQL of those that are kept by others' account (`kept_otherwise`)."""
 
     clocks: life.Clocks
     rules: str
     events: str
     days: int
     known: Life | None
+    kept_otherwise: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -61,6 +62,7 @@ class Look:
         asked = ["FALSE"]
         if self.known.events != self.events:
             asked += ["subject_id IN (SELECT subject_id FROM events)", "marks IS NOT NULL", "ended_event IS NOT NULL"]
+            asked += [self.kept_otherwise] if self.kept_otherwise else []
         if self.known.changes_on is not None and self.known.changes_on <= as_of:
             asked.append(f"changes_on <= DATE '{as_of.isoformat()}'")
         return " OR ".join(asked)

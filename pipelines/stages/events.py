@@ -19,6 +19,7 @@ from pipelines.model import Home
 from pipelines.stages.people import of_everyone, open_people
 from pipelines.stores.engine import connect, note_of, pass_on
 from pipelines.stores.lake import Lake
+from pipelines.stores.ledger import Pinned
 from schemas import life
 from schemas.arrow import former_names, stored_schema
 from schemas.model import Catalog
@@ -31,12 +32,17 @@ SHAPE = (
 
 
 def gather(
-    home: Home, lake: Lake, catalog: Catalog, told: dict[str, list[str]], judged: Iterable[dict[str, Any]]
+    home: Home,
+    lake: Lake,
+    catalog: Catalog,
+    told: dict[str, list[str]],
+    listed: dict[str, Pinned],
+    judged: Iterable[dict[str, Any]],
 ) -> None:
     """Write `work/events.parquet`: rows of `schemas.life.EVENTS` of the items of events. `told` are the items that go
-    before the others, each with the data files of its records as they are going to be published, `judged` the
-    judgements that stand. The file stays until the next night: to know of no event is not the same as to know that
-    there is none."""
+    before the others, each with the data files of its records as they are going to be published, `listed` those whose
+    listings keep records of others, as they are published, `judged` the judgements that stand. The file stays until the
+    next night: to know of no event is not the same as to know that there is none."""
     with connect(home.work) as engine:
         engine.execute(f"CREATE TABLE events ({SHAPE})")
         for code, files in told.items():
@@ -45,6 +51,12 @@ def gather(
                 continue
             stored = lake.relation(engine, "records", item.code, stored_schema(item), former_names(item), files)
             engine.execute(f"INSERT INTO events {life.events(item, stored).sql('duckdb')}")
+        for code, at in listed.items():
+            item, shape = catalog.items[code], stored_schema(catalog.items[code])
+            for space, snapshot in (("records", at.records), ("ended", at.ended)):
+                if files := lake.files(space, code, snapshot):
+                    stored = lake.relation(engine, space, code, shape, former_names(item), files)
+                    engine.execute(f"INSERT INTO events {life.keeping(item, stored).sql('duckdb')}")
         open_people(engine, lake, catalog, told, judged)
         engine.execute(f"CREATE TABLE everyone AS {of_everyone('events')}")
         row = ", ".join(f"CAST({c} AS VARCHAR)" for c in life.EVENTS.split(", "))

@@ -92,10 +92,19 @@ def expected(item: Item, row: dict[str, Any], events: list[dict[str, Any]], as_o
     lasts = said in ("listed", "none", "part", "marked")
     ends: list[tuple[date, str, bytes | None]] = []
     marks, changes = set[str](), []
+    own = str(row[item.document_field.name]) if item.document_field else None
+    mine = [e for e in events if e["subject_id"] == row["subject_id"] and e["document"] == own]
+    mine = [e for e in mine if e["department"] in (None, row["department"])]
     kept = None
     if item.nature == "adverse" and not lasts:
-        kept = months_later(day, 60)
-        if kept < as_of:
+        kept = last = months_later(day, 60)
+        if item.code == "administrative_penalty":  # listings rest on no others
+            until = [e["until"] or date.max for e in mine if e["does"] == "keeps" and e["since"] <= last]
+            kept = max([last, *until])
+            kept = None if kept == date.max else kept
+        if kept is None:
+            pass
+        elif kept < as_of:
             ends.append((kept + timedelta(1), "expired", None))
         else:
             changes.append(kept + timedelta(1))
@@ -111,12 +120,7 @@ def expected(item: Item, row: dict[str, Any], events: list[dict[str, Any]], as_o
         ends.append((row["period"], "revoked", None))
     if item.code == "administrative_penalty" and said == "2":
         marks.add("objected")
-    own = str(row[item.document_field.name]) if item.document_field else None
-    for e in events:
-        if e["subject_id"] != row["subject_id"] or e["document"] != own:
-            continue
-        if e["department"] not in (None, row["department"]):
-            continue
+    for e in mine:
         over = e["until_restated"] and made > e["since"]
         if e["since"] > as_of:
             changes.append(e["since"])
@@ -125,7 +129,7 @@ def expected(item: Item, row: dict[str, Any], events: list[dict[str, Any]], as_o
         if e["since"] <= as_of and not over and (e["until"] is None or e["until"] > as_of):
             if e["does"] == "ends":
                 ends.append((e["since"], e["name"], e["event"]))
-            else:
+            elif e["does"] == "marks":
                 marks.add(e["name"])
     first = min(ends, key=lambda end: (end[0], end[1], (end[2] or b"").hex().upper()), default=(None, None, None))
     return {
@@ -150,13 +154,14 @@ def cases(draw: st.DrawFn) -> Case:
     for m in range(draw(st.integers(0, 8))):
         n = draw(st.integers(0, 7))
         near = rows[n % len(rows)]["period"] + timedelta(draw(st.integers(-1, 2)))
-        does = draw(st.sampled_from(["ends", "marks"]))
-        name = draw(st.sampled_from(["restored", "revoked"] if does == "ends" else ["objected", "varied", "amending"]))
+        does = draw(st.sampled_from(["ends", "marks", "keeps"]))
+        names = {"ends": ["restored", "revoked"], "marks": ["objected", "varied", "amending"], "keeps": ["x"]}
+        name = draw(st.sampled_from(names[does]))
         events.append({
             "item": item.code, "subject_id": bytes([draw(st.sampled_from([n % 3, (n + 1) % 3]))]) * 16,
             "document": f"琼〔2026〕{n}号", "department": draw(st.sampled_from([None, item.providers[0], "nobody"])),
             "name": name, "does": does, "since": draw(st.just(near) | days),
-            "until": draw(st.none() | days) if does == "marks" else None,
+            "until": draw(st.none() | days) if does != "ends" else None,
             "until_restated": draw(st.booleans()) if does == "marks" else False,
             "event": bytes([100 + m]) * 16, "event_item": "x",
         })  # fmt: skip
