@@ -14,7 +14,7 @@ from pipelines.errors import QueryFault, StoreError
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.stages import obligations
-from pipelines.stores import judgements, postgres, snapshots
+from pipelines.stores import inquiries, judgements, postgres, snapshots
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger, Pinned
@@ -29,12 +29,13 @@ from schemas.tables import subjects
 OF_ALL = ("subjects", "standing", "information_schema", "duckdb_", "query")  # SQL with such a word may ask of any table
 
 
-def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+def query(home: str | Path, sql: str, as_of: str | None, reason: str = "") -> tuple[list[str], list[tuple[Any, ...]]]:
     """(column names, all rows) of one SELECT over `records.<item>`, `ended.<item>` (what is shared no more, and why),
     `history.<item>`, `versions.<item>` (what a record said from when to when: pipelines/versions.py), `subjects`,
     `standing` and `listings` (what the records of each subject say together: schemas/standing.py) of a release: the
-    current one, or that of an id or date, with the judgements of then. The SQL reaches no other file. Raises
-    `QueryFault`, `StoreError`."""
+    current one, or that of an id or date, with the judgements of then. The SQL reaches no other file. What is asked is
+    entered in the log of inquiries, with the `reason` given, before it is answered. Raises `QueryFault`, `StoreError`.
+    """
     place = Home(Path(home).resolve())
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger, duckdb.connect() as engine:
@@ -91,7 +92,9 @@ def query(home: str | Path, sql: str, as_of: str | None) -> tuple[list[str], lis
             result = engine.execute(sql)
         except duckdb.Error as e:
             raise QueryFault(f"query: {e}") from e
-        return [c[0] for c in result.description], result.fetchall()
+        names_of, rows = [c[0] for c in result.description], result.fetchall()
+        inquiries.enter(ledger, "query", sql, release["release_id"], len(rows), reason)
+        return names_of, rows
 
 
 def _listings(home: Home, as_of: date) -> str:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pipelines.hands import Hands
 from pipelines.night import Night, open_night
 from pipelines.stages import curate, deletion, events, gate, load, obligations, report, sweep, validate
 from pipelines.stages.dedupe import Full, Incoming, Reverted
-from pipelines.stores import judgements, reversals, tombstones, waiting
+from pipelines.stores import inquiries, judgements, reversals, tombstones, waiting
 from pipelines.stores.ledger import Life
 from pipelines.stores.still import turn
 from pipelines.trace import digits
@@ -282,8 +282,9 @@ def _write_receipts(night: Night, hands: Hands | None, seconds: Mapping[str, flo
 
 
 def expire(night: Night) -> list[str]:
-    """Let go of what is left of deleted records, and of releases that are not kept so long; returns the items of which
-    snapshots went."""
+    """Let go of what is left of deleted records, of releases and of inquiries that are not kept so long; returns the
+    items of which snapshots went."""
+    inquiries.forget(night.ledger, night.as_of - timedelta(night.limit("keep_inquiries_days")))
     limits = night.limit("keep_snapshots_days"), night.limit("keep_releases_days")
     return deletion.finish(night.home, night.ledger, night.lake, night.catalog.items, *limits, night.as_of)
 

@@ -32,6 +32,7 @@ from pipelines.commands.options import (
     HomeOption,
     JsonOption,
     TodayOption,
+    WhyOption,
     existing,
 )
 from pipelines.errors import UsageFault
@@ -159,6 +160,7 @@ def status(
 @app.command(epilog="Example: qiongxin findings --delivery 3681ad5e")
 def findings(
     delivery: Annotated[str, typer.Option(metavar="ID", help="See 'qiongxin status'; its first letters do.")],
+    reason: WhyOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
@@ -167,10 +169,13 @@ def findings(
 
     What concerns the whole file has no line and comes first, then the rows in the order of the file.
     """
+    from pipelines.stores import inquiries
     from schemas.load import load
 
     with open_ledger(home) as ledger:
         row = one_delivery(ledger, delivery)
+        shown = sum(row[name] for name in ("rejected", "refused", "held"))
+        inquiries.enter(ledger, "findings", f"{row['item']} {row['delivery_id']}", None, shown, reason)
     told = _findings(home, row, load())
     if as_json:
         screen.as_json_list(told)
@@ -191,6 +196,7 @@ def query(
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="RELEASE|DATE", help="An older release; the last by default.")
     ] = None,
+    reason: WhyOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
@@ -205,7 +211,7 @@ def query(
         _require_release(ledger, as_of)
     from pipelines.query import query as answer
 
-    names, rows = answer(home, sql, as_of)
+    names, rows = answer(home, sql, as_of, reason)
     if as_json:
         keys = screen.distinct(names)
         screen.as_json_list(dict(zip(keys, r, strict=True)) for r in rows)

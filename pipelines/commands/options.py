@@ -35,6 +35,9 @@ TodayOption = Annotated[
     date | None, typer.Option("--date", parser=as_day, metavar="DATE", help="As-of date; today by default.")
 ]
 DayOption = Annotated[date, typer.Option("--date", parser=as_day, metavar="DATE", help="Business date, YYYY-MM-DD.")]
+WhyOption = Annotated[
+    str, typer.Option("--reason", envvar="QIONGXIN_REASON", metavar="WHY", help="Why you ask; for 'inquiries'.")
+]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from pipelines.commands import screen
 from pipelines.commands.account import open_ledger
-from pipelines.commands.options import DEFAULT_HOME, CsvOption, HomeOption, JsonOption
+from pipelines.commands.options import DEFAULT_HOME, CsvOption, HomeOption, JsonOption, WhyOption
 from pipelines.commands.upkeep import app
 
 RELEASE = ("number", "release_id", "as_of", "revision", "deliveries")
@@ -66,6 +66,7 @@ def changes(
 @app.command(epilog="Example: qiongxin disagreements --item administrative_penalty")
 def disagreements(
     item: Annotated[str | None, typer.Option(metavar="CODE", help="Only this item.")] = None,
+    reason: WhyOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
@@ -77,9 +78,13 @@ def disagreements(
     """
     from pipelines.disagreements import disagreements as differing
     from pipelines.model import Home
+    from pipelines.stores import inquiries
 
     with open_ledger(home) as ledger:
         found = [d.as_dict() for d in differing(Home(home.resolve()), ledger, item)]
+        release = ledger.current_release()
+        shown = release["release_id"] if release else None
+        inquiries.enter(ledger, "disagreements", item or "", shown, len(found), reason)
     if as_json:
         screen.as_json_list(found)
         return

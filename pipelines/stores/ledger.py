@@ -194,6 +194,22 @@ judgement = sa.Table(
     ),
     schema="ledger",
 )
+# Who was shown values of records; entries are only added, and go when their time is over (stores/inquiries.py).
+inquiry = sa.Table(
+    "inquiry",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False, comment="the account of the machine"),
+    sa.Column("command", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, comment="as whoever asked gave it"),
+    sa.Column("said", sa.Text, nullable=False, comment="what was asked, without names, numbers and free words"),
+    sa.Column("release_id", sa.Text),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("previous", sa.LargeBinary, nullable=False, comment="hash of the entry before; empty: there was none"),
+    sa.Column("hash", sa.LargeBinary, nullable=False, comment="SHA-256 of this entry and of previous"),
+    schema="ledger",
+)
 # What people have decided of held deliveries and items; never changed. A decision about one delivery names it, one
 # about an item its deliveries; a waiver holds to a day for whatever an item, or a department in it, is held for.
 decision = sa.Table(

@@ -126,4 +126,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE ledger.pseudonym_key (fingerprint TEXT PRIMARY KEY)",
         "COMMENT ON COLUMN ledger.pseudonym_key.fingerprint IS 'of the key that all records hang on; one row'",
     ),
+    (
+        "CREATE TABLE ledger.inquiry (number BIGINT PRIMARY KEY, asked_at TIMESTAMPTZ NOT NULL, asked_by TEXT NOT NULL,"
+        " command TEXT NOT NULL, reason TEXT NOT NULL, said TEXT NOT NULL, release_id TEXT, rows BIGINT NOT NULL,"
+        " previous BYTEA NOT NULL, hash BYTEA NOT NULL)",
+        "COMMENT ON COLUMN ledger.inquiry.asked_by IS 'the account of the machine'",
+        "COMMENT ON COLUMN ledger.inquiry.reason IS 'as whoever asked gave it'",
+        "COMMENT ON COLUMN ledger.inquiry.said IS 'what was asked, without names, numbers and free words'",
+        "COMMENT ON COLUMN ledger.inquiry.previous IS 'hash of the entry before; empty: there was none'",
+        "COMMENT ON COLUMN ledger.inquiry.hash IS 'SHA-256 of this entry and of previous'",
+    ),
 )
