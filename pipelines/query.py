@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def query(home: str | Path, sql: str, as_of: str | None, reason: str = "") -> tu
         items = catalog.items
         # To open a table costs some milliseconds, and there are a hundred: those are opened that the text may mean.
         listed = "listings" in asked_for
-        named = [i for i in items.values() if i.code in asked_for or (listed and (is_list(i) or i.refers))]
+        limit = partial(effective, catalog, on=release["as_of"])
+        lists = {i.code for i in items.values() if listed and is_list(i, limit)}
+        named = [i for i in items.values() if i.code in asked_for or i.code in lists or (listed and i.refers)]
         if not named or any(word in asked_for for word in OF_ALL):
             named = list(items.values())
         if gone := snapshots.gone(ledger, release["release_id"], (item.code for item in named)):
@@ -72,7 +75,7 @@ def query(home: str | Path, sql: str, as_of: str | None, reason: str = "") -> tu
                     engine.register("nothing", shape.empty_table())
                     engine.execute(f"CREATE TABLE {space}.{item.code} AS SELECT * FROM nothing")
                     engine.unregister("nothing")
-            if "versions" in asked_for or (listed and is_list(item)):
+            if "versions" in asked_for or item.code in lists:
                 _open_versions(engine, place, ledger, lake, item, release["number"], at)
         engine.register("judged_rows", judgements.relation(_judged(ledger, as_of, release["as_of"])))
         engine.execute("CREATE TABLE judged AS SELECT * FROM judged_rows")

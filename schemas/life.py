@@ -269,7 +269,8 @@ def _own(item: Item, does: str) -> list[Effect]:
 
 def _own_end(effect: Effect, item: Item) -> str:
     said = f"COALESCE({', '.join((*effect.since, 'CAST(source_time AS DATE)', 'period'))})"
-    return f"CASE WHEN {_met(item, effect)} THEN {_end(said, literal(effect.name), '')} END"
+    met = _met(item, effect) if effect.when else " OR ".join(f"{name} IS NOT NULL" for name in effect.since)
+    return f"CASE WHEN {met} THEN {_end(said, literal(effect.name), '')} END"
 
 
 def _end(day: str, name: str, event: str) -> str:

@@ -159,9 +159,10 @@ class Effect(Model):
     (field -> the values it may have there).
 
     `ends`: the record is shared no more. `marks`: it goes on with this mark. Either begins on the day of the first of
-    the fields `since` that is said; what a record says of itself holds from its own time where none is. A mark goes on
-    the day of the field `until` or, where it is `until_restated`, once the record shows a statement made later than it
-    began. `name` is a code of `catalog/codes/record_effect.csv`.
+    the fields `since` that is said; what a record says of itself holds from its own time where none is, and ends it
+    without `when` once such a day is said. A mark goes on the day of the field `until` or, where it is
+    `until_restated`, once the record shows a statement made later than it began. `name` is a code of
+    `catalog/codes/record_effect.csv`.
     """
 
     name: Name
@@ -360,6 +361,8 @@ class Item(Dated):
         for n, effect in enumerate(self.effects):
             if self.refers is not None and not effect.since:
                 raise Fault(f"effects.{n}.since", "nobody knows when it begins. Name the fields that tell the day.")
+            if self.refers is None and not effect.when and (effect.does == "marks" or not effect.since):
+                raise Fault(f"effects.{n}.when", "every record would meet it. Name a field and its values.")
             if self.refers is None and (effect.until or effect.until_restated):
                 raise Fault(f"effects.{n}.until", "a record's own mark goes when its state does. Remove it.")
             asked += [(f"effects.{n}.since", name, "date") for name in effect.since]

@@ -16,7 +16,7 @@ from schemas.model import Catalog, Item
 from schemas.sql import literal
 from schemas.tables import released_persons
 
-LISTED = "list_state"  # the code set of items that are lists of serious cases
+LISTED = "list_state"  # the code set by which an entry in a list says whether it is still there
 WITHDRAWN = "withdrawn"  # why a listing is over of which nobody says anything any more
 LISTING = ("subject_id", "item", "record_key", "department", "listed_from", "listed_until", "left_by", "event")
 
@@ -33,7 +33,7 @@ def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing
             continue
         day = item.event_date or "CAST(NULL AS DATE)"
         is_adverse = "1" if item.nature == "adverse" else "0"
-        listed = _listed(item)
+        listed = _listed(item) if is_list(item, limit) else "0"
         said.append(f"""SELECT subject_id, {literal(item.code)} AS item, {is_adverse} AS is_adverse, 1 AS is_shared,
             CASE WHEN CONCAT(',', marks, ',') LIKE '%,objected,%' THEN 1 ELSE 0 END AS is_objected,
             {listed} AS is_listed, {day} AS event_on, {is_adverse} AS counts FROM records.{item.code}""")
@@ -55,9 +55,12 @@ def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing
             ON p.subject_id = s.subject_id GROUP BY {person}"""
 
 
-def is_list(item: Item) -> bool:
-    """Whether the records of an item say if their subject is on a list of serious cases."""
-    return item.nature == "adverse" and _state(item) is not None
+def is_list(item: Item, limit: Callable[[str], Any]) -> bool:
+    """Whether an item is a list of serious cases: a record of it says that its subject is on it, as long as it is
+    shared and does not say itself that this is over (policy serious_lists)."""
+    of = limit("serious_lists")
+    is_one = item.category in of["category"] or item.code in of["item"]
+    return is_one and item.nature == "adverse" and item.event_date is not None
 
 
 def listings(catalog: Catalog, as_of: date, limit: Callable[[str], Any]) -> str:
@@ -73,7 +76,8 @@ def listings(catalog: Catalog, as_of: date, limit: Callable[[str], Any]) -> str:
     events = " UNION ALL ".join(
         life.events(i, f"records.{i.code}").sql("duckdb") for i in catalog.items.values() if i.refers
     )
-    parts = [_listings(i, life.clocks(i, catalog, limit), as_of, events) for i in catalog.items.values() if is_list(i)]
+    lists = [i for i in catalog.items.values() if is_list(i, limit)]
+    parts = [_listings(i, life.clocks(i, catalog, limit), as_of, events) for i in lists]
     return " UNION ALL ".join(parts) or f"SELECT {', '.join(f'NULL AS {c}' for c in LISTING)} WHERE FALSE"
 
 
@@ -102,13 +106,9 @@ def _listings(item: Item, of: life.Clocks, as_of: date, events: str) -> str:
         FROM closed WHERE spell = 0 OR over IS NULL OR {on} >= {item.event_date})"""
 
 
-def _state(item: Item) -> str | None:
-    return next((f.name for f in item.curated_fields if f.code_set == LISTED), None)
-
-
 def _listed(item: Item) -> str:
-    field = _state(item)
-    return f"CASE WHEN {field} = 'listed' THEN 1 ELSE 0 END" if field else "0"
+    field = next((f.name for f in item.curated_fields if f.code_set == LISTED), None)
+    return f"CASE WHEN {field} = 'listed' THEN 1 ELSE 0 END" if field else "1"
 
 
 def _counts(item: Item, catalog: Catalog, limit: Callable[[str], Any], today: str) -> str:

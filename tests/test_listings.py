@@ -87,7 +87,7 @@ def test_who_corrects_himself_or_is_restored_leaves_the_list_and_the_days_are_to
 
 
 def test_the_penalty_behind_an_entry_is_kept_while_the_entry_lasts(home: Home) -> None:
-    """Day 0 is 22 November 2026; what was decided in October 2021 is past its five years then."""
+    """Day 0 is 22 November 2026; by themselves these penalties are kept until the 23rd."""
     sent = {"行政处罚决定书文号": "琼示罚〔2026〕1号", "处罚决定日期": "2021-11-23"}
     penalties = replace(home, item="administrative_penalty", sender="haikou")
     penalties.send(p=table(*(penalty(n, **sent) for n in (1, 2, 3))))
@@ -112,3 +112,44 @@ def test_the_penalty_behind_an_entry_is_kept_while_the_entry_lasts(home: Home) -
     home.night(11, c=(table(entry(1, "2026-12-02", row_action="撤回")), {"period": "2026-12-01"}))
     home.night(12)
     assert home.rows(over) == [("expired", "2026-11-24", "2026-11-23")] * 3
+
+
+def test_a_list_that_tells_no_state_is_left_on_the_day_of_removal_or_by_withdrawal(home: Home) -> None:
+    tax = {
+        "case_nature": "虚开发票", "violation_fact": "示例", "penalty_basis": "示例",
+        "document_no": "琼示税〔2026〕1号",
+        "determination_date": "2026-05-01", "entry_date": "2026-05-03", "determining_organ": "示例税务局",
+    }  # fmt: skip
+    court = {
+        "subject_type": "自然人", "court_name": "示例法院", "basis_document_no": "（2026）示民初1号",
+        "basis_issuer": "示例法院", "filing_date": "2026-04-01", "obligation": "示例",
+        "performance_status": "全部未履行", "dishonest_behaviour": "违反财产报告制度", "publication_date": "2026-05-02",
+    }  # fmt: skip
+
+    def said(item: str, at: str, n: int, **cells: str) -> dict[str, str]:
+        own = {"subject_name": name(n), "certificate_type": "身份证", "credit_number": number(n), "row_action": "",
+               "updated_at": f"{at} 08:00:00"}  # fmt: skip
+        if item == courts.item:
+            own |= {"source_record_no": str(n), "case_no": f"（2026）示执{n}号"}
+        fields = load().items[item]
+        return {fields.field(f).label_zh: v for f, v in (own | (tax if "tax" in item else court) | cells).items()}
+
+    taxes = replace(home, item="major_tax_violation", sender="tax_service")
+    courts = replace(home, item="judgment_defaulter", sender="high_court")
+    first, later = {"period": "2026-11-20"}, {"period": "2026-11-22"}
+    taxes.send(t=(table(*(said(taxes.item, "2026-05-04", n) for n in (1, 2))), first))
+    courts.send(c=(table(*(said(courts.item, "2026-05-04", n) for n in (3, 4))), first))
+    home.night(0)
+    listed = "SELECT item, CAST(listed_from AS VARCHAR), CAST(listed_until AS VARCHAR), left_by FROM listings"
+    listed += " ORDER BY ALL"
+    on = [("judgment_defaulter", "2026-05-02"), ("major_tax_violation", "2026-05-01")]
+    assert home.rows(listed) == [(i, day, None, None) for i, day in on for _ in range(2)]
+    assert home.rows("SELECT count(*), sum(serious_lists) FROM standing") == [(4, 4)]
+    taxes.send(u=(table(said(taxes.item, "2026-06-02", 1, removal_date="2026-06-01")), later))
+    courts.send(d=(table(said(courts.item, "2026-06-02", 3, row_action="撤回")), later))
+    home.night(1)
+    assert home.rows(listed) == [
+        (*on[0], "2026-06-02", "withdrawn"), (*on[0], None, None),
+        (*on[1], "2026-06-01", "removed"), (*on[1], None, None),
+    ]  # fmt: skip
+    assert home.rows("SELECT sum(serious_lists) FROM standing") == [(2,)]

@@ -62,6 +62,7 @@ TRAFFIC, HONOUR, LOAN = "items/traffic_penalty.toml", "items/honour.toml", "item
 RESTORATION, IDENTITY = "items/restoration_event.toml", "items/identity_reference.toml"
 PENALTY, COMMITMENT = "items/administrative_penalty.toml", "items/credit_commitment.toml"
 TAX = "departments/tax_service.toml"
+TAX_LIST, MARKET = "items/major_tax_violation.toml", "items/market_serious_violation.toml"
 HEADERS, REGION = "headers/administrative_penalty.csv", "codes/region.csv"
 SEX, SAYS_SEX = "codes/sex.csv", "codes/sex.variants.csv"
 NATIONAL, FINDINGS = "policy/national.toml", "findings.csv"
@@ -208,6 +209,17 @@ FAULTS: dict[str, tuple[Plant | list[Plant], str, str, str]] = {
     "effect since no date": (
         swap(RESTORATION, 'since = ["publicity_end_date", "decision_date"]', 'since = ["decision_no"]'), RESTORATION,
         "effects.0.since", "type 'date'"),
+    "effect that every record meets": (
+        swap(TAX_LIST, ', since = ["removal_date"] }]', " }]"), TAX_LIST, "effects.0.when", "every record"),
+    "listing that rests on no item": (
+        swap(MARKET, 'rests_on = { item = "administrative_penalty"', 'rests_on = { item = "administrative_penalti"'),
+        MARKET, "rests_on.item", "Did you mean 'administrative_penalty'"),
+    "listing that rests on records without a number": (
+        swap(MARKET, 'rests_on = { item = "administrative_penalty"', 'rests_on = { item = "tax_arrears"'),
+        MARKET, "rests_on.item", "Name another item"),
+    "listing that rests on a code": (
+        swap(MARKET, 'document = "penalty_decision_no"', 'document = "list_state"'), MARKET, "rests_on.document",
+        "type 'text'"),
     "deadline of no policy": (
         swap(RESTORATION, 'limit = "restoration_decision', 'limit = "restoration_decison'), RESTORATION,
         "deadlines.0.limit", "'restoration_decision_working_days'"),
