@@ -16,6 +16,7 @@ from pipelines.commands.backups import backup, restore
 from pipelines.commands.changes import catalog_app
 from pipelines.commands.held import app
 from pipelines.commands.inquiries import inquiries
+from pipelines.commands.metrics import metrics
 from pipelines.commands.obligations import obligations
 from pipelines.commands.services import db_app, stack_app
 from pipelines.commands.subjects import subjects_app
@@ -23,6 +24,7 @@ from pipelines.errors import of_storage
 
 app.command(epilog="Example: qiongxin obligations --date 2026-11-22")(obligations)
 app.command(epilog="Example: qiongxin alerts --send")(alerts)
+app.command(epilog="Example: qiongxin metrics --statsd localhost:8125")(metrics)
 app.command(epilog="Example: qiongxin inquiries --since 2026-11-01")(inquiries)
 app.command(epilog="Example: qiongxin backup --to /backups")(backup)
 app.command(epilog="Example: qiongxin restore --from /backups/2026-11-22-04f6b0ff9eef11b0 --home new --key-file key")(
