@@ -73,6 +73,8 @@ def decide(night: Night, of: Held, does: str, by: str, reason: str, until: date 
         raise UsageFault(f"{of.key}: nobody can let this pass ({of.code}). Mend what it says, or reject it.")
     if does == "waive":
         _check_until(night, until)
+    elif does == "approve" and not of.deliveries:  # nothing else tells it from what comes to be held later
+        until = night.as_of + timedelta(night.limit("approval_days"))
     department = of.department if of.is_delivery else None
     number = decisions.make(
         night.ledger, does, of.item, night.as_of, by.strip(), reason.strip(), department=department, codes=of.codes,

@@ -1,8 +1,9 @@
 """The batch profile of an item: every figure its gate asks about, as SELECTs of one row over a candidate's tables.
 
 Relations: `current` (the records that the deliveries bring or change), `published` (record_key, content_hash,
-delivery_id: what shows now of the records they speak of), `dropped` (delivery_id: of those that a person has reverted,
-which moves what it moves), `arrived` and `verdicts` (one row per row of the deliveries). All trees are
+delivery_id, was_shared: what shows now of the records they speak of), `due` (record_key: those that events or time
+change), `dropped` (delivery_id: of those that a person has reverted, which moves what it moves), `arrived` and
+`verdicts` (one row per row of the deliveries). All trees are
 SQLGlot in the portable subset; code sets are joined, never long literal lists. Figures only: counts, and the first and
 last day.
 """
@@ -53,6 +54,14 @@ def _one(text: str) -> exp.Expr:
     return parse_one(text, dialect="duckdb")
 
 
+# How many shared records would end by other rules than those of the last release: asked only where they are others,
+# since what time and events end by the same rules is as it should be, however much it is.
+ENDED = _one(
+    "SELECT COUNT(*) AS ended_rows FROM published LEFT JOIN current ON current.record_key = published.record_key"
+    " WHERE published.was_shared AND current.record_key IS NULL"
+    " AND published.delivery_id NOT IN (SELECT delivery_id FROM dropped)"
+    " AND published.record_key IN (SELECT record_key FROM due)"
+)
 # What the candidate would do to the published release, and whether every row that arrived was judged.
 MOVEMENT = (
     _one(

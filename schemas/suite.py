@@ -26,6 +26,7 @@ class Limits:
     gate_minimum_rows: int
     removed_share_limit: float
     changed_share_limit: float
+    ended_share_limit: float
     empty_share_rise_limit: float
     early_event_share_limit: float
     earliest_event_date: date
@@ -153,7 +154,10 @@ def _events(f: FieldSpec, figures: Figures, within: Limits, as_of: date) -> list
 
 def _movement(figures: Figures, within: Limits) -> list[Asked]:
     published = figures.get("published_rows") or 0
+    ended = _share("ended_rows", published, within.ended_share_limit, within,
+                   "目录或规则变更后，没有大批记录终止共享", "New rules do not end records in masses")  # fmt: skip
     return [
+        *([ended] if "ended_rows" in figures else []),
         _share("removed_rows", published, within.removed_share_limit, within,
                "已发布的记录没有大批消失", "Published records do not disappear in masses"),
         _share("changed_rows", published, within.changed_share_limit, within,

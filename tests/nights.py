@@ -15,6 +15,7 @@ import pytest
 import schemas.load
 from pipelines import run
 from pipelines.cli import main
+from pipelines.judge import Desk
 from pipelines.model import ACCOUNT
 from pipelines.query import query
 from pipelines.stores import reversals, waiting
@@ -33,6 +34,12 @@ def begin(place: Path, url: str, patch: pytest.MonkeyPatch, **more: Any) -> Home
     (place / "sample.json").write_text("{}")
     (place / "pseudonym.key").write_bytes(bytes(range(64)))
     return Home(place, url, patch, **more)
+
+def limited(patch: pytest.MonkeyPatch, **values: Any) -> None:
+    """Let policies have other values."""
+    real = Desk.limit
+    patch.setattr(Desk, "limit", lambda desk, name: values[name] if name in values else real(desk, name))
+
 
 Sent = str | tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], str]  # content, manifest, sender
 

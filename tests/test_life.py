@@ -18,7 +18,7 @@ from pipelines.stages import load
 from schemas import load as catalogue
 from tests.conftest import soak_only
 from tests.dirty_files import number, table
-from tests.nights import DAY, Home, begin
+from tests.nights import DAY, Home, begin, limited
 from tests.test_privacy import name
 from tests.test_wrong_person import findings, no, ticket
 
@@ -320,6 +320,42 @@ def test_another_policy_looks_at_every_record_again(home: Home, tmp_path: Path) 
     assert shown(home) == {no(2): None} and ended(home) == {no(1): ("expired", "2025-05-03")}
     home.night(2)
     assert shown(home) == {no(1): None, no(2): None} and ended(home) == {}
+
+
+def test_rules_that_would_end_many_records_wait_for_a_person(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong figure in a policy is the worst hand at the clock: what it ends is deleted a month later."""
+    old = {"违法日期": "2022-05-01", "处罚决定日期": "2022-05-02"}
+    limited(monkeypatch, gate_minimum_rows=1)
+    less = {"违法日期": "2024-05-01", "处罚决定日期": "2024-05-02"}
+    home.night(0, a=table(ticket(1, 1, **old), ticket(2, 2, **less), ticket(3, 3), ticket(4, 4)))
+    other = tmp_path / "catalog"
+    shutil.copytree(home.catalog, other)
+    file = other / "items/traffic_penalty.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("retention_years = 5", "retention_years = 3"), encoding="utf-8")
+    changed = replace(home, catalog=other)
+    changed.send(b=table(ticket(5, 5)))
+    with changed.told():
+        assert run.nightly(home.place, DAY + timedelta(1), print)["held"] == ["traffic_penalty"]
+    assert len(shown(home)) == 4 and ended(home) == {}
+    (held,) = json.loads(changed.command("held", "--json")[1])
+    assert held["figures"] == {"ended_rows": {"observed": "1", "allowed": "<= 0 (10% / 4)"}}
+    assert held["deliveries"] == [], "its deliveries wait with it, and what the rules make is asked of for itself"
+    decided = ("--key", held["key"], "--by", "data desk", "--reason", "three years are right", "--date", "2026-11-24")
+    assert changed.command("approve", *decided)[0] == 0
+    changed.night(2)
+    assert len(shown(home)) == 3 and ended(home) == {no(1): ("expired", "2025-05-03")}
+    changed.night(3)
+    assert len(shown(home)) == 4, "what was delivered comes the night after"
+    # The approval is not one of whatever comes later.
+    file.write_text(text.replace("retention_years = 5", "retention_years = 1"), encoding="utf-8")
+    with changed.told():
+        assert run.nightly(home.place, DAY + timedelta(9), print)["held"] == ["traffic_penalty"]
+    assert len(shown(home)) == 4
+    home.night(10)
+    assert len(shown(home)) == 5, "the old rules are back, and nobody has to be asked to share again"
 
 
 def test_the_life_of_a_record_can_be_told_and_events_that_found_none(home: Home) -> None:

@@ -17,7 +17,6 @@ import pytest
 from pipelines import run, steps
 from pipelines import tidy as housekeeping
 from pipelines.errors import QueryFault, StoreError
-from pipelines.judge import Desk
 from pipelines.model import Home as Place
 from pipelines.query import query
 from pipelines.stages import compact as compaction
@@ -30,7 +29,7 @@ from pipelines.stores.ledger import Life, Pinned
 from schemas.arrow import former_names, stored_schema
 from tests.conftest import SOAK, every_row, soak_only
 from tests.dirty_files import table
-from tests.nights import DAY, Home, begin
+from tests.nights import DAY, Home, begin, limited
 from tests.test_kills import litter
 from tests.test_life import CATALOG, event, send, shown
 from tests.test_wrong_person import no, ticket
@@ -156,12 +155,6 @@ def test_files_are_grouped_by_the_limits(tmp_path: Path) -> None:
 @pytest.fixture
 def home(tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Home:
     return begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
-
-
-def limited(patch: pytest.MonkeyPatch, **values: Any) -> None:
-    """Let policies have other values."""
-    real = Desk.limit
-    patch.setattr(Desk, "limit", lambda desk, name: values[name] if name in values else real(desk, name))
 
 
 def two_nights(home: Home) -> None:

@@ -26,7 +26,7 @@ from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Life, Pinned
-from schemas import fold, life
+from schemas import fold, life, profile
 from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.model import Item
 from schemas.sql import literal
@@ -217,7 +217,7 @@ def curate(
         begun, waited = (_noted(engine, home, item, what) for what in ("begun", "ended"))
         current = dedupe.parquet(upserts) if upserts else "arrived WHERE FALSE"
         engine.execute(f"CREATE VIEW current AS SELECT {', '.join(columns)} FROM {current}")
-        profile = {**_profile(engine, figures), "published_rows": published}
+        told = [*figures, *([profile.ENDED.sql("duckdb")] if look.known is not None and look.is_whole else [])]
         candidate = Candidate(
             candidate=name,
             item=item.code,
@@ -247,7 +247,7 @@ def curate(
             reverted=[r.delivery_id for r in reverted if r.is_new],
             begun=begun,
             waited=waited,
-            profile=profile,
+            profile={**_profile(engine, told), "published_rows": published},
         )
         publish_json(home.candidate(item.code), asdict(candidate))
     return candidate

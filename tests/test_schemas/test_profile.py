@@ -78,6 +78,9 @@ def test_movement_against_the_published_release(engine: duckdb.DuckDBPyConnectio
     engine.execute("INSERT INTO dropped VALUES ('e'), ('e')")  # a person took that delivery back
     found = figures(engine, "honour")
     assert (found["removed_rows"], found["changed_rows"]) == (1, 1)
+    engine.execute("INSERT INTO due VALUES ('same'), ('back'), ('over')")
+    (ended,) = engine.execute(profile.ENDED.sql("duckdb")).fetchall()
+    assert ended == (1,), "neither what is still shared, nor what was not, nor what a person took back"
 
 
 def test_an_empty_candidate_has_figures_and_no_days(engine: duckdb.DuckDBPyConnection) -> None:

@@ -12,8 +12,8 @@ from schemas.model import CatalogError
 CATALOG = load()
 AS_OF = date(2098, 6, 1)
 LIMITS = suite.Limits(
-    gate_minimum_rows=100, removed_share_limit=0.2, changed_share_limit=0.5, empty_share_rise_limit=0.5,
-    early_event_share_limit=0.01, earliest_event_date=date(1949, 10, 1),
+    gate_minimum_rows=100, removed_share_limit=0.2, changed_share_limit=0.5, ended_share_limit=0.2,
+    empty_share_rise_limit=0.5, early_event_share_limit=0.01, earliest_event_date=date(1949, 10, 1),
 )  # fmt: skip
 
 
