@@ -92,7 +92,7 @@ def due_items(night: Night) -> set[str]:
 
 
 def _look(night: Night, item: Item, said: str, known: Life | None) -> curate.Look:
-    clocks = life.clocks(item, night.catalog, night.limit)
+    clocks = life.clocks(item, night.catalog, night.limit, night.as_of)
     kept = life.kept_otherwise(item, clocks)
     return curate.Look(clocks, life.fingerprint(item, clocks), said, night.limit("delete_after_days"), known, kept)
 

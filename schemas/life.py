@@ -63,10 +63,10 @@ def own_columns() -> tuple[str, ...]:
     return (*STATED, "action", "replaces", "linked_subject_id", *COLUMNS, *on_the_way)
 
 
-def clocks(item: Item, catalog: Catalog, limit: Callable[[str], Any]) -> Clocks:
-    """The clocks of an item. `limit` gives the value in force of a policy by its name."""
+def clocks(item: Item, catalog: Catalog, limit: Callable[[str], Any], on: date) -> Clocks:
+    """The clocks of an item as they are on a day. `limit` gives the value of a policy in force then by its name."""
     entries = [e for table in catalog.policy.values() for e in table.get("publicity_windows", ())]
-    own = {county: overlay.adjusted(catalog, item.code, county) for county in catalog.overlays}
+    own = {county: overlay.adjusted(catalog, item.code, county, on) for county in catalog.overlays}
     shorter = {c: i.retention_years for c, i in own.items() if i.retention_years < item.retention_years}
     return Clocks(
         tuple(sorted((e["valid_from"], e["value"]) for e in entries)),

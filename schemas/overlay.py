@@ -35,9 +35,10 @@ def effective(catalog: Catalog, code: str, department: str, on: date) -> Item:
     return editions.without(editions.as_of(item, on), others)
 
 
-def adjusted(catalog: Catalog, code: str, department: str) -> Item:
-    """The item in all its editions as the overlays of a department have it, without the fields of other counties."""
-    overlays = [o for o in chain(catalog, department) if code in o.items]
+def adjusted(catalog: Catalog, code: str, department: str, on: date | None = None) -> Item:
+    """The item in all its editions as the overlays of a department have it (those of a day, or all), without the fields
+    of other counties."""
+    overlays = [o for o in chain(catalog, department, on) if code in o.items]
     heard = {o.county for o in overlays}
     item = _adjusted(catalog.items[code], overlays)
     kept = tuple(f for f in item.fields if not f.counties or not heard.isdisjoint(f.counties))

@@ -38,7 +38,7 @@ def standing(catalog: Catalog, as_of: date, limit: Callable[[str], Any], missing
             CASE WHEN CONCAT(',', marks, ',') LIKE '%,objected,%' THEN 1 ELSE 0 END AS is_objected,
             {listed} AS is_listed, {day} AS event_on, {is_adverse} AS counts FROM records.{item.code}""")
         if item.nature == "adverse":
-            counts = _counts(item, catalog, limit, today)
+            counts = _counts(item, catalog, limit, as_of)
             said.append(f"""SELECT subject_id, {literal(item.code)}, 1, 0, 0, 0, {day}, {counts}
                 FROM ended.{item.code}""")
     spoils = f"counts = 1 AND event_on + INTERVAL {12 * years} MONTH > {today}"
@@ -77,7 +77,7 @@ def listings(catalog: Catalog, as_of: date, limit: Callable[[str], Any]) -> str:
         life.events(i, f"records.{i.code}").sql("duckdb") for i in catalog.items.values() if i.refers
     )
     lists = [i for i in catalog.items.values() if is_list(i, limit)]
-    parts = [_listings(i, life.clocks(i, catalog, limit), as_of, events) for i in lists]
+    parts = [_listings(i, life.clocks(i, catalog, limit, as_of), as_of, events) for i in lists]
     return " UNION ALL ".join(parts) or f"SELECT {', '.join(f'NULL AS {c}' for c in LISTING)} WHERE FALSE"
 
 
@@ -111,11 +111,11 @@ def _listed(item: Item) -> str:
     return f"CASE WHEN {field} = 'listed' THEN 1 ELSE 0 END" if field else "1"
 
 
-def _counts(item: Item, catalog: Catalog, limit: Callable[[str], Any], today: str) -> str:
+def _counts(item: Item, catalog: Catalog, limit: Callable[[str], Any], as_of: date) -> str:
     """Whether an ended record still counts against its subject."""
     ignored = ", ".join(map(literal, limit("clean_years_ignored")))
     repaired = {"always": "1", "never": "0"}.get(limit("clean_years_repaired"))
     if repaired is None:
-        last = life.window(item, life.clocks(item, catalog, limit))
-        repaired = f"CASE WHEN {last} >= {today} THEN 1 ELSE 0 END"
+        last = life.window(item, life.clocks(item, catalog, limit, as_of))
+        repaired = f"CASE WHEN {last} >= DATE '{as_of.isoformat()}' THEN 1 ELSE 0 END"
     return f"CASE WHEN ended_by IN ({ignored}) THEN 0 WHEN ended_by = 'restored' THEN {repaired} ELSE 1 END"

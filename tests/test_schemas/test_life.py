@@ -67,7 +67,7 @@ def lived(engine: duckdb.DuckDBPyConnection, item: Item, rows: list[dict[str, An
     engine.execute("DELETE FROM events")
     for e in events:
         engine.execute(f"INSERT INTO events BY NAME SELECT {', '.join(f'? AS {k}' for k in e)}", list(e.values()))
-    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF), AS_OF)
     sql = life.life(item, clocks, "said", as_of, bool(events)).sql(dialect="duckdb")
     found = engine.execute(f"SELECT record_key, {', '.join(life.COLUMNS)} FROM ({sql})").fetchall()
     assert len(found) == len(rows), "one row for each record, whatever is said of it"
@@ -239,7 +239,7 @@ def test_a_mark_goes_once_the_department_has_said_more(
 )
 def test_old_records_keep_the_window_of_their_day(engine: duckdb.DuckDBPyConnection, day: date, last: date) -> None:
     item = CATALOG.items["judgment_defaulter"]
-    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF), AS_OF)
     windows = tuple((first, {k: [0, months] for k in life.CLASSES})
                     for first, months in ((date(2019, 4, 30), 6), (date(2023, 5, 1), 12)))  # fmt: skip
     engine.register("said", pa.Table.from_pylist([record(item, 1, day, "all")], schema=statement_schema(item)))
@@ -270,7 +270,7 @@ def test_events_tell_a_record_by_a_number_of_its_own() -> None:
 
 
 def test_every_class_and_window_of_the_policy_is_dated_and_in_order() -> None:
-    clocks = life.clocks(CATALOG.items["honour"], CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    clocks = life.clocks(CATALOG.items["honour"], CATALOG, lambda n: effective(CATALOG, n, AS_OF), AS_OF)
     assert clocks.years == {}, "only adverse information is kept for a term"
     for _, value in clocks.publicity_windows:
         assert tuple(value) == life.CLASSES
@@ -288,18 +288,27 @@ def test_a_county_keeps_and_shows_records_no_longer_than_the_county_that_it_exte
     }  # fmt: skip
     hiding = CATALOG.model_copy(update={"overlays": overlays})
     item = CATALOG.items["administrative_penalty"]
-    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF), AS_OF)
     assert clocks.years == {"": 5, "danzhou": 3, "yangpu": 3}
-    public = life.clocks(CATALOG.items["judgment_defaulter"], hiding, lambda n: effective(CATALOG, n, AS_OF))
+    public = life.clocks(CATALOG.items["judgment_defaulter"], hiding, lambda n: effective(CATALOG, n, AS_OF), AS_OF)
     assert public.hidden == ("danzhou", "yangpu") and public.years == {"": 5}
+    # Before its overlay is in force, and once it is no more, a county keeps and shows them as everybody does.
+    first = CATALOG.overlays["danzhou"].valid_from
+    before = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF), first - timedelta(1))
+    assert before.years == {"": 5}
+    over = {c: o.model_copy(update={"valid_to": AS_OF}) for c, o in overlays.items()}
+    ended = CATALOG.model_copy(update={"overlays": over})
+    for on, hidden in ((AS_OF, ("danzhou", "yangpu")), (AS_OF + timedelta(1), ())):
+        of = life.clocks(CATALOG.items["judgment_defaulter"], ended, lambda n: effective(CATALOG, n, AS_OF), on)
+        assert of.hidden == hidden
 
 
 def test_another_policy_is_another_fingerprint_and_the_day_is_not() -> None:
     item = CATALOG.items["traffic_penalty"]
-    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF))
+    clocks = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, AS_OF), AS_OF)
     longer = life.clocks(
-        item.model_copy(update={"retention_years": 6}), CATALOG, lambda n: effective(CATALOG, n, AS_OF)
+        item.model_copy(update={"retention_years": 6}), CATALOG, lambda n: effective(CATALOG, n, AS_OF), AS_OF
     )
-    again = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, date(2030, 1, 1)))
+    again = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, date(2030, 1, 1)), date(2030, 1, 1))
     assert life.fingerprint(item, clocks) != life.fingerprint(item, longer)
     assert life.fingerprint(item, clocks) == life.fingerprint(item, again)

@@ -224,7 +224,7 @@ def test_a_record_is_deleted_on_its_day_and_not_on_the_eve(
     code, said, lasts = told
     item, field = CATALOG.items[code], LASTING[code]
     lasts = lasts and field is not None
-    of = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, date(2026, 11, 26)))
+    of = life.clocks(item, CATALOG, lambda n: effective(CATALOG, n, date(2026, 11, 26)), date(2026, 11, 26))
     rows = [
         {"record_key": bytes([n]) * 16, "subject_id": bytes([n]) * 16, "delivery_id": f"{n}-{m}", "action": s["action"],
          "department": s["department"], "period": s["received"], item.event_date: s["day"],
