@@ -23,6 +23,7 @@ from typing import Any
 from pipelines import rest
 from pipelines.errors import StoreError
 from pipelines.model import publish_json
+from pipelines.sessions import Session, begin, send
 from pipelines.stores import postgres
 
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
@@ -37,15 +38,19 @@ if "scheduler" in sys.argv:
 
 
 def up(home: Path, tell: Tell = lambda text: None, dags: Path = DAGS) -> dict[str, Any]:
-    """Start what is not running; returns {"url", "pids"}. Raises `StoreError` with the tail of a log."""
+    """Start all anew where a component is down, and end what dead processes left; returns {"url", "pids"}. Raises
+    `StoreError` with the tail of a log."""
     folder = home / "airflow"
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    state = _state(home)
-    if state and all(_alive(pid) for pid in state["pids"].values()):
+    state, parts = _state(home), _sessions(home)
+    if parts and all(part.leader() for part in parts.values()):
+        for part in parts.values():
+            send(part.left(), signal.SIGKILL)
         return state
     down(home)
     ports = [_free_port() for _ in range(3)]
-    state = {"url": f"http://127.0.0.1:{ports[0]}", "ports": ports, "pids": {}, "password": secrets.token_urlsafe(18)}
+    state = {"url": f"http://127.0.0.1:{ports[0]}", "ports": ports, "pids": {}, "started": {},
+             "password": secrets.token_urlsafe(18)}  # fmt: skip
     passwords = folder / "simple_auth_manager_passwords.json.generated"
     passwords.write_text(json.dumps({"admin": state["password"]}))
     passwords.chmod(0o600)
@@ -59,18 +64,15 @@ def up(home: Path, tell: Tell = lambda text: None, dags: Path = DAGS) -> dict[st
         raise StoreError(f"airflow: db migrate failed: {done.stderr.strip()[-400:]}")
     for name in COMPONENTS:
         with (folder / "logs" / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [_program(), name], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, cwd=folder,
-            )  # fmt: skip
-        state["pids"][name] = process.pid
+            part = begin([_program(), name], folder, environment, log)
+        state["pids"][name], state["started"][name] = part.pid, part.started
         publish_json(folder / "stack.json", state)
         (folder / "stack.json").chmod(0o600)
     tell("airflow: starting scheduler, dag-processor, triggerer, api-server")
     deadline = time.monotonic() + 180
     while not _healthy(state):
-        for name, pid in state["pids"].items():
-            if not _alive(pid):
+        for name, part in _sessions(home).items():
+            if not part.leader():
                 tail = (folder / "logs" / f"{name}.log").read_text(errors="replace")[-600:]
                 down(home)
                 raise StoreError(f"airflow: {name} died while starting: {tail}")
@@ -83,25 +85,13 @@ def up(home: Path, tell: Tell = lambda text: None, dags: Path = DAGS) -> dict[st
 
 
 def down(home: Path) -> bool:
-    """Stop the components one after the other; False when nothing ran."""
-    state = _state(home)
-    if not state:
-        return False
+    """Stop the components one after the other, and whatever they left; False when nothing ran. Raises `StoreError`."""
     ran = False
-    for name in COMPONENTS:
-        pid = state["pids"].get(name)
-        if pid is None or not _alive(pid):
-            continue
-        ran = True
-        # One SIGTERM may be swallowed while the interpreter collects garbage; the second is not.
-        for _ in range(2):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-            if _gone(pid, 10):
-                break
-        with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        _gone(pid, 5)
+    for name, part in _sessions(home).items():
+        try:
+            ran |= part.end()
+        except TimeoutError as e:
+            raise StoreError(f"airflow: {name}: {e}. See what it waits for; then stop it again.") from e
     (home / "airflow" / "stack.json").unlink(missing_ok=True)
     return ran
 
@@ -119,19 +109,21 @@ def schedule(home: Path, on: bool) -> None:
 
 
 def status(home: Path) -> dict[str, Any]:
-    """{"url", "components": [{"name", "state", "pid", "log"}], "scheduled": DAGs that run by themselves}. A component
-    is healthy, unhealthy or dead; no url where nothing was started."""
+    """{"url", "components": [{"name", "state", "pid", "left", "log"}], "scheduled": DAGs that run by themselves}. A
+    component is healthy, unhealthy or dead; `left` are processes of it whose parent died; no url where nothing was
+    started."""
     state = _state(home)
     if not state:
         return {"url": "", "components": [], "scheduled": []}
     health = _health(state)
     told = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
     components = []
-    for name, pid in state["pids"].items():
+    for name, part in _sessions(home).items():
         is_well = bool(health) and (name not in told or health.get(told[name], {}).get("status") == "healthy")
-        word = "dead" if not _alive(pid) else "healthy" if is_well else "unhealthy"
+        word = "dead" if not part.leader() else "healthy" if is_well else "unhealthy"
         log = str(home / "airflow" / "logs" / f"{name}.log")
-        components.append({"name": name, "state": word, "pid": pid, "log": log})
+        left = [p.pid for p in part.left()]
+        components.append({"name": name, "state": word, "pid": part.pid, "left": left, "log": log})
     scheduled: list[str] = []
     if health:
         dags = rest.session(home).call("GET", "/api/v2/dags?paused=false&limit=100")["dags"]
@@ -209,23 +201,10 @@ def _state(home: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def _alive(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return b"airflow" in Path(f"/proc/{pid}/cmdline").read_bytes() if Path(f"/proc/{pid}").exists() else True
-
-
-def _gone(pid: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while _alive(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+def _sessions(home: Path) -> dict[str, Session]:
+    """Of the components that were started, in the order in which they are stopped."""
+    state = _state(home)
+    return {n: Session(pid, state["started"][n], home / "airflow") for n, pid in state.get("pids", {}).items()}
 
 
 def _health(state: dict[str, Any]) -> dict[str, Any]:

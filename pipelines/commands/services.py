@@ -96,7 +96,8 @@ def stack_run(day: DayOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOpti
 def stack_status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Show which parts of Airflow run, where they log, and which DAGs run by themselves.
 
-    Exit code 3: a part is down.
+    `left` are processes that outlived their part; 'stack up' and 'stack down' end them. Exit code 3: a part is down, or
+    something is left.
     """
     from pipelines import stack
 
@@ -105,12 +106,12 @@ def stack_status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -
         screen.as_json(found)
     else:
         print(f"airflow: {found['url'] or 'not running'}")
-        head = ("name", "state", "pid", "log")
+        head = ("name", "state", "pid", "left", "log")
         if found["components"]:
             screen.table(head, [[part[n] for n in head] for part in found["components"]])
         if found["scheduled"]:
             print(f"by themselves: {', '.join(found['scheduled'])}")
-    if found["url"] and any(p["state"] != "healthy" for p in found["components"]):
+    if any(p["state"] != "healthy" or p["left"] for p in found["components"]):
         raise typer.Exit(3)
 
 

@@ -7,6 +7,7 @@ does not wait for anybody, but for the one that shows that it does.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -153,9 +154,16 @@ def components(home: Path) -> dict[str, psutil.Process]:
 
 
 def processes(home: Path) -> list[psutil.Process]:
-    """All of the stack of a home, but its database. Some write their titles over their environment."""
-    parts = components(home).values()
-    return [*parts, *(child for part in parts for child in part.children(recursive=True))]
+    """All of the stack of a home, but its database, whoever is their parent by now: what works in its folder, and what
+    is of one session or group with that."""
+    here, bound = [], set()
+    for p in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if p.status() != psutil.STATUS_ZOMBIE:
+                here.append((p, {os.getsid(p.pid), os.getpgid(p.pid)}, Path(p.cwd()) == home / "airflow"))
+    for _, ids, is_ours in here:
+        bound |= ids if is_ours else set()
+    return [p for p, ids, _ in here if ids & bound]
 
 
 def test_a_late_file_holds_back_its_own_day_and_a_bad_one_nobody(place: Place, tmp_path: Path) -> None:
@@ -226,9 +234,13 @@ def test_a_killed_scheduler_is_started_again(place: Place) -> None:
     day = PAST + timedelta(2)
     place.send("killed", table(honour(5)), day)
     place.wait(lambda: "running" in place.runs("integrate").get(str(day), []))
-    components(place.home)["scheduler"].kill()
-    assert [c["state"] for c in stack.status(place.home)["components"] if c["name"] == "scheduler"] == ["dead"]
+    old, parts = {p.pid for p in processes(place.home)}, components(place.home)
+    parts["scheduler"].kill()
+    parts["scheduler"].wait(10)
+    (found,) = [c for c in stack.status(place.home)["components"] if c["name"] == "scheduler"]
+    assert found["state"] == "dead" and len(found["left"]) > 2, "its workers, the server of their logs, a task"
     place.up()
+    assert not old & {p.pid for p in processes(place.home)}
     place.wait(lambda: place.states().get("killed") == "released")
 
 
@@ -294,8 +306,9 @@ def test_nobody_is_in_airflow_and_nothing_is_left_running(place: Place) -> None:
     assert airflow_leaks(place.home, secrets) == []
     running = processes(place.home)
     assert len(running) > 4
+    assert [c["left"] for c in stack.status(place.home)["components"]] == [[], [], [], []]
     assert stack.down(place.home)
-    assert [p for p in running if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert processes(place.home) == []
     assert not stack.down(place.home)
 
 

@@ -1,0 +1,157 @@
+"""The stack without Airflow: its program is replaced by one that forks as Airflow's does."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipelines import sessions, stack
+from tests.test_commands import call
+
+# The scheduler has an idle worker and one at work, and the process of a task leads a group of its own. These two do not
+# hear SIGTERM, as one may that waits for a lock.
+AIRFLOW = f"""#!{sys.executable}
+import json, os, signal, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Health(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        answer = {{"access_token": "t", "dags": [], **{{name: {{"status": "healthy"}} for name in parts}}}}
+        self.wfile.write(json.dumps(answer).encode())
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, *_):
+        pass
+
+def worker(deaf):
+    if os.fork() == 0:
+        if deaf:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if os.fork() == 0:
+                os.setpgid(0, 0)
+        time.sleep(600)
+
+part = sys.argv[1]
+if part == "scheduler":
+    worker(False)
+    worker(True)
+if part == "api-server":
+    HTTPServer(("127.0.0.1", int(os.environ["AIRFLOW__API__PORT"])), Health).serve_forever()
+if part != "db":
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    program = tmp_path / "airflow"
+    program.write_text(AIRFLOW)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(stack, "_program", lambda: str(program))
+    monkeypatch.setenv("QIONGXIN_DATABASE_URL", database())
+    monkeypatch.setattr(sessions, "GRACE", 0.5)
+    yield tmp_path / "home"
+    for process in running(tmp_path / "home"):
+        process.kill()
+
+
+def running(home: Path) -> list[psutil.Process]:
+    """Whatever works in the folder of a home's Airflow."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(home / "airflow") and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def part(home: Path, name: str) -> dict[str, Any]:
+    (found,) = [c for c in stack.status(home)["components"] if c["name"] == name]
+    return found
+
+
+def eventually(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_what_a_killed_scheduler_leaves_is_named_and_ended(home: Path) -> None:
+    """Its workers, and the task at work, of a group of its own, that does not hear SIGTERM."""
+    pids = stack.up(home)["pids"]
+    eventually(lambda: len(running(home)) == 4 + 3)
+    assert part(home, "scheduler") == {
+        "name": "scheduler", "state": "healthy", "pid": pids["scheduler"], "left": [],
+        "log": str(home / "airflow" / "logs" / "scheduler.log"),
+    }  # fmt: skip
+    old = {p.pid for p in running(home)}
+    os.kill(pids["scheduler"], signal.SIGKILL)
+    eventually(lambda: part(home, "scheduler")["state"] == "dead")
+    assert set(part(home, "scheduler")["left"]) == old - set(pids.values())
+    assert stack.up(home)["pids"].keys() == pids.keys()
+    eventually(lambda: len(running(home)) == 4 + 3)
+    assert not old & {p.pid for p in running(home)}
+    assert stack.down(home)
+    assert running(home) == [] and not stack.down(home)
+
+
+def test_what_a_killed_worker_leaves_is_named_and_ended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scheduler = psutil.Process(stack.up(home)["pids"]["scheduler"])
+    eventually(lambda: len(scheduler.children(recursive=True)) == 3)
+    (worker,) = [p for p in scheduler.children() if p.children()]
+    (task,) = worker.children()
+    worker.kill()
+    eventually(lambda: part(home, "scheduler")["left"] == [task.pid])
+    code, out, _ = call(capsys, "stack", "status", "--home", home)
+    assert code == 3 and re.search(rf"scheduler +healthy +{scheduler.pid} +\[{task.pid}\]", out)
+    assert stack.up(home)["pids"]["scheduler"] == scheduler.pid
+    eventually(lambda: part(home, "scheduler")["left"] == [])
+    assert stack.down(home)
+    assert running(home) == []
+
+
+def test_a_process_that_has_the_number_of_one_of_ours_is_left_alone(home: Path) -> None:
+    """After a restart of the machine, or once all numbers were given away."""
+    pids = stack.up(home)["pids"]
+    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        kept = stack._state(home)
+        note = {**kept, "pids": {**pids, "triggerer": stranger.pid}}
+        stack.publish_json(home / "airflow" / "stack.json", note)
+        assert part(home, "triggerer")["state"] == "dead"
+        os.kill(pids["triggerer"], signal.SIGKILL)
+        assert stack.down(home)
+        assert running(home) == [] and stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_what_works_elsewhere_is_of_another_session_of_that_number(tmp_path: Path) -> None:
+    shell = subprocess.Popen(["sh", "-c", "sleep 600 &"], start_new_session=True, cwd="/")
+    shell.wait()
+    (orphan,) = sessions.Session(shell.pid, 0, Path("/")).members()
+    try:
+        assert sessions.Session(shell.pid, 0, tmp_path).members() == []
+    finally:
+        sessions.send([orphan], signal.SIGKILL)
