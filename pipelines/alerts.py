@@ -33,6 +33,8 @@ from schemas.model import Catalog
 Row = Mapping[str, Any]
 CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")  # one hour for all of it, and never summer time
 FAILED, MISSED = "failed", "cut_off_missed"
+# What a scheduler divides a night into; the command `nightly` is all of them.
+JOURNEY = ("intake", "land", "day_ready", "cut_off", "integrate", "clocks", "nightly")
 # The gravest first: kind -> its name, what to do, and what to type next; `{…}` are fields of the alert.
 KINDS: dict[str, tuple[str, str, str, str, str]] = {
     FAILED: (
@@ -184,6 +186,13 @@ def of_failure(where: str, error: str, text: str, now: datetime) -> Alert:
     _, _, fix_zh, fix_en, command = KINDS[FAILED]
     zh, en = f"任务 {where} 失败：{said}", f"task {where} failed: {said}"
     return Alert(f"{FAILED}/{where}", FAILED, now, zh, en, fix_zh, fix_en, command)
+
+
+def is_of_journey(key: str, day: date) -> bool:
+    """Whether a task failed that belongs to the journey of a day up to one: `where` is a DAG and its day, if it has
+    one."""
+    dag, _, of = key.removeprefix(f"{FAILED}/").partition(" ")
+    return dag in JOURNEY and of[:10] <= day.isoformat()
 
 
 def is_out_of_sight(row: Row, catalog: Catalog, now: datetime) -> bool:

@@ -306,6 +306,16 @@ def succeeded(home: str | Path, where: str, now: datetime | None = None) -> None
         store.clear(ledger, [alerts.of_failure(where, "", "", moment).key], moment)
 
 
+def redone(home: str | Path, day: date, now: datetime | None = None) -> None:
+    """A whole night was run by hand for a day: it took up what the tasks of the journey had left until then. Raises
+    `StoreError`."""
+    place, moment = Home(Path(home).resolve()), now or datetime.now(UTC)
+    with _opened(place) as ledger:
+        _take_notes(place, ledger, moment)
+        over = [r["key"] for r in store.known(ledger, alerts.FAILED) if alerts.is_of_journey(r["key"], day)]
+        store.clear(ledger, over, moment)
+
+
 @contextmanager
 def _opened(place: Home) -> Iterator[Ledger]:
     with Ledger(postgres.ensure(place.root)) as ledger:

@@ -170,6 +170,9 @@ def _environment(home: Path, state: dict[str, Any], dags: Path) -> dict[str, str
         "CORE__PARALLELISM": "2",
         "CORE__EXECUTION_API_SERVER_URL": f"{state['url']}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        # What dies with its worker, or its scheduler, is tried again after minutes, not after five of each.
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
         "DATABASE__SQL_ALCHEMY_CONN": database.replace("+psycopg:", "+psycopg2:"),
         "DATABASE__SQL_ALCHEMY_CONN_ASYNC": database,
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

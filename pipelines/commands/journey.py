@@ -107,10 +107,12 @@ def nightly(
     if engine != "duckdb":
         raise UsageFault(f"--engine {engine}: only duckdb is built. Leave the option out.")
     place = existing(home)
-    from pipelines import run
+    from pipelines import notify, run
 
     with named_server(place), screen.progress(as_json) as tell:
         result = run.nightly(place, day.isoformat(), tell, jobs or len(os.sched_getaffinity(0)))
+        if result["exit_code"] < 4:
+            notify.redone(place, day)
     if as_json:
         screen.as_json(result)
         raise typer.Exit(result["exit_code"])

@@ -225,8 +225,20 @@ def test_a_storage_fault_and_a_killed_worker_are_tried_again(place: Place, tmp_p
     place.wait(lambda: tries(place, "intake", "check") >= 1)
     outbox.unlink()
     (tmp_path / "outbox").rename(outbox)
-    kill_a_task(place, "integrate", str(day))
+    a_task_at_work(place, "integrate", str(day)).kill()
     place.wait(lambda: place.states().get("fault") == "released")
+
+
+@long
+def test_what_a_killed_worker_of_the_executor_ran_is_tried_again(place: Place) -> None:
+    """Its task goes on without anybody who listens, until its heartbeat has been missed for long enough."""
+    day = PAST + timedelta(3)
+    place.send("worker", table(honour(6)), day)
+    task = a_task_at_work(place, "integrate", str(day))
+    task.parent().kill()
+    place.wait(lambda: place.states().get("worker") == "released" and place.is_calm())
+    assert [c["state"] for c in stack.status(place.home)["components"]] == ["healthy"] * 4
+    assert not task.is_running()
 
 
 @long
@@ -355,9 +367,8 @@ def approve(place: Place, reason: str) -> None:
     place.airflow.call("PATCH", where, answer)
 
 
-def kill_a_task(place: Place, dag: str, partition: str) -> None:
-    """Kill the process of a task while it works."""
-
+def a_task_at_work(place: Place, dag: str, partition: str) -> psutil.Process:
+    """The process of a task, a child of the executor's worker."""
     scheduler = components(place.home)["scheduler"]
 
     def working() -> list[psutil.Process]:
@@ -372,4 +383,4 @@ def kill_a_task(place: Place, dag: str, partition: str) -> None:
     while not (found := working()):
         assert time.monotonic() < until, "no task was seen at work"
         time.sleep(0.05)
-    found[-1].kill()
+    return found[-1]
