@@ -7,7 +7,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -54,14 +54,18 @@ class Rest:
     def state(self, dag: str, run: str) -> str:
         return str(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{quote(run)}")["state"])
 
-    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+    def walk(self, path: str, name: str) -> Iterator[dict[str, Any]]:
+        """The entries of a list, however many of them Airflow gives at a time."""
+        at, separator = 0, "&" if "?" in path else "?"
         while True:
-            place = f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances?limit=100&offset={len(found)}"
-            page = self.call("GET", place)
-            found += page["task_instances"]
-            if not page["task_instances"] or len(found) >= page["total_entries"]:
-                return found
+            page = self.call("GET", f"{path}{separator}limit=100&offset={at}")
+            yield from page[name]
+            at += len(page[name])
+            if not page[name] or at >= page["total_entries"]:
+                return
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        return list(self.walk(f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances", "task_instances"))
 
     def follow(self, dag: str, run: str, tell: Callable[[str], None] = lambda text: None) -> str:
         """Wait for the end of a run and tell its tasks as they end; returns its state."""
@@ -79,16 +83,8 @@ class Rest:
 
     def last_state(self, dag: str, partition: str) -> str:
         """The state of the last run of a partition, '' for none."""
-        at, size = 0, 100
-        while True:  # the list cannot be asked for a partition
-            place = f"/api/v2/dags/{dag}/dagRuns?order_by=-start_date&limit={size}&offset={at}"
-            runs = self.call("GET", place)["dag_runs"]
-            for run in runs:
-                if run["partition_key"] == partition:
-                    return str(run["state"])
-            if len(runs) < size:
-                return ""
-            at += size
+        runs = self.walk(f"/api/v2/dags/{dag}/dagRuns?order_by=-start_date", "dag_runs")
+        return next((str(run["state"]) for run in runs if run["partition_key"] == partition), "")
 
     def settle(self, dags: tuple[str, ...], seconds: float = 3) -> None:
         """Wait until no run of these DAGs is under way or waits for so many seconds: one may start another."""

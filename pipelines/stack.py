@@ -126,8 +126,7 @@ def status(home: Path) -> dict[str, Any]:
         components.append({"name": name, "state": word, "pid": part.pid, "left": left, "log": log})
     scheduled: list[str] = []
     if health:
-        dags = rest.session(home).call("GET", "/api/v2/dags?paused=false&limit=100")["dags"]
-        scheduled = sorted(d["dag_id"] for d in dags)
+        scheduled = sorted(d["dag_id"] for d in rest.session(home).walk("/api/v2/dags?paused=false", "dags"))
     return {"url": state["url"], "components": components, "scheduled": scheduled}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines import sessions, stack
+from pipelines import rest, sessions, stack
 from tests.test_commands import call
 
 # The scheduler has an idle worker and one at work, and the process of a task leads a group of its own. These two do not
@@ -30,7 +30,8 @@ class Health(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-        answer = {{"access_token": "t", "dags": [], **{{name: {{"status": "healthy"}} for name in parts}}}}
+        health = {{name: {{"status": "healthy"}} for name in parts}}
+        answer = {{"access_token": "t", "dags": [], "total_entries": 0, **health}}
         self.wfile.write(json.dumps(answer).encode())
 
     def do_POST(self):
@@ -155,3 +156,22 @@ def test_what_works_elsewhere_is_of_another_session_of_that_number(tmp_path: Pat
         assert sessions.Session(shell.pid, 0, tmp_path).members() == []
     finally:
         sessions.send([orphan], signal.SIGKILL)
+
+
+def test_a_list_is_walked_to_its_end_and_no_further_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow gives fewer at a time than are asked for, where it is set up so."""
+    runs = [{"partition_key": f"2026-11-{n % 5 + 1:02d}", "state": f"s{n}"} for n in range(7)]
+    asked = []
+
+    def call(_: rest.Rest, method: str, path: str, body: Any = None) -> Any:
+        if method == "POST":
+            return {"access_token": "t"}
+        at = int(path.rpartition("offset=")[2])
+        asked.append(at)
+        return dict.fromkeys(("dag_runs", "task_instances"), runs[at : at + 3]) | {"total_entries": len(runs)}
+
+    monkeypatch.setattr(rest.Rest, "call", call)
+    airflow = rest.Rest("http://127.0.0.1", "", "")
+    assert airflow.tasks("land", "r") == runs and asked == [0, 3, 6]
+    assert airflow.last_state("land", "2026-11-04") == "s3" and asked[3:] == [0, 3]
+    assert airflow.last_state("land", "2026-11-09") == ""
