@@ -302,9 +302,10 @@ def test_the_web_interface_shows_a_finished_night(place: Place, tmp_path: Path) 
         for address, words in (
             (where, ("events", "gate", "load", "receipts", "deliver")),
             (f"{where}/tasks/load", ("Done. Returned value was",)),
-            (f"{place.airflow.url}/assets/{asset['id']}", (ITEM, "load")),
+            (f"{place.airflow.url}/assets/{asset['id']}", (ITEM, "Partition Key: ", "land_haikou", "day_ready")),
         ):
             text = shown(browser, address, words)
+            browser.screenshot(tmp_path / f"{words[0]}.png")
             assert not [n for n in range(1, 40) if number(n) in text or name(n) in text]
     finally:
         browser.close()
