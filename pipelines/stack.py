@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from pipelines.stores import postgres
 
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 DAGS = Path(__file__).resolve().parents[1] / "dags"
+AT_ONCE = timedelta(minutes=5)  # the longest that a task waits for a worker that is free
 Tell = Callable[[str], None]
 # Task processes are forks of the scheduler's workers: what it has loaded, none of them loads again.
 PRELOADED = """import sys
@@ -117,17 +118,29 @@ def status(home: Path) -> dict[str, Any]:
         return {"url": "", "components": [], "scheduled": []}
     health = _health(state)
     told = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+    well = {name for name in state["pids"] if health and name not in told}
+    well |= {name for name, part in told.items() if health.get(part, {}).get("status") == "healthy"}
+    scheduled: list[str] = []
+    if health:
+        airflow = rest.session(home)
+        scheduled = sorted(d["dag_id"] for d in airflow.walk("/api/v2/dags?paused=false", "dags"))
+        if _begins_nothing(airflow):
+            well.discard("scheduler")
     components = []
     for name, part in _sessions(home).items():
-        is_well = bool(health) and (name not in told or health.get(told[name], {}).get("status") == "healthy")
-        word = "dead" if not part.leader() else "healthy" if is_well else "unhealthy"
+        word = "dead" if not part.leader() else "healthy" if name in well else "unhealthy"
         log = str(home / "airflow" / "logs" / f"{name}.log")
         left = [p.pid for p in part.left()]
         components.append({"name": name, "state": word, "pid": part.pid, "left": left, "log": log})
-    scheduled: list[str] = []
-    if health:
-        scheduled = sorted(d["dag_id"] for d in rest.session(home).walk("/api/v2/dags?paused=false", "dags"))
     return {"url": state["url"], "components": components, "scheduled": scheduled}
+
+
+def _begins_nothing(airflow: rest.Rest) -> bool:
+    """Whether a task has waited for a worker for longer than any does: one is asked only where it is free. A worker that
+    was killed while it waited may have taken the lock of their queue with it, and Airflow calls itself healthy."""
+    waiting = airflow.walk("/api/v2/dags/~/dagRuns/~/taskInstances?state=queued", "task_instances")
+    since = [datetime.fromisoformat(t["queued_when"]) for t in waiting if t["queued_when"]]
+    return bool(since) and datetime.now(UTC) - min(since) > AT_ONCE
 
 
 def backfill(home: Path, first: date, last: date, tell: Tell = lambda text: None) -> dict[str, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,8 @@ class Health(BaseHTTPRequestHandler):
         self.end_headers()
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         health = {{name: {{"status": "healthy"}} for name in parts}}
-        answer = {{"access_token": "t", "dags": [], "total_entries": 0, **health}}
+        waiting = json.load(open("waiting.json")) if os.path.exists("waiting.json") else []
+        answer = {{"access_token": "t", "dags": [], "task_instances": waiting, "total_entries": len(waiting), **health}}
         self.wfile.write(json.dumps(answer).encode())
 
     def do_POST(self):
@@ -129,6 +132,16 @@ def test_what_a_killed_worker_leaves_is_named_and_ended(home: Path, capsys: pyte
     eventually(lambda: part(home, "scheduler")["left"] == [])
     assert stack.down(home)
     assert running(home) == []
+
+
+@pytest.mark.parametrize(("minutes", "word"), [(1, "healthy"), (6, "unhealthy")])
+def test_a_scheduler_whose_tasks_do_not_begin_is_unhealthy(home: Path, minutes: int, word: str) -> None:
+    """Whatever Airflow says of it."""
+    stack.up(home)
+    since = [(datetime.now(UTC) - timedelta(minutes=m)).isoformat() for m in (0, minutes)]
+    waiting = [{"queued_when": moment} for moment in (*since, None)]
+    (home / "airflow" / "waiting.json").write_text(json.dumps(waiting))
+    assert [c["state"] for c in stack.status(home)["components"]] == [word, "healthy", "healthy", "healthy"]
 
 
 def test_a_process_that_has_the_number_of_one_of_ours_is_left_alone(home: Path) -> None:
