@@ -136,8 +136,8 @@ def status(home: Path) -> dict[str, Any]:
 
 
 def _begins_nothing(airflow: rest.Rest) -> bool:
-    """Whether a task has waited for a worker for longer than any does: one is asked only where it is free. A worker that
-    was killed while it waited may have taken the lock of their queue with it, and Airflow calls itself healthy."""
+    """Whether a task has waited for a worker for longer than any does: one is asked only where it is free. A worker
+    that was killed while it waited may have taken the lock of their queue with it; Airflow calls itself healthy."""
     waiting = airflow.walk("/api/v2/dags/~/dagRuns/~/taskInstances?state=queued", "task_instances")
     since = [datetime.fromisoformat(t["queued_when"]) for t in waiting if t["queued_when"]]
     return bool(since) and datetime.now(UTC) - min(since) > AT_ONCE
@@ -219,7 +219,8 @@ def _state(home: Path) -> dict[str, Any]:
 def _sessions(home: Path) -> dict[str, Session]:
     """Of the components that were started, in the order in which they are stopped."""
     state = _state(home)
-    return {n: Session(pid, state["started"][n], home / "airflow") for n, pid in state.get("pids", {}).items()}
+    pids = state.get("pids", {})  # by name, as JSON has them
+    return {n: Session(pids[n], state["started"][n], home / "airflow") for n in COMPONENTS if n in pids}
 
 
 def _health(state: dict[str, Any]) -> dict[str, Any]:

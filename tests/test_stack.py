@@ -141,7 +141,8 @@ def test_a_scheduler_whose_tasks_do_not_begin_is_unhealthy(home: Path, minutes: 
     since = [(datetime.now(UTC) - timedelta(minutes=m)).isoformat() for m in (0, minutes)]
     waiting = [{"queued_when": moment} for moment in (*since, None)]
     (home / "airflow" / "waiting.json").write_text(json.dumps(waiting))
-    assert [c["state"] for c in stack.status(home)["components"]] == [word, "healthy", "healthy", "healthy"]
+    told = [(c["name"], c["state"]) for c in stack.status(home)["components"]]
+    assert told == list(zip(stack.COMPONENTS, [word, "healthy", "healthy", "healthy"], strict=True))
 
 
 def test_a_process_that_has_the_number_of_one_of_ours_is_left_alone(home: Path) -> None:
