@@ -13,10 +13,11 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
+from pipelines.model import CHINA as CHINA
 from pipelines.model import Home
 from pipelines.stages import curate, gate, obligations, report
 from pipelines.stages.manifest import MANIFEST
@@ -31,7 +32,6 @@ from schemas.load import effective
 from schemas.model import Catalog
 
 Row = Mapping[str, Any]
-CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")  # one hour for all of it, and never summer time
 FAILED, MISSED = "failed", "cut_off_missed"
 # What a scheduler divides a night into; the command `nightly` is all of them.
 JOURNEY = ("intake", "land", "day_ready", "cut_off", "integrate", "clocks", "nightly")

@@ -8,12 +8,13 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import date
+from datetime import date, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from schemas.sql import literal as literal  # stores know no schemas
 
+CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")  # one hour for all of it, and never summer time
 ACCOUNT = ("new", "changed", "unchanged", "duplicate", "superseded", "withdrawn", "rejected", "refused", "held")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
 from functools import partial
@@ -22,7 +23,7 @@ from pipelines.stores.ledger import Ledger, Pinned
 from schemas.arrow import ended_schema, former_names, record_schema, statement_schema
 from schemas.fold import TOLD
 from schemas.load import effective
-from schemas.model import Item
+from schemas.model import Catalog, Item
 from schemas.sql import literal
 from schemas.standing import is_list, listings, standing
 from schemas.tables import subjects
@@ -81,9 +82,9 @@ def query(home: str | Path, sql: str, as_of: str | None, reason: str = "") -> tu
         engine.execute("CREATE TABLE judged AS SELECT * FROM judged_rows")
         engine.unregister("judged_rows")
         if "standing" in asked_for:
-            engine.execute(f"CREATE VIEW standing AS {_standing(place, ledger, release['as_of'])}")
+            engine.execute(f"CREATE VIEW standing AS {_standing(catalog, ledger, release['as_of'], limit)}")
         if listed:
-            engine.execute(f"CREATE VIEW listings AS {_listings(place, release['as_of'])}")
+            engine.execute(f"CREATE VIEW listings AS {listings(catalog, release['as_of'], limit)}")
         if len(named) == len(items):
             engine.execute(f"CREATE VIEW subjects AS {subjects(catalog, 'judged')}")
         names = ", ".join(literal(Path(f)) for f in allowed)
@@ -100,17 +101,7 @@ def query(home: str | Path, sql: str, as_of: str | None, reason: str = "") -> tu
         return names_of, rows
 
 
-def _listings(home: Home, as_of: date) -> str:
-    catalog = kept_catalogue(home)
-    return listings(catalog, as_of, lambda name: effective(catalog, name, as_of))
-
-
-def _standing(home: Home, ledger: Ledger, as_of: date) -> str:
-    catalog = kept_catalogue(home)
-
-    def limit(name: str) -> Any:
-        return effective(catalog, name, as_of)
-
+def _standing(catalog: Catalog, ledger: Ledger, as_of: date, limit: Callable[[str], Any]) -> str:
     rows = [r for r in ledger.deliveries() if r["received_on"] <= as_of]
     owed = obligations.obligations(catalog, rows, obligations.limits(limit), as_of)
     missing = [o for o in owed if o.state in ("overdue", "held") and catalog.items[o.item].nature == "adverse"]

@@ -27,7 +27,7 @@ from pipelines.night import Night, open_night
 from pipelines.stages import curate, deletion, events, gate, load, obligations, report, sweep, validate
 from pipelines.stages.dedupe import Full, Incoming, Reverted
 from pipelines.stores import inquiries, judgements, reversals, tombstones, waiting
-from pipelines.stores.ledger import Life
+from pipelines.stores.ledger import Life, Pinned
 from pipelines.stores.still import turn
 from pipelines.trace import digits
 from schemas import life, profile, suite
@@ -109,18 +109,16 @@ def _take_events(night: Night, tell: Progress) -> dict[str, str]:
     for code in codes:
         tell(f"events: {code} {_integrate(night, code)}")
     verdicts = _gate(night, codes, tell)
-    told = {}
+    told, pinned = {}, night.ledger.current_snapshots()
     for code, item in night.catalog.items.items():
         if item.goes_first:
-            files = night.lake.files("records", code, night.ledger.published(code).records)
+            files = night.lake.files("records", code, pinned.get(code, Pinned()).records)
             candidate = curate.read_candidate(night.home, code) if verdicts.get(code) == "passed" else None
             told[code] = curate.resolved(candidate, files) if candidate else files
     # What rests on a listing is kept from the night after the listing is released: nothing ends for want of that day,
     # and no item has to wait for another.
-    listed = {c: night.ledger.published(c) for c, i in night.catalog.items.items() if i.rests_on is not None}
-    events.gather(
-        night.home, night.lake, night.catalog, told, listed, judgements.known(night.ledger, night.as_of)
-    )
+    listed = {c: pinned.get(c, Pinned()) for c, i in night.catalog.items.items() if i.rests_on is not None}
+    events.gather(night.home, night.lake, night.catalog, told, listed, judgements.known(night.ledger, night.as_of))
     return verdicts
 
 

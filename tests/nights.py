@@ -35,6 +35,7 @@ def begin(place: Path, url: str, patch: pytest.MonkeyPatch, **more: Any) -> Home
     (place / "pseudonym.key").write_bytes(bytes(range(64)))
     return Home(place, url, patch, **more)
 
+
 def limited(patch: pytest.MonkeyPatch, **values: Any) -> None:
     """Let policies have other values."""
     real = Desk.limit

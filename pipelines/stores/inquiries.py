@@ -14,13 +14,12 @@ import pwd
 import re
 from datetime import UTC, date, datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from pipelines.model import CHINA
 from pipelines.stores.ledger import Ledger, inquiry
 
-BEIJING = ZoneInfo("Asia/Shanghai")
 LONGEST = 2000  # characters of what was asked that are kept
 HIDDEN = "…"
 # What an inquiry may say in so many words: codes, days and pseudonyms.
@@ -58,7 +57,7 @@ def known(ledger: Ledger, since: date | None = None) -> list[dict[str, Any]]:
     """Entries in their order, those of the day `since` and later."""
     query = sa.select(inquiry).order_by(inquiry.c.number)
     if since is not None:
-        query = query.where(inquiry.c.asked_at >= datetime.combine(since, time.min, BEIJING))
+        query = query.where(inquiry.c.asked_at >= datetime.combine(since, time.min, CHINA))
     with ledger.engine.connect() as connection:
         return [dict(r._mapping) for r in connection.execute(query)]
 
@@ -78,7 +77,7 @@ def fault(ledger: Ledger) -> int | None:
 def forget(ledger: Ledger, before: date) -> int:
     """Remove the entries from the beginning to the first one of the day `before` or later; returns how many."""
     c = inquiry.c
-    stays = sa.select(sa.func.min(c.number)).where(c.asked_at >= datetime.combine(before, time.min, BEIJING))
+    stays = sa.select(sa.func.min(c.number)).where(c.asked_at >= datetime.combine(before, time.min, CHINA))
     first = sa.func.coalesce(stays.scalar_subquery(), sa.select(sa.func.max(c.number) + 1).scalar_subquery())
     with ledger.engine.begin() as connection:
         return connection.execute(sa.delete(inquiry).where(c.number < first)).rowcount
