@@ -24,6 +24,7 @@ from pipelines.stores.keys import key_file
 from pipelines.stores.lake import SPACES
 from pipelines.stores.ledger import Ledger
 from pipelines.stores.own_keys import own_keys
+from pipelines.stores.rotation import settle
 from pipelines.stores.still import still
 
 # What is compiled is made again; the server's folder is in the dump; the key, and Airflow's secrets, stay out.
@@ -49,6 +50,7 @@ def backup(home: str | Path, folder: Path, tell: Tell = lambda text: None) -> di
             release = ledger.current_release()
             if release is None:
                 raise UsageFault(f"{home}: no release yet, so there is nothing to back up. Run 'qiongxin nightly'.")
+            settle(place, ledger)
             key, keys = key_file(place.root), own_keys(place.root, ledger)
             with _written(target, f"{release['as_of']}-{release['release_id']}") as (part, name):
                 tell("backup: database")

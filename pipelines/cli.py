@@ -16,6 +16,7 @@ from pipelines.commands.backups import backup, restore
 from pipelines.commands.changes import catalog_app
 from pipelines.commands.held import app
 from pipelines.commands.inquiries import inquiries
+from pipelines.commands.keys import keys_app
 from pipelines.commands.metrics import metrics
 from pipelines.commands.obligations import obligations
 from pipelines.commands.services import db_app, stack_app
@@ -34,6 +35,7 @@ app.add_typer(catalog_app, name="catalog")
 app.add_typer(db_app, name="db")
 app.add_typer(stack_app, name="stack")
 app.add_typer(subjects_app, name="subjects")
+app.add_typer(keys_app, name="keys")
 
 
 def answer(error: Exception) -> tuple[int, str]:

@@ -14,12 +14,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import PythonUDFType
 
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.night import open_lake
 from pipelines.stages.people import open_people
-from pipelines.stages.validate import keyed_functions
 from pipelines.stores import judgements, vault
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
@@ -65,7 +65,7 @@ def conflicts(home: Home, ledger: Ledger, keys: Keys) -> Iterator[Conflict]:
         return
     judged = judgements.standing(ledger)
     with connect(home.work) as engine:
-        keyed_functions(engine, keys)
+        _open_marks(engine, keys)
         registers = {c: lake.files("records", c, pinned.get(c, Pinned()).records)
                      for c, i in catalog.items.items() if i.registers}  # fmt: skip
         open_people(engine, lake, catalog, registers, judged)
@@ -74,7 +74,8 @@ def conflicts(home: Home, ledger: Ledger, keys: Keys) -> Iterator[Conflict]:
         _open_carried(engine, ledger, keys)
         settled = _settled(engine, judged)
         for sql in (*_about_one(), _births(), _links()):
-            for mark, kind, subjects, items, departments, records, why in engine.execute(_marked(sql)).fetchall():
+            marked = engine.execute(_marked(sql, keys)).fetchall()
+            for mark, kind, subjects, items, departments, records, why in marked:
                 stand = tuple(settled.person.get(s, s) for s in subjects)
                 found = Conflict(mark, kind, tuple(subjects), tuple(items), tuple(departments), records, why, stand)
                 yield replace(found, judgements=_judgements(found, settled))
@@ -178,11 +179,26 @@ def _links() -> str:
             ON l.subject_id = o.subject_id AND l.leads_to = o.leads_to GROUP BY o.subject_id, why"""
 
 
-def _marked(sql: str) -> str:
+def _open_marks(engine: duckdb.DuckDBPyConnection, keys: Keys) -> None:
+    """The functions of `_marked`: `mark_of` and, where the key was rotated, `roots_of` pseudonyms (hexadecimal, with
+    commas between them), so that a conflict has a mark of which a rotation knows what becomes."""
+
+    def roots_of(texts: pa.Array) -> pa.Array:
+        rows = [text.split(",") for text in texts.to_pylist()]
+        roots = iter(keys.roots(pa.array([bytes.fromhex(s) for row in rows for s in row], pa.binary())).to_pylist())
+        return pa.array([",".join(next(roots).hex() for _ in row) for row in rows], pa.string())
+
+    engine.create_function("mark_of", keys.marks, ["VARCHAR"], "BLOB", type=PythonUDFType.ARROW)
+    if keys.is_rotated:
+        engine.create_function("roots_of", roots_of, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
+
+
+def _marked(sql: str, keys: Keys) -> str:
     """The same with the name of each conflict, a keyed hash of what it is made of, in an order of its own."""
-    mark = "keyed_hash(md5(concat_ws(chr(30), kind, array_to_string(subjects, ','), said)))"
+    listed = "array_to_string(subjects, ',')"
+    mark = f"mark_of(md5(concat_ws(chr(30), kind, {f'roots_of({listed})' if keys.is_rotated else listed}, said)))"
     told = "kind, subjects, coalesce(items, []), coalesce(departments, []), records, why"
-    return f"SELECT lower(hex({mark}))[1:16] AS conflict, {told} FROM ({sql}) ORDER BY subjects, why, conflict"
+    return f"SELECT lower(hex({mark})) AS conflict, {told} FROM ({sql}) ORDER BY subjects, why, conflict"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pipelines.stores import postgres
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from pipelines.stores.own_keys import own_keys
+from pipelines.stores.rotation import settle
 from pipelines.stores.still import at_work
 from schemas.model import Catalog
 
@@ -43,6 +44,7 @@ def open_night(home: str | Path, day: str | date, is_preview: bool = False) -> I
     with Ledger(url) as ledger:
         ledger.prepare()
         with at_work(ledger), closing(open_lake(place, url)) as lake:
+            settle(place, ledger)
             keys = own_keys(place.root, ledger)
             applied: tuple[str, ...] = ()
             if ledger.applied() != catalog.revision and not is_preview:

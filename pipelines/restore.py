@@ -17,6 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines.backup import DUMP, FILES, NOTE, SUMS
 from pipelines.errors import StoreError, UsageFault
 from pipelines.model import Home
@@ -24,7 +26,7 @@ from pipelines.night import open_lake
 from pipelines.stages import deletion
 from pipelines.stores import dump, postgres, tombstones
 from pipelines.stores.copies import copy, read_sums, regular, sha256
-from pipelines.stores.keys import Keys
+from pipelines.stores.keys import Keys, read_keys
 from pipelines.stores.ledger import Ledger
 from pipelines.stores.moving import move_catalogue, move_json, move_tables, renaming
 from schemas.load import load
@@ -46,9 +48,9 @@ def restore(
     if place.root.exists() and (not place.root.is_dir() or any(place.root.iterdir())):
         raise UsageFault(f"--home {home}: not empty. Name a new folder; a home is never restored over another one.")
     note = _note(source)
-    _check_key(note, key)
+    keys = _fitting(note, key)
     items = load().items
-    deletions = _deletions(deleted) if deleted else []
+    deletions = _deletions(deleted, keys, note["key_fingerprint"]) if deleted else []
     if unknown := {d[0] for d in deletions} - items.keys():
         raise UsageFault(f"--tombstones {deleted}: no such item: {min(unknown)}. Use the catalogue of then.")
     named = os.environ.get("QIONGXIN_DATABASE_URL")
@@ -75,7 +77,7 @@ def restore(
     for path in regular(place.work):
         if path.suffix == ".json":
             move_json(path, renamed)
-    entered = _enter(place, url, items, deletions)
+    entered = _enter(place, url, items, deletions, note["key_fingerprint"])
     (place.root / postgres.UNFINISHED).unlink()
     return {**note, "tombstones": entered}
 
@@ -90,8 +92,9 @@ def _note(source: Path) -> dict[str, Any]:
     return note
 
 
-def _check_key(note: dict[str, Any], key: Path | None) -> None:
-    """Every key that is named fits the backup; at least one is."""
+def _fitting(note: dict[str, Any], key: Path | None) -> Keys:
+    """All keys of the file that is named. Every one that is named fits the backup, and may hold later ones; at least
+    one is."""
     outer = os.environ.get("QIONGXIN_KEY_FILE")
     files = {n: p for n, p in (("--key-file", key), ("QIONGXIN_KEY_FILE", Path(outer) if outer else None)) if p}
     if not files:
@@ -99,18 +102,29 @@ def _check_key(note: dict[str, Any], key: Path | None) -> None:
     for named, path in files.items():
         if not path.is_file():
             raise UsageFault(f"{named}: no such file. Name the pseudonym key of the home that was backed up.")
-        if Keys(path.read_bytes()).fingerprint != note["key_fingerprint"]:
+        keys = read_keys(path)
+        if keys.at(note["key_fingerprint"]) is None:
             raise UsageFault(f"{named}: another key than that of the backup. Name the one that was in use then.")
+    return keys
 
 
-def _deletions(path: Path) -> list[Deletion]:
+def _deletions(path: Path, keys: Keys, fingerprint: str) -> list[Deletion]:
+    """What a list of deletions tells, with record keys as they are under the key of the backup, `fingerprint`: the list
+    may have been made before or after a rotation."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        return [(d["item"], bytes.fromhex(d["record_key"]), date.fromisoformat(d["written_on"]), d["basis"],
+        found = [(d["item"], bytes.fromhex(d["record_key"]), date.fromisoformat(d["written_on"]), d["basis"],
                  d["written_by"]) for d in told]  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as e:
+        made_under = told[0].get("key", "") if told else fingerprint  # a list that tells none is older than rotations
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise UsageFault(f"--tombstones {path}: no list of deletions. Make it with 'qiongxin deletions --keys --json'."
                          ) from e  # fmt: skip
+    *_, oldest = keys.before()
+    source, target = keys.at(made_under) if made_under else oldest, keys.at(fingerprint)
+    if source is None or target is None:
+        raise UsageFault(f"--tombstones {path}: made under another key. Name the key file that was in use then.")
+    record_keys = target.of_today(source.roots(pa.array([key for _, key, *_ in found], pa.binary()))).to_pylist()
+    return [(item, key, on, basis, by) for (item, _, on, basis, by), key in zip(found, record_keys, strict=True)]
 
 
 def _looked_through(source: Path, note: dict[str, Any]) -> dict[str, str]:
@@ -129,14 +143,16 @@ def _put_key(source: Path, target: Path) -> None:
         shutil.copyfileobj(g, f)
 
 
-def _enter(home: Home, url: str, items: Mapping[str, Item], deletions: list[Deletion]) -> int:
-    """Enter what was deleted since, so that the next night deletes it; returns how many tombstones are new."""
+def _enter(home: Home, url: str, items: Mapping[str, Item], deletions: list[Deletion], fingerprint: str) -> int:
+    """Enter what was deleted since, so that the next night deletes it; returns how many tombstones are new.
+    `fingerprint` is that of the key, which the ledger of an older home does not know."""
     together: dict[tuple[str, date, str, str], list[bytes]] = defaultdict(list)
     for item, record_key, on, basis, by in deletions:
         together[item, on, basis, by].append(record_key)
     new = 0
     with Ledger(url) as ledger, closing(open_lake(home, url)) as lake:
         ledger.prepare()
+        ledger.known_key(fingerprint)
         for (item, on, basis, by), keys in together.items():
             records = deletion.subjects_of(home, lake, ledger, items[item], keys)
             new += tombstones.write(ledger, item, records, on, basis, by)

@@ -12,7 +12,7 @@ from pipelines.night import Night
 from pipelines.stages import curate, load
 from pipelines.stages.compact import Limits, compact
 from pipelines.stages.curate import Candidate
-from pipelines.stores.ledger import Life
+from pipelines.stores.ledger import Ledger, Life
 from pipelines.stores.still import turn
 
 
@@ -24,7 +24,7 @@ def tidy(night: Night) -> dict[str, Any]:
         curate.sweep_abandoned(night.home, night.lake)
         unnamed = night.lake.sweep_unnamed(curate.planned(night.home))
         compacted, release = _compact(night)
-    vacuum(night)
+    vacuum(night.ledger)
     return {
         "files_past_limit": sum(s.files for s in swept), "items_expired": expired, "files_unnamed": unnamed,
         "items_compacted": [c.item for c in compacted],
@@ -54,7 +54,7 @@ def _compact(night: Night) -> tuple[list[Candidate], str | None]:
     return made, load.load(night.home, night.ledger, night.lake, items, made, revision, as_of)
 
 
-def vacuum(night: Night) -> None:
+def vacuum(ledger: Ledger) -> None:
     """Give dead rows' room back to the tables and renew what the planner knows of them."""
-    with night.ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("VACUUM (ANALYZE)"))

@@ -1,7 +1,8 @@
 """What an accepted row becomes: its subject, record key, content hash, and fields that may leave the vault.
 
 Trees over the columns of `row_rules.accepted`. Two functions are the engine's to supply, since the key must not stand
-in SQL: `subject_id_of(number)` and `keyed_hash(text)`, each text -> 16 bytes.
+in SQL: `subject_id_of(number)` and `keyed_hash(text)`, each text -> 16 bytes. Where the key was rotated, pseudonyms and
+what is made of them here are those under the first key, and whoever writes the rows turns them.
 """
 
 from __future__ import annotations

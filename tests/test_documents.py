@@ -47,7 +47,7 @@ def test_readme_lists_exactly_the_commands_there_are() -> None:
     """Its table names them as `qiongxin catalog lint\\|list`, with the options worth knowing."""
     told: dict[str, set[str]] = {}
     for row in re.findall(r"^\| `(qiongxin [^`]*)` \|", README, re.MULTILINE):
-        form = r"qiongxin( catalog| db| stack| subjects)? ([a-z|]+)"
+        form = r"qiongxin( catalog| db| keys| stack| subjects)? ([a-z|]+)"
         group, names = re.match(form, row.replace("\\|", "|")).groups("")
         for name in names.split("|"):
             told[f"qiongxin{group} {name}"] = set(re.findall(r"--[a-z-]+", row))

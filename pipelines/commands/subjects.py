@@ -77,11 +77,12 @@ def judge(
     """
     from pipelines import subjects
     from pipelines.model import Home
+    from pipelines.stores.still import at_work
 
     if bool(conflict) == bool(subject and other) or bool(subject) != bool(other):
         raise UsageFault("subjects judge: name --subject and --other, or --conflict alone.")
     on = day or date.today()
-    with open_ledger(home) as ledger:
+    with open_ledger(home) as ledger, at_work(ledger):
         if conflict:
             made = subjects.settle(Home(existing(home)), ledger, conflict, verdict, on, by, reason)
         else:
@@ -103,8 +104,9 @@ def undo(
 ) -> None:
     """Enter that a judgement counts no more, as soon as it would have counted."""
     from pipelines import subjects
+    from pipelines.stores.still import at_work
 
-    with open_ledger(home) as ledger:
+    with open_ledger(home) as ledger, at_work(ledger):
         subjects.undo(ledger, number, day or date.today(), by, reason)
     if as_json:
         screen.as_json({"undone": number})

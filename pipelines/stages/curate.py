@@ -196,7 +196,7 @@ def curate(
 
         shown, shown_rows, over = _record_files(engine, plan, lived(fold.shown(columns)))
         # A record that shows a new statement is that statement: one file, under a name in each table.
-        stated = [_linked(path, plan.file("history")) for path in (*shown, *over)]
+        stated = [linked(path, plan.file("history")) for path in (*shown, *over)]
         unshown, _ = data_file(engine, plan, "history", _sql(life.none(f"({_sql(fold.unshown(columns))})")))
         returning, returning_rows, over_again = _record_files(engine, plan, lived(fold.returning(columns)))
         upserts = [*shown, *returning]
@@ -364,7 +364,7 @@ def data_file(
     return [], 0
 
 
-def _linked(path: str, name: Path) -> str:
+def linked(path: str, name: Path) -> str:
     """The same file under another name, so that each table owns what it names and may drop it; a copy where the
     storage has no hard links."""
     try:

@@ -163,11 +163,13 @@ def finish(
     home: Home, ledger: Ledger, lake: Lake, items: Mapping[str, Item], days: int, releases_days: int, as_of: date
 ) -> list[str]:
     """What is left of deleted records beside files of deliveries: their subjects, where no record speaks of them any
-    more, and snapshots from before the deletion once it is `days` ago; and those of releases of which the next one is
-    `releases_days` old (0: none). Returns the items of which snapshots went."""
+    more, and snapshots from before the deletion, or from before a rotation of the key, once it is `days` ago; and those
+    of releases of which the next one is `releases_days` old (0: none). Returns the items of which snapshots went."""
     _forget_subjects(home, ledger, lake, items)
-    due = snapshots.deleted(ledger, as_of - timedelta(days))
-    for item, number in snapshots.superseded(ledger, as_of - timedelta(releases_days)).items() if releases_days else ():
+    until = as_of - timedelta(days)
+    due = snapshots.deleted(ledger, until)
+    over = snapshots.superseded(ledger, as_of - timedelta(releases_days)) if releases_days else {}
+    for item, number in (*over.items(), *snapshots.rotated(ledger, until).items()):
         due[item] = max(number, due.get(item, number))
     done = []
     for item, number in _unfinished(home, due):
@@ -178,6 +180,7 @@ def finish(
             lake.expire(space, item, stay, note.with_name(f"{space}.{item}.files.json"))
         note.unlink()
         done.append(item)
+    snapshots.end_rotations(ledger, until, as_of)
     return done
 
 

@@ -7,7 +7,7 @@ warehouse tables and the release pointer in one PostgreSQL transaction.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
@@ -45,13 +45,14 @@ def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Ke
     The vault's rows carry their delivery and may be there before the release: nobody finds them but by a delivery or
     a record key. Both parts run at once, and each is safe to repeat. Raises `StoreError`.
     """
-    with _database(f"staging of {item.code} failed"), ThreadPoolExecutor(1) as pool:
+    with database(f"staging of {item.code} failed"), ThreadPoolExecutor(1) as pool:
         vaulted = pool.submit(_vault, home, ledger, item, candidate, keys)
-        _stage_records(ledger, item, candidate)
+        stage_records(ledger, item, candidate)
         vaulted.result()
 
 
-def _stage_records(ledger: Ledger, of: Item, candidate: Candidate) -> None:
+def stage_records(ledger: Ledger, of: Item, candidate: Candidate) -> None:
+    """The part of `stage` that concerns records."""
     item, columns = of.code, record_schema(of).names
     with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE IF EXISTS staging."{item}"')
@@ -92,8 +93,10 @@ def load(
     candidates: list[Candidate],
     revision: str,
     as_of: date,
+    first: Callable[[Any, str], None] = lambda cursor, release_id: None,
 ) -> str | None:
     """Publish the candidates as one release; returns its id, or the current one when there is nothing to publish.
+    `first` is what the transaction begins with.
 
     Reads candidates and `staging`; writes Iceberg heads, then in one transaction the warehouse tables, the
     deliveries' states and the release pointer. A rerun adopts or rolls back whatever a killed run left. Raises
@@ -121,8 +124,8 @@ def load(
         snapshots[c.item] = Pinned(records.snapshot, history.snapshot, ended.snapshot)
     text = "\0".join([previous["release_id"] if previous else "", *(c.candidate for c in candidates)])
     release_id = hashlib.sha256(text.encode()).hexdigest()[:16]
-    with _database(f"load of release {release_id} failed"):
-        _switch(home, ledger, items, candidates, revision, as_of, release_id, previous, snapshots)
+    with database(f"load of release {release_id} failed"):
+        _switch(home, ledger, items, candidates, revision, as_of, release_id, previous, snapshots, first)
     for space, code, files in unused:
         lake.sweep(space, code, files)
     for c in candidates:
@@ -132,9 +135,24 @@ def load(
 
 def fill_history(ledger: Ledger, item: str, statements: duckdb.DuckDBPyRelation) -> None:
     """Fill the empty table `history.<item>`, whole or not at all. Raises `StoreError`."""
-    with _database(f"history of {item} failed"), ledger.bulk.connect() as connection, connection.cursor() as cursor:
+    with database(f"history of {item} failed"), ledger.bulk.connect() as connection, connection.cursor() as cursor:
         cursor.adbc_ingest(item, statements.to_arrow_reader(BATCH), mode="append", db_schema_name="history")
         connection.commit()
+
+
+def empty(cursor: Any, items: Iterable[Item]) -> None:
+    """Take all rows out of the warehouse tables of items, on the cursor of the transaction that fills them again."""
+    for item in items:
+        cursor.execute(f"SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '{_table(item)}'::regclass")
+        for (segment,) in cursor.fetchall():
+            cursor.execute(f"DROP TABLE {segment}")
+        cursor.execute(f"TRUNCATE ONLY {_table(item)}")
+        if item.history_in_warehouse:
+            cursor.execute(f'TRUNCATE history."{item.code}"')
+
+
+def _table(item: Item) -> str:
+    return f'records."{item.code}"'
 
 
 def forget(home: Home, candidate: Candidate) -> None:
@@ -156,10 +174,12 @@ def _switch(
     release_id: str,
     previous: dict[str, Any] | None,
     snapshots: dict[str, Pinned],
+    first: Callable[[Any, str], None],
 ) -> None:
     """All of it on one connection, in one transaction: readers see the old release or the new one."""
     with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(4602)")
+        first(cursor, release_id)
         for c in candidates:
             _switch_records(cursor, home, items[c.item], c)
             _delete(cursor, home, items[c.item], c, release_id)
@@ -341,7 +361,8 @@ def _ingest(
 
 
 @contextmanager
-def _database(failed: str) -> Iterator[None]:
+def database(failed: str) -> Iterator[None]:
+    """Errors of the database in the block as a `StoreError` that quotes nothing of a row."""
     try:
         yield
     except (sa.exc.DBAPIError, adbc.Error) as e:

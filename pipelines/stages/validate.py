@@ -134,12 +134,16 @@ def validate(
         made.kept("located", compiled.located)
         engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
         curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
-        more = "".join(f"{name}, " for name in (*(["replaces"] if item.replacing_fields else []), *linked(item)))
+        subject, key, replaces, other = (
+            of_today(rules.keys, n) for n in ("subject_id", "record_key", "replaces", "linked_subject_id")
+        )
+        told = [other if name == "linked_subject_id" else name for name in linked(item)]
+        more = "".join(f"{column}, " for column in (*([replaces] if item.replacing_fields else []), *told))
         accepted = [home.accepted(part.delivery_id) for part in parts]
         with watched(engine, tell):
             made.passed_on(
                 "accepted",
-                f"""SELECT place, line, sheet, notes, subject_id, record_key, content_hash, credit_number, number_kind,
+                f"""SELECT place, line, sheet, notes, {subject}, {key}, content_hash, credit_number, number_kind,
                     name_hash, identity, action, source_time, redacted, {more}{curated}
                     FROM ({compiled.record})""",
                 accepted,
@@ -153,7 +157,7 @@ def validate(
             engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
         texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)
         record_key, name_key = of_judged(item, compiled.checks)
-        refused_key, replaces = of_refused(item, compiled.checks)
+        refused_key, refused_replaces = of_refused(item, compiled.checks)
         is_conflicting = "verdict = 'accepted' AND place IN (SELECT place FROM conflicting)"
         person = item.by_role("name").name
         echo = "LEFT JOIN (SELECT place AS echoed, echo FROM sent) ON echoed = place" if echoed else ""
@@ -162,8 +166,9 @@ def validate(
             f"""SELECT place, line, sheet, CASE WHEN {is_conflicting} THEN 'held' ELSE verdict END AS verdict, failed,
                 CASE WHEN {is_conflicting} THEN '{person}' ELSE {_stopping(compiled.checks)} END AS wrong,
                 {f"{UNLESS_REFUSED} echo END AS echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
-                {UNLESS_REFUSED} {record_key} ELSE {refused_key} END AS record_key,
-                {UNLESS_REFUSED} {name_key} END AS name_key, {IF_REFUSED} {replaces} END AS replaces,
+                {of_today(rules.keys, "record_key", f"{UNLESS_REFUSED} {record_key} ELSE {refused_key} END")},
+                {UNLESS_REFUSED} {name_key} END AS name_key,
+                {of_today(rules.keys, "replaces", f"{IF_REFUSED} {refused_replaces} END")},
                 {IF_REFUSED} CAST({item.source_time or 'NULL'} AS TIMESTAMP) END AS source_time, {texts}
                 FROM ({compiled.judged}) {echo}""",
             [home.rejected(part.delivery_id) for part in parts],
@@ -360,8 +365,16 @@ def _code_tables(engine: duckdb.DuckDBPyConnection, rules: Rules) -> None:
 
 def keyed_functions(engine: duckdb.DuckDBPyConnection, keys: Keys) -> None:
     """The key stays in these closures: it is in no SQL text, plan or log."""
-    for name, hashed in (("subject_id_of", keys.subject_ids), ("keyed_hash", keys.content_hashes)):
+    for name, hashed in (("subject_id_of", keys.root_ids), ("keyed_hash", keys.content_hashes)):
         engine.create_function(name, hashed, ["VARCHAR"], "BLOB", type=PythonUDFType.ARROW)
+    if keys.is_rotated:
+        engine.create_function("of_today", keys.of_today, ["BLOB"], "BLOB", type=PythonUDFType.ARROW)
+
+
+def of_today(keys: Keys, name: str, sql: str | None = None) -> str:
+    """A column of pseudonyms, or of keys made of them, as rotations have left it; what is made of one comes before."""
+    value = f"of_today({sql or name})" if keys.is_rotated else sql or name
+    return name if value == name else f"{value} AS {name}"
 
 
 def _stopping(checks: tuple[Check, ...]) -> str:

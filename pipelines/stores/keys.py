@@ -3,13 +3,19 @@
 Pseudonyms and keyed hashes are AES-256-CMAC (RFC 4493), the vault's numbers AES-SIV (RFC 5297): standard forms, so
 that the cryptography library can check and read them one by one. Here they are computed for whole columns, because a
 call per value costs a hundred times what the cipher costs.
+
+**Rotation.** A key that was rotated is a chain of secrets. A keyed value is made under the first one; each later one
+makes another value of it, of its 16 bytes alone. So all that is stored can be taken over without a number being read,
+tombstones too, and nobody who lacks the last secret can make, or undo, any of it. CMAC of one whole block is a
+permutation: two values never become one, and whoever has the chain can go back. The vault is sealed under the last
+secret alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,40 +28,97 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from pipelines.errors import StoreError
 
 BLOCK = 16
+MARK = 8  # bytes of a keyed hash that name something to people
+CHAIN = b"qiongxin pseudonym keys\n"  # the first line of a key file of several secrets: one a line, in hexadecimal
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Groups = Iterator[tuple[np.ndarray[Any, np.dtype[np.int64]], Bytes]]
 
 
 class Keys:
-    """Keys drawn from one secret: pseudonyms, content hashes, vault encryption. Columns in, columns out.
+    """Keys drawn from a chain of secrets, mostly of one: pseudonyms, content hashes, vault encryption. Columns in,
+    columns out.
 
-    `fingerprint` tells one secret from another, and nothing of it: a keyed hash of a constant, 32 hexadecimal digits.
+    `fingerprint` tells one chain from another, and nothing of it: a keyed hash of a constant, 32 hexadecimal digits.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) < 32:
+    def __init__(self, secret: bytes, *later: bytes) -> None:
+        self._secrets = (secret, *later)
+        if any(len(s) < 32 for s in self._secrets):
             raise StoreError("QIONGXIN_KEY_FILE: the key is shorter than 32 bytes. Restore the right key file.")
 
-        def derived(purpose: bytes) -> bytes:
+        def derived(secret: bytes, purpose: bytes) -> bytes:
             return hashlib.blake2b(purpose, key=secret[:64], digest_size=32).digest()
 
-        self.fingerprint = derived(b"fingerprint").hex()[:32]
-        self._subject = Cmac(derived(b"subject epoch 1"))
-        self._content = Cmac(derived(b"content"))
-        vault = derived(b"vault mac"), derived(b"vault cipher")
+        self.fingerprint = ""
+        for s in self._secrets:
+            self.fingerprint = derived(s, b"fingerprint" + self.fingerprint.encode()).hex()[:32]
+        self._subject = Cmac(derived(secret, b"subject epoch 1"))
+        self._content = Cmac(derived(secret, b"content"))
+        self._turns = [(Cmac(derived(s, b"rotation")), Cmac(derived(s, b"rotation of marks"))) for s in later]
+        vault = derived(self._secrets[-1], b"vault mac"), derived(self._secrets[-1], b"vault cipher")
         self._vault_mac, self._vault_cipher = Cmac(vault[0]), Ecb(vault[1])
         self._siv = AESSIV(vault[0] + vault[1])
 
     def __repr__(self) -> str:
         return "Keys(…)"
 
+    @property
+    def is_rotated(self) -> bool:
+        return bool(self._turns)
+
+    def before(self) -> Iterator[Keys]:
+        """The keys of this chain as they were after each rotation, these first, those of the first secret last."""
+        for n in range(len(self._secrets), 0, -1):
+            yield self if n == len(self._secrets) else Keys(*self._secrets[:n])
+
+    def at(self, fingerprint: str) -> Keys | None:
+        """The keys of this chain as they were, or are, by their fingerprint."""
+        return next((k for k in self.before() if k.fingerprint == fingerprint), None)
+
+    def next(self, of: Keys) -> Keys:
+        """`of`, which are these as they were, rotated once more along this chain, which is longer."""
+        return Keys(*self._secrets[: len(of._secrets) + 1])
+
     def subject_ids(self, numbers: pa.Array) -> pa.Array:
         """128-bit pseudonyms of normalised credit numbers; null stays null."""
+        return self.of_today(self.root_ids(numbers))
+
+    def root_ids(self, numbers: pa.Array) -> pa.Array:
+        """The same under the first secret. What is derived from a pseudonym is derived from this one."""
         return _column(self._subject.of(numbers), numbers)
 
     def content_hashes(self, values: pa.Array) -> pa.Array:
         """128-bit keyed hashes of identifying values, so that a corrected name is a changed content."""
-        return _column(self._content.of(values), values)
+        return self.of_today(_column(self._content.of(values), values))
+
+    def of_today(self, values: pa.Array) -> pa.Array:
+        """What rotations have made of values of 16 bytes that are made under the first secret."""
+        for turn, _ in self._turns:
+            values = _column(turn.of(_whole(values)), values)
+        return values
+
+    def renewed(self, values: pa.Array) -> pa.Array:
+        """What the last rotation makes of values that were stored before it."""
+        turn, _ = self._turns[-1]
+        return _column(turn.of(_whole(values)), values)
+
+    def roots(self, values: pa.Array) -> pa.Array:
+        """The values under the first secret of which rotations have made these."""
+        for turn, _ in reversed(self._turns):
+            values = _column(turn.undone(_whole(values)), values)
+        return values
+
+    def marks(self, values: pa.Array) -> pa.Array:
+        """Keyed hashes of MARK bytes, that name something to people; rotations know these by themselves."""
+        marks = _column(self._content.of(values)[:, :MARK], values)
+        for _, turn in self._turns:
+            marks = _column(turn.of(marks)[:, :MARK], marks)
+        return marks
+
+    def marks_renewed(self, marks: pa.Array) -> pa.Array:
+        """What the last rotation makes of marks that were stored before it."""
+        _, turn = self._turns[-1]
+        return _column(turn.of(marks)[:, :MARK], marks)
 
     def encrypt(self, numbers: pa.Array, bindings: pa.Array) -> pa.Array:
         """Deterministic authenticated encryption of each number, bound to its subject id: tag of 16 bytes, then text.
@@ -101,6 +164,10 @@ class Ecb:
         sealed = self._cipher.encryptor().update(np.ascontiguousarray(blocks).tobytes())
         return np.frombuffer(sealed, np.uint8).reshape(-1, BLOCK)
 
+    def undone(self, blocks: Bytes) -> Bytes:
+        opened = self._cipher.decryptor().update(np.ascontiguousarray(blocks).tobytes())
+        return np.frombuffer(opened, np.uint8).reshape(-1, BLOCK)
+
 
 class Cmac:
     """AES-CMAC of every value of a column, values of one length at a time."""
@@ -115,6 +182,13 @@ class Cmac:
         out = np.zeros((len(values), BLOCK), np.uint8)
         for rows, text in _by_length(values):
             out[rows] = self.rows(text)
+        return out
+
+    def undone(self, tags: pa.Array) -> Bytes:
+        """The values of one whole block each of which these are the tags; rows of null values are zero."""
+        out = np.zeros((len(tags), BLOCK), np.uint8)
+        for rows, blocks in _by_length(tags):
+            out[rows] = self._cipher.undone(blocks) ^ self._whole
         return out
 
     def rows(self, text: Bytes) -> Bytes:
@@ -176,9 +250,18 @@ def _split(table: Bytes) -> list[bytes]:
     return [whole[at : at + size] for at in range(0, len(whole), size)]
 
 
+def _whole(values: pa.Array) -> pa.Array:
+    """The same, where each is of one whole block: of others a rotation could make the same value twice."""
+    lengths = pyarrow.compute.unique(pyarrow.compute.binary_length(values)).drop_null()
+    if lengths.to_pylist() not in ([], [BLOCK]):
+        raise StoreError("pseudonyms: a value has not 16 bytes, so no key has made it. Nothing was rotated.")
+    return values
+
+
 def _column(tags: Bytes, like: pa.Array) -> pa.Array:
     """Tags as a binary column, null where `like` is null."""
-    fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(BLOCK), len(tags), [None, pa.py_buffer(tags.tobytes())])
+    kind = pa.binary(tags.shape[1])
+    fixed = pa.FixedSizeBinaryArray.from_buffers(kind, len(tags), [None, pa.py_buffer(tags.tobytes())])
     column = fixed.cast(pa.binary())
     return pa.compute.if_else(like.is_valid(), column, None) if like.null_count else column
 
@@ -195,16 +278,59 @@ def open_keys(home: Path) -> Keys:
         if os.environ.get("QIONGXIN_KEY_FILE"):
             raise StoreError(f"{path.name}: QIONGXIN_KEY_FILE names no file. Put the key there; a new one orphans all.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as f:
-            f.write(os.urandom(64))
-            f.flush()
-            os.fsync(f.fileno())
+        part = _part(path, os.urandom(64))
         try:
             os.link(part, path)  # the first of two racing runs wins; the other reads the winner's key
         except FileExistsError:
             pass
         finally:
             part.unlink()
-    return Keys(path.read_bytes())
+    return read_keys(path)
+
+
+def read_keys(path: Path) -> Keys:
+    """All keys of a file: the secret that it is, or the chain that it lists. Raises `StoreError`."""
+    return Keys(*_secrets(path))
+
+
+def add_key(home: Path) -> None:
+    """Add a secret to the key file of a home, which becomes a chain. It is in use only once the ledger knows it. Raises
+    `OSError`."""
+    path = key_file(home).resolve()  # a link stays one
+    lines = [secret.hex().encode() + b"\n" for secret in (*_secrets(path), os.urandom(64))]
+    was = path.stat()
+    part = _part(path, CHAIN + b"".join(lines))
+    try:
+        os.chown(part, was.st_uid, was.st_gid)
+        part.chmod(was.st_mode & 0o777)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:  # what is made under the secret may be durable at once, so the secret has to be
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _secrets(path: Path) -> Sequence[bytes]:
+    content = path.read_bytes()
+    if not content.startswith(CHAIN):
+        return [content]
+    try:
+        found = [bytes.fromhex(line.decode()) for line in content[len(CHAIN) :].splitlines() if line.strip()]
+    except ValueError:
+        found = []
+    if not found:
+        raise StoreError(f"{path.name}: a line is no secret in hexadecimal. Restore the right key file.")
+    return found
+
+
+def _part(path: Path, content: bytes) -> Path:
+    """The content of a key file beside it, durable and readable by its owner alone."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+    return part

@@ -293,7 +293,10 @@ catalogue = sa.Table(
 pseudonym_key = sa.Table(
     "pseudonym_key",
     metadata,
-    sa.Column("fingerprint", sa.Text, primary_key=True, comment="of the key that all records hang on; one row"),
+    sa.Column("fingerprint", sa.Text, primary_key=True, comment="of the key that all records hang on, or hung"),
+    sa.Column("number", sa.Integer, nullable=False, server_default="1", comment="the greatest is in use"),
+    sa.Column("release_id", sa.Text, comment="NULL: the first key; else the one that it was rotated with"),
+    sa.Column("expired_on", sa.Date, comment="since when the snapshots of before the rotation are gone"),
     schema="ledger",
 )
 migration = sa.Table(
@@ -480,7 +483,7 @@ class Ledger:
     def known_key(self, fingerprint: str | None = None) -> str | None:
         """The fingerprint of the key that the records of this home hang on; where none is known yet, from now on it is
         `fingerprint`."""
-        query = sa.select(pseudonym_key.c.fingerprint)
+        query = sa.select(pseudonym_key.c.fingerprint).order_by(pseudonym_key.c.number.desc()).limit(1)
         with self.engine.begin() as connection:
             if fingerprint is not None:
                 connection.execute(sa.text("LOCK TABLE ledger.pseudonym_key IN SHARE ROW EXCLUSIVE MODE"))

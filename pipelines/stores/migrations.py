@@ -136,4 +136,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "COMMENT ON COLUMN ledger.inquiry.previous IS 'hash of the entry before; empty: there was none'",
         "COMMENT ON COLUMN ledger.inquiry.hash IS 'SHA-256 of this entry and of previous'",
     ),
+    (
+        "ALTER TABLE ledger.pseudonym_key ADD COLUMN number INTEGER NOT NULL DEFAULT 1, ADD COLUMN release_id TEXT,"
+        " ADD COLUMN expired_on DATE",
+        "COMMENT ON COLUMN ledger.pseudonym_key.fingerprint IS 'of the key that all records hang on, or hung'",
+        "COMMENT ON COLUMN ledger.pseudonym_key.number IS 'the greatest is in use'",
+        "COMMENT ON COLUMN ledger.pseudonym_key.release_id IS"
+        " 'NULL: the first key; else the one that it was rotated with'",
+        "COMMENT ON COLUMN ledger.pseudonym_key.expired_on IS"
+        " 'since when the snapshots of before the rotation are gone'",
+    ),
 )

@@ -7,7 +7,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
-from pipelines.stores.ledger import Ledger, release, snapshot, tombstone
+from pipelines.stores.ledger import Ledger, pseudonym_key, release, snapshot, tombstone
 
 
 def deleted(ledger: Ledger, until: date) -> dict[str, int]:
@@ -25,6 +25,34 @@ def deleted(ledger: Ledger, until: date) -> dict[str, int]:
     query = sa.select(done.c.item, done.c.last).join(there, there.c.item == done.c.item)
     with ledger.engine.connect() as connection:
         return {r.item: r.last for r in connection.execute(query.where(there.c.first < done.c.last))}
+
+
+def rotated(ledger: Ledger, until: date) -> dict[str, int]:
+    """Item -> the number of the last release that was made by a rotation of the key and has an as-of date not after
+    `until`, where older snapshots lie there still. Nobody is answered from these any more: the pseudonyms are others.
+    """
+    made = sa.select(sa.func.max(release.c.number)).where(release.c.release_id.in_(_rotations(until)))
+    query = sa.select(snapshot.c.item, made.scalar_subquery().label("made")).distinct().join(
+        release, release.c.release_id == snapshot.c.release_id
+    )
+    with ledger.engine.connect() as connection:
+        rows = connection.execute(query.where(release.c.number < made.scalar_subquery()))
+        return {r.item: r.made for r in rows}
+
+
+def end_rotations(ledger: Ledger, until: date, on: date) -> None:
+    """Enter that the snapshots of `rotated` are gone."""
+    query = sa.update(pseudonym_key).where(pseudonym_key.c.release_id.in_(_rotations(until)))
+    with ledger.engine.begin() as connection:
+        connection.execute(query.values(expired_on=on))
+
+
+def _rotations(until: date) -> sa.Select[tuple[str]]:
+    """Releases that were made by a rotation of which older snapshots lie there still."""
+    rotation = sa.select(release.c.release_id).join(
+        pseudonym_key, pseudonym_key.c.release_id == release.c.release_id
+    )
+    return rotation.where(pseudonym_key.c.expired_on.is_(None), release.c.as_of <= until)
 
 
 def superseded(ledger: Ledger, until: date) -> dict[str, int]:
@@ -55,6 +83,6 @@ def gone(ledger: Ledger, release_id: str, items: Iterable[str]) -> str | None:
     kept of all."""
     expired = ledger.expired(release_id)
     for item in sorted(expired.keys() & {*items}):
-        return (f"{item} is not kept so far back since {expired[item]}, as records of it were deleted or releases so"
-                " old are not kept (policy keep_releases_days)")  # fmt: skip
+        return (f"{item} is not kept so far back since {expired[item]}, as records of it were deleted, the pseudonym"
+                " key was rotated, or releases so old are not kept (policy keep_releases_days)")  # fmt: skip
     return None

@@ -1,5 +1,5 @@
-"""Who may change what of a home now: nights hold a lock together, a backup holds it alone, and steps that would get
-into each other's way take turns, whoever started them.
+"""Who may change what of a home now: nights hold a lock together, a backup or a rotation of the key holds it alone, and
+steps that would get into each other's way take turns, whoever started them.
 
 All are advisory locks of PostgreSQL, held by a session of their own, so they end with the process.
 """
@@ -32,16 +32,24 @@ def at_work(ledger: Ledger) -> Iterator[None]:
 
 
 @contextmanager
-def still(ledger: Ledger) -> Iterator[None]:
-    """No night changes the home during the block. Raises `StoreError` where one is at work."""
+def still(ledger: Ledger, what: str = "backup") -> Iterator[int]:
+    """No night changes the home during the block, which is `what`, as long as the session lives that is yielded, by the
+    number of its process. Raises `StoreError` where a night is at work."""
     with _session(ledger) as connection:
         if not connection.execute(sa.text(f"SELECT pg_try_advisory_lock({LOCK})")).scalar():
-            raise StoreError("backup: a night is at work in this home. Run it again when the night is over.")
+            raise StoreError(f"{what}: a night is at work in this home. Run it again when the night is over.")
         try:
-            yield
+            yield int(connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one())
         finally:
             with suppress(DBAPIError):
                 connection.execute(sa.text(f"SELECT pg_advisory_unlock({LOCK})"))
+
+
+def has_been_still(session: int) -> str:
+    """SQL of a row, or none: whether the session of `still` has lived until now."""
+    return f"""SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+        WHERE locktype = 'advisory' AND classid = 0 AND objid = {LOCK} AND objsubid = 1 AND mode = 'ExclusiveLock'
+        AND granted AND pid = {session}"""
 
 
 @contextmanager

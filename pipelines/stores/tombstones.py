@@ -60,11 +60,13 @@ def find(ledger: Ledger, key: bytes) -> dict[str, Any] | None:
 
 def all_of(ledger: Ledger) -> list[dict[str, Any]]:
     """Every tombstone, for a home that is restored from before it was written: item, record_key, written_on, basis,
-    written_by; in the order in which they were written."""
+    written_by, and by its fingerprint the `key` under which its record key is made; in the order in which they were
+    written."""
+    key = ledger.known_key()
     columns = [c[n] for n in ("item", "record_key", "written_on", "basis", "written_by")]
     with ledger.engine.connect() as connection:
         rows = connection.execute(sa.select(*columns).order_by(c.written_on, c.item, c.record_key))
-        return [dict(r._mapping) for r in rows]
+        return [{**r._mapping, "key": key} for r in rows]
 
 
 def summary(ledger: Ledger) -> list[dict[str, Any]]:
