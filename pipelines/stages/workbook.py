@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,13 +23,14 @@ import xlsxwriter
 
 from pipelines.model import FINDINGS_TAB, SUMMARY_TAB
 from pipelines.stages.sentences import Rendered, Tally
+from pipelines.stages.sheet_rows import Rows, Value
 from pipelines.stages.told import ROWS, Batches
 
 # A sheet has 1,048,576 rows (ECMA-376, limits of the application).
 ROWS_PER_TAB = 1_048_576
 # A cell holds 32,767 UTF-16 units; a character is at most two. The full value stays in `findings/`.
 CELL_CHARACTERS = 16_000
-# So many rows are kept in memory and written in a few milliseconds; more are parked in files as they come.
+# So many rows are kept in memory; more are parked in files as they come.
 ROWS_IN_MEMORY = 5_000
 MOST_FREQUENT = 5
 ADVICE_ROWS = 2  # above the header of the corrections: how to use them, in Chinese and in English
@@ -97,18 +98,19 @@ def write_workbook(
         "strings_to_numbers": False, "strings_to_formulas": False, "strings_to_urls": False, "use_zip64": True,
     }  # fmt: skip
     rows = tally.total + extent.listed
-    with _parked(parking, target, rows, options), xlsxwriter.Workbook(str(target), options) as book:
+    is_large = rows > ROWS_IN_MEMORY
+    with _parked(parking, target, is_large, options), xlsxwriter.Workbook(str(target), options) as book:
         book.set_properties({"title": summary.title, "created": datetime.fromisoformat(summary.as_of)})
         styles = _Styles(book)
         _summary(book.add_worksheet("摘要 Summary"), styles, summary, tally)
-        _findings(book, styles, tally, iter(findings))
+        _findings(book, styles, tally, iter(findings), is_large)
         if extent.listed or extent.unfit:
-            _corrections(book.add_worksheet("改正 Corrections"), styles, corrections, extent)
+            _corrections(book.add_worksheet("改正 Corrections"), styles, corrections, extent, is_large)
 
 
 @contextmanager
-def _parked(parking: Path, target: Path, rows: int, options: dict[str, Any]) -> Iterator[None]:
-    if rows <= ROWS_IN_MEMORY:
+def _parked(parking: Path, target: Path, is_large: bool, options: dict[str, Any]) -> Iterator[None]:
+    if not is_large:
         options["in_memory"] = True
         yield
         return
@@ -143,22 +145,19 @@ class _Styles:
 
     def put(self, tab: Any, row: int, column: int, text: str | None) -> None:
         """Write `text` as a text cell; None leaves the cell empty."""
-        if text is None:
-            return
-        legal = _legal(text)
-        tab.write_string(row, column, legal, self.quoted if legal.startswith(_FORMULA) else self.text)
+        if text is not None:
+            legal, style = self.look(text, "text")
+            tab.write_string(row, column, legal, style)
 
-    def give_back(self, tab: Any, row: int, column: int, text: str | None, is_wrong: bool) -> None:
-        """Write a cell to be corrected and sent back; a wrong one is marked even where it is empty."""
-        if text is None:
-            if is_wrong:
-                tab.write_blank(row, column, None, self.wrong)
-            return
-        legal = _legal(text)
-        if legal.startswith(_FORMULA):
-            tab.write_string(row, column, legal, self.wrong_quoted if is_wrong else self.plain_quoted)
-        else:
-            tab.write_string(row, column, legal, self.wrong if is_wrong else self.plain)
+    def look(self, value: Value, kind: str) -> tuple[Value, Any]:
+        """What stands in a cell, and its format. Kinds: `text`, `number`; of cells to be corrected and sent back
+        `plain` and `wrong`, which is marked even where it is empty."""
+        if not isinstance(value, str):
+            return value, getattr(self, kind)
+        legal = _legal(value)
+        return legal, getattr(self, self._QUOTED[kind] if legal.startswith(_FORMULA) else kind)
+
+    _QUOTED: ClassVar = {"text": "quoted", "plain": "plain_quoted", "wrong": "wrong_quoted"}
 
 
 def encodable(text: str) -> str:
@@ -248,32 +247,30 @@ def _severity(word: str) -> str:
     return f"{SEVERITIES[word]} {word}" if word in SEVERITIES else word
 
 
-def _findings(book: Any, styles: _Styles, tally: Tally, rows: Iterator[Rendered]) -> None:
+def _findings(book: Any, styles: _Styles, tally: Tally, found: Iterator[Rendered], is_large: bool) -> None:
     """All findings, no cap: as many tabs as it takes, at least one."""
     echoes = tuple((header, ECHO_WIDTH) for header in tally.echoes)
     columns = (*BEFORE_ECHO, *echoes, *AFTER_ECHO)
-    line, widths = BEFORE_ECHO.index(LINE), [width for _, width in columns]
+    line, widths, places = BEFORE_ECHO.index(LINE), [width for _, width in columns], range(len(columns))
+    kinds = ["number" if column == line else "text" for column in places]
     per_tab = ROWS_PER_TAB - 1
     for number in range(1, max(1, -(-tally.total // per_tab)) + 1):
         tab = book.add_worksheet("问题 Findings" + (f" {number}" if number > 1 else ""))
         for column, (_, width) in enumerate(columns):
             tab.set_column(column, column, width)
-        if tally.total > ROWS_IN_MEMORY:
+        if is_large:
             tab.set_default_row(LINES_OF_MANY * LINE_POINTS)
         _head(tab, styles, 0, tuple(_legal(name) for name, _ in columns))
         held = min(per_tab, tally.total - (number - 1) * per_tab)
-        for row, r in zip(range(1, held + 1), rows, strict=False):
-            if r.line is not None:
-                tab.write_number(row, line, r.line, styles.number)
+        rows = Rows(tab, styles.look, is_large)
+        for row, r in zip(range(1, held + 1), found, strict=False):
             texts = (
-                r.own_key, r.message_zh, r.fix_zh, r.label, r.value, r.expected, r.sheet, None,
+                r.own_key, r.message_zh, r.fix_zh, r.label, r.value, r.expected, r.sheet, r.line,
                 *(r.echo.get(header) for header in tally.echoes),
                 _severity(r.severity), r.code, r.message_en, r.fix_en,
             )  # fmt: skip
-            for column, text in enumerate(texts):
-                if text:
-                    styles.put(tab, row, column, text)
-            if tally.total <= ROWS_IN_MEMORY:
+            rows.write(row, ((n, t, k) for n, t, k in zip(places, texts, kinds, strict=True) if t))
+            if not is_large:
                 _set_height(tab, row, zip(texts, widths, strict=True))
         tab.freeze_panes(1, 0)
         _print_on_width(tab)
@@ -326,7 +323,7 @@ def _fitting(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.filter(fits)
 
 
-def _corrections(tab: Any, styles: _Styles, corrections: Corrections, extent: _Extent) -> None:
+def _corrections(tab: Any, styles: _Styles, corrections: Corrections, extent: _Extent, is_large: bool) -> None:
     """How to use the tab, the header, and a row per row, which the readers take as a delivery."""
     for row, text in enumerate(_advice(corrections, extent)):
         tab.write_string(row, 0, text)
@@ -338,20 +335,18 @@ def _corrections(tab: Any, styles: _Styles, corrections: Corrections, extent: _E
         tab.set_column(column, column, min(max(shown_width(name), width, 8), 28) + 2, styles.plain)
     _head(tab, styles, ADVICE_ROWS, [_legal(name) for name in heads])
     tab.freeze_panes(ADVICE_ROWS + 1, 0)
-    row, first = ADVICE_ROWS + 1, len(places)
+    rows, row = Rows(tab, styles.look, is_large), ADVICE_ROWS + 1
     for batch in corrections.rows():
         for cells in _fitting(batch).to_pylist():
             if row == extent.listed + ADVICE_ROWS + 1:
                 return
             wrong = set((cells["wrong"] or "").split(","))
             place = (str(cells["line"]), cells["sheet"])
-            for n in places:
-                styles.give_back(tab, row, n, place[n], False)
-            for column, name in enumerate(corrections.labels, start=first):
-                styles.give_back(tab, row, column, cells[name], name in wrong)
             sent = json.loads(cells["echo"]) if cells["echo"] else {}
-            for column, header in enumerate(echoes, start=first + len(corrections.labels)):
-                styles.give_back(tab, row, column, sent.get(header), False)
+            told = [(place[n], "plain") for n in places]
+            told += [(cells[name], "wrong" if name in wrong else "plain") for name in corrections.labels]
+            told += [(sent.get(header), "plain") for header in echoes]
+            rows.write(row, ((n, t, k) for n, (t, k) in enumerate(told) if t is not None or k == "wrong"))
             row += 1
 
 
