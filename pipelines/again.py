@@ -26,9 +26,9 @@ from pipelines.errors import DeliveryError
 from pipelines.judge import Desk, Judged, judge
 from pipelines.model import Home
 from pipelines.night import Night
-from pipelines.stages import settle
+from pipelines.stages import curate, settle
 from pipelines.stages.told import IN_FILE_ORDER
-from pipelines.stores import reversals, waiting
+from pipelines.stores import reversals, tombstones, waiting
 from pipelines.stores.engine import connect, pass_on
 from schemas.arrow import former_names, statement_schema
 from schemas.sql import literal
@@ -179,6 +179,7 @@ def difference(night: Night, row: dict[str, Any]) -> Difference:
             told = replace(told, state="held" if reasons(night, row, judged, aside.accepted("")) else "checked")
         with connect(night.home.work) as engine:
             _open(engine, night, aside, row)
+            _refuse_deleted(engine, night, row["item"])
             _open_before(engine, night, row)
             # Nothing of a returned file was ever judged, so nothing of it waits row by row.
             taken = f"SELECT codes FROM ({MOVES}) WHERE outcome = 'accepted'"
@@ -231,6 +232,15 @@ def _open(engine: duckdb.DuckDBPyConnection, night: Night, aside: Aside, row: di
     engine.execute(f"""CREATE TABLE judged AS {stopped}
         UNION ALL SELECT line, coalesce(sheet, ''), 'accepted', '' FROM accepted""")
     engine.execute("ALTER TABLE judged RENAME verdict TO outcome")
+
+
+def _refuse_deleted(engine: duckdb.DuckDBPyConnection, night: Night, item: str) -> None:
+    """Rows of `accepted` about records that were deleted are refused, as the fold would do."""
+    if (dead := tombstones.of_item(night.ledger, item)).num_rows:
+        engine.register("dead", dead)
+        places = "SELECT line, coalesce(sheet, '') FROM accepted SEMI JOIN dead USING (record_key)"
+        engine.execute(f"""UPDATE judged SET outcome = 'refused', codes = '{curate.DELETED}'
+            WHERE outcome = 'accepted' AND (line, sheet) IN ({places})""")
 
 
 def _open_before(engine: duckdb.DuckDBPyConnection, night: Night, row: dict[str, Any]) -> None:

@@ -110,6 +110,20 @@ def test_rows_that_a_milder_rule_takes_come_back_as_if_they_had_been_right_at_fi
     assert late.everything() == stored, "and that is all"
 
 
+def test_a_preview_does_not_promise_rows_of_deleted_records(home: Callable[..., Home], milder: Path) -> None:
+    late = home("late")
+    late.night(0, sent=csv(honour(1), honour(3), honour(4), honour(1, **ODD), honour(2, **ODD)))
+    ((key,), *_) = late.rows(f"SELECT lower(hex(record_key)) FROM records.{ITEM} ORDER BY line")
+    asked = ("--by", "office", "--basis", "order 12", "--date", DAY.isoformat())
+    assert late.command("delete", "--record", key, *asked)[0] == 0
+    late.catalog = milder
+    late.told().close()
+    (told,) = run.replay(late.place, DAY + timedelta(1), DAY, DAY)["deliveries"]
+    assert (told["taken_codes"], told["stopped"], told["changed"]) == ({"V004": 1}, 0, 0)
+    after = late.night(1)["sent"]
+    assert (after["new"], after["rejected"], after["refused"]) == (4, 0, 1), "the row that was deleted stays new"
+
+
 def test_a_row_that_waited_and_is_refused_by_a_law_since_ends_what_was_taken_before(
     home: Callable[..., Home], changed: Callable[..., Path]
 ) -> None:

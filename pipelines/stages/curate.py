@@ -32,6 +32,7 @@ from schemas.model import Item
 from schemas.sql import literal
 
 EXPIRED = "D007"  # of a row whose record is past its retention as it comes
+DELETED = "L010"  # of a row whose record was deleted
 
 
 RECEIVED = pa.schema([("delivery_id", pa.string()), ("received_on", pa.date32())])
@@ -509,9 +510,9 @@ def _verdicts(
             AND e.line = v.line AND e.sheet IS NOT DISTINCT FROM v.sheet""")
     # `verdicts` are those of `arrived`, which the gate counts against each other; rows left out of it have one, too.
     # Rows that were refused before they came here are counted already.
-    engine.execute("""CREATE VIEW all_verdicts AS SELECT * FROM verdicts UNION ALL
+    engine.execute(f"""CREATE VIEW all_verdicts AS SELECT * FROM verdicts UNION ALL
         SELECT delivery_id, line, nullif(place_sheet, ''), 'duplicate', 'D001' FROM repeats
-        UNION ALL SELECT delivery_id, line, sheet, 'refused', 'L010' FROM barred""")
+        UNION ALL SELECT delivery_id, line, sheet, 'refused', {literal(DELETED)} FROM barred""")
     accounts = {d.delivery_id: dict.fromkeys(ACCOUNT, 0) for d in incoming}
     counted = """SELECT delivery_id, verdict, count(*) FROM all_verdicts
         WHERE verdict <> 'refused' OR code IS NOT NULL GROUP BY ALL"""
