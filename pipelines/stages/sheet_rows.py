@@ -21,6 +21,9 @@ Value = str | int | None
 Look = Callable[[Value, str], tuple[Value, Any]]
 LATELY = 4096  # Most cells of a row say what another one has said: codes, sentences, names of columns.
 _ODD = re.compile(r"[&<>_]|^\s|\s$")
+# Most others hold nothing to think about: neither a sign of XML, nor a blank at an end, nor the start of a formula.
+_FIRST, _BETWEEN = "0-9A-Za-z\u4e00-\u9fff", " ，。、：；（）〔〕《》“”·.:/-"  # noqa: RUF001
+_SIMPLE = re.compile(f"[{_FIRST}](?:[{_FIRST}{_BETWEEN}]{{0,400}}[{_FIRST}，。）〕》”])?").fullmatch  # noqa: RUF001
 
 
 class Rows:
@@ -32,6 +35,7 @@ class Rows:
         self._start: tuple[str, str] | None = None
         self._letters: list[str] = []
         self._body = lru_cache(LATELY)(self._written)
+        self._simple = lru_cache(None)(self._begun_text)
 
     def write(self, row: int, cells: Iterable[tuple[int, Value, str]]) -> None:
         """`cells`: (column, value, look) from left to right; a value None leaves a cell with a format."""
@@ -77,6 +81,8 @@ class Rows:
 
     def _written(self, value: Value, look: str) -> str:
         """A cell behind its place."""
+        if isinstance(value, str) and _SIMPLE(value):
+            return f"{self._simple(look)}{value}</t></is></c>"
         shown, style = self._look(value, look)
         style = style._get_xf_index()
         if shown is None:
@@ -85,7 +91,12 @@ class Rows:
             return f'" s="{style}"><v>{shown}</v></c>'
         if _ODD.search(shown) or not shown.isprintable():
             return self._odd(shown, style)
-        return f'" s="{style}" t="inlineStr"><is><t>{shown}</t></is></c>'
+        return f"{_opened(style)}{shown}</t></is></c>"
+
+    def _begun_text(self, look: str) -> str:
+        """How a cell of a text begins to which nothing is done."""
+        _, style = self._look("a", look)
+        return _opened(style._get_xf_index())
 
     def _odd(self, shown: str, style: int) -> str:
         """The same of a text of which the library knows what is to be escaped. But what somebody sends as `<r>a</r>`
@@ -98,6 +109,10 @@ class Rows:
             cell = text.getvalue()
         self._tab.fh = self._tab.row_data_fh
         return f'"{cell.removeprefix("<c")}'
+
+
+def _opened(style: int) -> str:
+    return f'" s="{style}" t="inlineStr"><is><t>'
 
 
 __all__ = ["Rows", "Value"]
