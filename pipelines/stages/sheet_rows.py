@@ -26,6 +26,15 @@ _FIRST, _BETWEEN = "0-9A-Za-z\u4e00-\u9fff", " ，。、：；（）〔〕《》
 _SIMPLE = re.compile(f"[{_FIRST}](?:[{_FIRST}{_BETWEEN}]{{0,400}}[{_FIRST}，。）〕》”])?").fullmatch  # noqa: RUF001
 
 
+def put_text(tab: Worksheet, row: int, column: int, text: str, style: Any) -> None:
+    """A text cell. What somebody sends as `<r>a</r>` is text as well; the library would take it for a form of its own
+    and put it on the sheet as it is, but not where it is told in pieces."""
+    if text.startswith("<r>") and text.endswith("</r>"):
+        tab.write_rich_string(row, column, text[0], text[1], text[2:], style)
+    else:
+        tab.write_string(row, column, text, style)
+
+
 class Rows:
     """Writes rows, each below the one before and below what was written by other means; `is_large`: of a workbook that
     keeps no row in memory."""
@@ -66,7 +75,7 @@ class Rows:
             elif isinstance(shown, int):
                 self._tab.write_number(row, column, shown, style)
             else:
-                self._tab.write_string(row, column, shown, style)
+                put_text(self._tab, row, column, shown, style)
 
     def _begun(self, row: int) -> tuple[str, str]:
         """What stands before and behind the number of a row; what is above it goes into the file first."""
@@ -99,8 +108,7 @@ class Rows:
         return _opened(style._get_xf_index())
 
     def _odd(self, shown: str, style: int) -> str:
-        """The same of a text of which the library knows what is to be escaped. But what somebody sends as `<r>a</r>`
-        is text, which it would take for a form of its own and put on the sheet as it is."""
+        """The same of a text of which the library knows what is to be escaped."""
         with StringIO() as text:
             self._tab.fh = text
             told = self._tab._escape_control_characters(shown)
@@ -115,4 +123,4 @@ def _opened(style: int) -> str:
     return f'" s="{style}" t="inlineStr"><is><t>'
 
 
-__all__ = ["Rows", "Value"]
+__all__ = ["Rows", "Value", "put_text"]

@@ -23,7 +23,7 @@ import xlsxwriter
 
 from pipelines.model import FINDINGS_TAB, SUMMARY_TAB
 from pipelines.stages.sentences import Rendered, Tally
-from pipelines.stages.sheet_rows import Rows, Value
+from pipelines.stages.sheet_rows import Rows, Value, put_text
 from pipelines.stages.told import ROWS, Batches
 
 # A sheet has 1,048,576 rows (ECMA-376, limits of the application).
@@ -147,7 +147,7 @@ class _Styles:
         """Write `text` as a text cell; None leaves the cell empty."""
         if text is not None:
             legal, style = self.look(text, "text")
-            tab.write_string(row, column, legal, style)
+            put_text(tab, row, column, str(legal), style)
 
     def look(self, value: Value, kind: str) -> tuple[Value, Any]:
         """What stands in a cell, and its format. Kinds: `text`, `number`; of cells to be corrected and sent back
@@ -229,7 +229,7 @@ def shown_width(text: str) -> int:
 def _head(tab: Any, styles: _Styles, row: int, names: Sequence[str]) -> int:
     tab.set_row(row, LINE_POINTS * (1 + max(name.count("\n") for name in names)))
     for column, name in enumerate(names):
-        tab.write_string(row, column, name, styles.head)
+        put_text(tab, row, column, name, styles.head)
     return row + 1
 
 

@@ -208,6 +208,22 @@ def test_a_large_workbook_says_what_a_small_one_says(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("rows_in_memory", [0, 5_000])
+def test_a_value_that_looks_like_the_inside_of_a_workbook_is_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_in_memory: int
+) -> None:
+    """The library would put these on the sheet as they are, and no program would open it."""
+    odd = ("<r>a</b></r>", "<r></r>", "<r><t> & </t></r>", "<r>")
+    monkeypatch.setattr(stage, "ROWS_IN_MEMORY", rows_in_memory)
+    echo = json.dumps({odd[0]: odd[1]})
+    rows = [row(n, name=value, wrong="name") for n, value in enumerate(odd, start=2)]
+    _, book = write(tmp_path, *(finding(n, value=v, echo=echo) for n, v in enumerate(odd, start=2)), rows=rows)
+    _, found, corrections = book.worksheets
+    assert [r[VALUE].value for r in found.iter_rows(min_row=2)] == list(odd)
+    assert odd[0] in [c.value for c in found[1]] and odd[1] in [c.value for c in found[2]]
+    assert [r[1].value for r in corrections.iter_rows(min_row=4)] == list(odd)
+
+
 def test_ids_stay_text_digit_for_digit(tmp_path: Path) -> None:
     ids = ("469099188001010000", "00012", "4.69099E+17", "http://a.example/", "2026-11-22")
     _, book = write(tmp_path, *(finding(n, value=v, own_key=v) for n, v in enumerate(ids, start=2)))
