@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -82,13 +82,23 @@ class Session:
         return False
 
 
-def begin(command: list[str], folder: Path, environment: dict[str, str], log: IO[bytes]) -> Session:
-    """Start a program in a session of its own."""
+# It waits for a word before it becomes the program; where none can come any more, it ends.
+WAITS = 'read -r _ && exec "$@" < /dev/null'
+
+
+@contextmanager
+def begin(command: list[str], folder: Path, environment: dict[str, str], log: IO[bytes]) -> Iterator[Session]:
+    """Start a program in a session of its own once the block is through, which notes that it is there: killed before,
+    nothing runs that nobody knows of."""
+    waiting = ["sh", "-c", WAITS, "sh", *command]
     program = subprocess.Popen(
-        command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        waiting, env=environment, cwd=folder, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
     )
-    # It is there to be read even if it died at once, as nobody has waited for it yet.
-    return Session(program.pid, _read(program.pid)[1].started, folder)
+    assert program.stdin is not None
+    with suppress(BrokenPipeError), program.stdin:
+        # It is there to be read even if it died at once, as nobody has waited for it yet.
+        yield Session(program.pid, _read(program.pid)[1].started, folder)
+        program.stdin.write(b"\n")
 
 
 def process(pid: int) -> Process | None:

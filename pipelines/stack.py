@@ -64,11 +64,13 @@ def up(home: Path, tell: Tell = lambda text: None, dags: Path = DAGS) -> dict[st
     if done.returncode:
         raise StoreError(f"airflow: db migrate failed: {done.stderr.strip()[-400:]}")
     for name in COMPONENTS:
-        with (folder / "logs" / f"{name}.log").open("ab") as log:
-            part = begin([_program(), name], folder, environment, log)
-        state["pids"][name], state["started"][name] = part.pid, part.started
-        publish_json(folder / "stack.json", state)
-        (folder / "stack.json").chmod(0o600)
+        with (
+            (folder / "logs" / f"{name}.log").open("ab") as log,
+            begin([_program(), name], folder, environment, log) as part,
+        ):
+            state["pids"][name], state["started"][name] = part.pid, part.started
+            publish_json(folder / "stack.json", state)
+            (folder / "stack.json").chmod(0o600)
     tell("airflow: starting scheduler, dag-processor, triggerer, api-server")
     deadline = time.monotonic() + 180
     while not _healthy(state):

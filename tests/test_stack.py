@@ -162,6 +162,29 @@ def test_a_process_that_has_the_number_of_one_of_ours_is_left_alone(home: Path) 
         stranger.wait()
 
 
+@pytest.mark.parametrize("is_noted", [False, True])
+def test_nothing_runs_that_nobody_knows_of(home: Path, is_noted: bool) -> None:
+    """`up` is killed once a part is there, just before or after it is noted."""
+    kill = f"""import os, signal
+from pathlib import Path
+from pipelines import stack
+note = stack.publish_json
+def killed(path, content):
+    if content.get("pids"):
+        {"note(path, content)" if is_noted else "pass"}
+        os.kill(os.getpid(), signal.SIGKILL)
+    note(path, content)
+stack.publish_json, stack._program = killed, lambda: {str(home.parent / "airflow")!r}
+stack.up(Path({str(home)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", kill], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    eventually(lambda: running(home) == [])
+    assert part(home, "scheduler")["state"] == "dead" if is_noted else stack.status(home)["url"] == ""
+    assert stack.up(home)["pids"].keys() == set(stack.COMPONENTS)
+    assert stack.down(home) and running(home) == []
+
+
 def test_what_works_elsewhere_is_of_another_session_of_that_number(tmp_path: Path) -> None:
     shell = subprocess.Popen(["sh", "-c", "sleep 600 &"], start_new_session=True, cwd="/")
     shell.wait()
