@@ -309,7 +309,7 @@ subject = sa.Table(
     "subject",
     metadata,
     sa.Column("subject_id", sa.LargeBinary, primary_key=True),
-    sa.Column("credit_number", sa.LargeBinary, nullable=False, comment="AES-GCM-SIV, bound to subject_id"),
+    sa.Column("credit_number", sa.LargeBinary, nullable=False, comment="AES-SIV (RFC 5297), bound to subject_id"),
     sa.Column("number_kind", sa.Text, nullable=False),
     schema="vault",
 )

@@ -145,5 +145,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " 'NULL: the first key; else the one that it was rotated with'",
         "COMMENT ON COLUMN ledger.pseudonym_key.expired_on IS"
         " 'since when the snapshots of before the rotation are gone'",
+        "COMMENT ON COLUMN vault.subject.credit_number IS 'AES-SIV (RFC 5297), bound to subject_id'",
     ),
 )
