@@ -11,7 +11,8 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
-from dags.common import HELD, LANDED, PLACES, RECORDS, RELEASE, WORK, as_of_run, day_of_run, emit_only, step
+from dags import lineage
+from dags.common import HELD, HOME, LANDED, PLACES, RECORDS, RELEASE, WORK, as_of_run, day_of_run, emit_only, step
 
 
 def arrive(only: bool = False) -> Any:
@@ -22,13 +23,17 @@ def arrive(only: bool = False) -> Any:
     def receive() -> list[list[str]]:
         from pipelines import steps
 
-        return step(steps.receive, as_of_run(), only=day_of_run() if only else None)
+        portions = step(steps.receive, as_of_run(), only=day_of_run() if only else None)
+        lineage.note("received", HOME, as_of_run(), portions)
+        return portions
 
     @task(pool=WORK)
     def check(portion: list[str]) -> dict[str, str]:
         from pipelines import steps
 
-        return step(steps.check, as_of_run(), portion)
+        states = step(steps.check, as_of_run(), portion)
+        lineage.note("checked", HOME, as_of_run(), states)
+        return states
 
     portions = receive()
     return portions, check.expand(portion=portions)
@@ -71,19 +76,23 @@ def publish(scope: Callable[[], dict[str, Any]], after: Any = None) -> None:
 
         asked = scope()
         portions = step(steps.events, as_of_run(), asked)
+        lineage.note("gathered", HOME, as_of_run())
         return [{"items": portion, "scope": asked} for portion in portions]
 
     @task(pool=WORK)
     def integrate(portion: dict[str, Any]) -> dict[str, str]:
         from pipelines import steps
 
-        return step(steps.integrate, as_of_run(), portion["items"], portion["scope"])
+        made = step(steps.integrate, as_of_run(), portion["items"], portion["scope"])
+        lineage.note("integrated", HOME, as_of_run(), [item for item, what in made.items() if what == "candidate"])
+        return made
 
     @task(pool=RELEASE, trigger_rule="all_done", outlets=[HELD])
     def gate() -> dict[str, str]:
         from pipelines import steps
 
         verdicts = step(steps.gate, as_of_run())
+        lineage.note("gated", HOME, as_of_run())
         held = sorted(item for item, verdict in verdicts.items() if verdict != "passed")
         get_current_context()["outlet_events"][HELD].extra = {"items": held}
         emit_only([HELD] if held else [])
@@ -93,7 +102,9 @@ def publish(scope: Callable[[], dict[str, Any]], after: Any = None) -> None:
     def load() -> str | None:
         from pipelines import steps
 
+        passed = lineage.look("passed", HOME, as_of_run())
         told = step(steps.load, as_of_run())
+        lineage.note("released", HOME, as_of_run(), told["release"], told["items"], passed or {})
         events = get_current_context()["outlet_events"]
         for item, account in told["items"].items():
             events[RECORDS[item]].extra = {"release": told["release"], "account": account}

@@ -19,6 +19,8 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
+from dags import lineage
+
 HOME = os.environ.get("QIONGXIN_HOME", "var")
 ZONE = "Asia/Shanghai"
 DAY_ENDS = time.fromisoformat(os.environ.get("QIONGXIN_DAY_ENDS", "06:00"))
@@ -58,6 +60,8 @@ def all_clear(context: Any) -> None:
     notify.succeeded(HOME, _where(context))
 
 
+TOLD = lineage.callbacks()
+
 SHARED: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 1,
@@ -66,7 +70,8 @@ SHARED: dict[str, Any] = {
     "on_success_callback": all_clear,
     "default_args": {
         "retries": 2, "retry_delay": timedelta(seconds=10), "retry_exponential_backoff": True,
-        "execution_timeout": timedelta(hours=2), "on_failure_callback": alarm,
+        "execution_timeout": timedelta(hours=2), **TOLD,
+        "on_failure_callback": [alarm, *TOLD.get("on_failure_callback", [])],
     },
 }  # fmt: skip
 
@@ -89,8 +94,11 @@ def is_past_cut_off(day: str, moment: datetime) -> bool:
 
 
 def day_of_run() -> str:
-    """The business date of this run: its partition, the parameter `business_date`, or the day on which it runs."""
-    context = get_current_context()
+    return day_of(get_current_context())
+
+
+def day_of(context: Any) -> str:
+    """The business date of a run: its partition, the parameter `business_date`, or the day on which it runs."""
     run = context["dag_run"]
     asked = context["params"].get("business_date") or getattr(run, "partition_key", None)
     return str(asked or business_date(run.run_after).isoformat())
@@ -130,6 +138,7 @@ def finish(dag: DAG) -> None:
     what became of it. It has nothing to do, so no process is started for it."""
     others = list(dag.tasks)
     EmptyOperator(task_id="done", trigger_rule="none_failed", retries=0) << others
+    lineage.stand_alone(dag)
 
 
 def emit_only(assets: Iterable[Asset]) -> None:

@@ -29,6 +29,7 @@ from pipelines.stores import postgres
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 DAGS = Path(__file__).resolve().parents[1] / "dags"
 AT_ONCE = timedelta(minutes=5)  # the longest that a task waits for a worker that is free
+LINEAGE = "AIRFLOW__OPENLINEAGE__"  # of whoever brings up the stack: where its events go, if anywhere
 Tell = Callable[[str], None]
 # Task processes are forks of the scheduler's workers: what it has loaded, none of them loads again.
 PRELOADED = """import sys
@@ -200,7 +201,7 @@ def _environment(home: Path, state: dict[str, Any], dags: Path) -> dict[str, str
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(state["ports"][2]),
     }
     return {
-        **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
+        **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW") or k.startswith(LINEAGE)},
         **{f"AIRFLOW__{k}": v for k, v in airflow.items()},
         "AIRFLOW_HOME": str(folder),
         "QIONGXIN_HOME": str(home),

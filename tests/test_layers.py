@@ -11,7 +11,7 @@ ROOMS = ("schemas", "pipelines", "dags")
 ABOVE = tuple(
     f"pipelines.{m}"
     for m in ("apply", "judge", "night", "answer", "check", "again", "exchange", "hands", "run", "trace", "query",
-              "alerts", "notify", "backup", "restore", "cli", "commands")  # fmt: skip
+              "alerts", "lineage", "notify", "backup", "restore", "cli", "commands")  # fmt: skip
 )
 FORBIDDEN = {
     "schemas": ("pipelines", "dags", "airflow"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -24,6 +25,8 @@ from pipelines.model import ACCOUNT
 from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
+from schemas.arrow import record_schema
+from schemas.load import load
 from tests import leaks
 from tests.chromium import DESKTOP, PROGRAM, Browser
 from tests.conftest import SOAK, discard, soak_only
@@ -37,6 +40,7 @@ PAST = TODAY - timedelta(20)
 GOOD, OTHER = "civilization_office", "publicity_department"
 ITEM = "honour"
 AHEAD = TODAY + timedelta(40)
+REASON = "the ministry announced it"
 MANY = (ITEM, "traffic_penalty", "tax_arrears", "student_loan_default", "judgment_defaulter")  # of six departments
 
 pytestmark = pytest.mark.timeout(1200)
@@ -135,6 +139,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setenv("QIONGXIN_LOOK_SECONDS", "0.2")
         found = Place(tmp_path_factory.mktemp("daily") / "home")
         patch.setenv("QIONGXIN_ALERT_WEBHOOK", found.hook.url)
+        (found.home / "lineage").mkdir()
+        transport = {"type": "file", "log_file_path": str(found.home / "lineage" / "event")}
+        patch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(transport))
         postgres.up(found.home)
         found.ask()
         try:
@@ -196,14 +203,14 @@ def test_an_alert_names_department_delivery_rule_and_cure(place: Place) -> None:
 def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -> None:
     place.put(of_two_departments(place.home)[1])
     place.send("good2", table(honour(1, 荣誉名称="更正"), honour(2)), PAST, sequence=2)
-    approve(place, "the ministry announced it")
+    approve(place, REASON)
     place.wait(lambda: set(place.states().values()) == {"released", "returned"})
     place.wait(lambda: len(place.runs("integrate")[str(PAST)]) == 2 and place.is_calm())
     runs = place.runs("integrate")
     # What a person let pass is taken up by the task that carries it out, or by an intake that comes first.
     assert runs.keys() == {str(PAST), str(TODAY), str(AHEAD)} and len(runs[str(TODAY)]) == 1
     decided = place.ask()["ahead"]
-    assert decided["message_code"] == "G007" and "the ministry announced it" in decided["message_en"]
+    assert decided["message_code"] == "G007" and REASON in decided["message_en"]
     with Ledger(postgres.url(place.home)) as ledger:
         release = ledger.current_release()
     assert release and release["as_of"] <= TODAY, "a period that lies ahead does not move the clocks"
@@ -311,12 +318,74 @@ def test_the_web_interface_shows_a_finished_night(place: Place, tmp_path: Path) 
         browser.close()
 
 
+def test_lineage_says_what_the_ledger_and_the_catalogue_say(place: Place) -> None:
+    """Each try of a task tells that it began and how it ended; the datasets are those of its days."""
+    events = told_lineage(place)
+    kinds = Counter((e["job"]["name"], e["run"]["runId"], e["eventType"]) for e in events)
+    assert set(kinds.values()) == {1}
+    failures = [e for e in events if e["eventType"] == "FAIL"]
+    said = {e["run"]["runId"]: e["run"]["facets"]["errorMessage"]["message"] for e in failures}
+    killed = {run_id for run_id, message in said.items() if message == "the task ended without telling why"}
+    assert killed and any("the receipt was not written" in message for message in said.values()), said
+    ends = {(job, run_id) for job, run_id, kind in kinds if kind != "START"}
+    starts = {(job, run_id) for job, run_id, kind in kinds if kind == "START"}
+    assert {run_id for _, run_id in ends ^ starts} <= killed
+    jobs = {job for job, _ in ends}
+    assert jobs >= {f"integrate.{t}" for t in run.ORDER[2:]} | {"approval.each.carry_out"}
+    assert jobs >= {f"{dag}.{t}" for dag in ("intake", "land") for t in ("receive", "check", "answer", "land")}
+
+    catalog = load()
+    for d in (d for e in events for d in (*e["inputs"], *e["outputs"])):
+        kind, item = d["name"].split(".")[:2]
+        stored = [(f.name, str(f.type)) for f in record_schema(catalog.items[item])]
+        sent = [(f.name, f.type) for f in catalog.items[item].fields]
+        columns = [(f["name"], f["type"]) for f in d["facets"]["schema"]["fields"]]
+        assert columns == (sent if kind == "deliveries" else stored)
+    with Ledger(postgres.url(place.home)) as ledger:
+        rows = {f"deliveries.{r['item']}.{r['delivery_id']}": r for r in ledger.deliveries()}
+        judged = [d for e in events for d in e["inputs"] if "dataQualityAssertions" in d["inputFacets"]]
+        for d in judged:
+            outcomes = ledger.gate_outcomes(d["facets"]["version"]["datasetVersion"])
+            held = {a["assertion"]: a["success"] for a in d["inputFacets"]["dataQualityAssertions"]["assertions"]}
+            assert held == {o["name"]: o["outcome"] == "passed" for o in outcomes if o["outcome"] != "not_applicable"}
+    given, made = of_task(events, "check", "inputs"), of_task(events, "load", "outputs")
+    assert {d["name"] for d in given} == {d["name"] for d in of_task(events, "receive", "outputs")} == set(rows)
+    for d in given:
+        account, row = d["facets"]["qiongxin_rowAccount"], rows[d["name"]]
+        assert d["inputFacets"]["dataQualityMetrics"]["rowCount"] == account["read"] == row["read"]
+        assert [account[n] for n in ("rejected", "refused")] == [row[n] for n in ("rejected", "refused")]
+    released = {name: r for name, r in rows.items() if r["state"] == "released"}
+    assert released.keys() <= {d["name"] for task in ("integrate", "events") for d in of_task(events, task, "inputs")}
+    accounts: dict[tuple[str, str], Counter[str]] = {}
+    for r in released.values():
+        sums = accounts.setdefault((f"records.{r['item']}", r["release_id"]), Counter())
+        sums.update({n: r[n] for n in ("read", *ACCOUNT)})
+    told = {}
+    for d in made:
+        if account := d["facets"].get("qiongxin_rowAccount"):  # what time alone makes of records is in no delivery
+            told[d["name"], d["facets"]["version"]["datasetVersion"]] = {n: account[n] for n in ("read", *ACCOUNT)}
+            assert account["new"] + account["changed"] <= d["outputFacets"]["outputStatistics"]["rowCount"]
+    assert told == accounts
+
+
+def told_lineage(place: Place) -> list[dict[str, Any]]:
+    return [json.loads(p.read_text()) for p in sorted((place.home / "lineage").iterdir())]
+
+
+def of_task(events: list[dict[str, Any]], task: str, side: str) -> list[dict[str, Any]]:
+    return [d for e in events if e["job"]["name"].endswith(f".{task}") for d in e[side]]
+
+
 def test_nobody_is_in_airflow_and_nothing_is_left_running(place: Place) -> None:
     secrets = leaks.Secrets()
     for n in range(1, 6):
         secrets.add(number(n), "number", "sample")
         secrets.add(name(n), "name", "sample")
     assert airflow_leaks(place.home, secrets) == []
+    written = {file[1].split("/")[-1] for file in place.sent} | {REASON, "admin", str(place.home), "import ", "_policy"}
+    for path in (place.home / "lineage").iterdir():
+        data = path.read_bytes()
+        assert secrets.leaks(data) == set() and not [w for w in written if w.encode() in data], path
     running = processes(place.home)
     assert len(running) > 4
     assert [c["left"] for c in stack.status(place.home)["components"]] == [[], [], [], []]

@@ -30,6 +30,7 @@ told = {
         "retries": sorted({t.retries for t in dag.tasks if t.task_id != "done"}),
         "pools": sorted({t.pool for t in dag.tasks} - {"default_pool", *pools}),
         "leaves": [t.task_id for t in dag.leaves],
+        "told": [t.task_id for t in dag.tasks if t.on_success_callback or "_openlineage_emission_policy" in t.params],
     }
     for name, dag in bag.dags.items()
 }
@@ -54,6 +55,7 @@ def test_the_dag_follows_the_order_of_the_journey(tmp_path: Path) -> None:
     once = {"approval": [0, 2], "alerts": [0]}  # a person is asked once, and the next look tries again
     for name, told in found.items():
         assert (told["retries"], told["pools"], told["leaves"]) == (once.get(name, [2]), [], ["done"])
+        assert told["told"] == [], "OpenLineage hears of nothing that it was not asked for"
 
 
 def test_the_command_line_follows_the_order_of_the_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
