@@ -4,9 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Tools that tests call and that need other versions of what the product uses.
 TOOLS ?= $(CURDIR)/.venv-tools
+# Half a gigabyte of packages beside the environment; without Java nobody can use them, so there they are left out.
+SPARK ?= $(CURDIR)/.venv-spark
 export QIONGXIN_HOME ?= $(CURDIR)/var
 
-.PHONY: env tools nightly test soak bench lint clean
+.PHONY: env tools spark nightly test soak bench lint clean
 
 env: $(VENV)/.ready
 
@@ -24,6 +26,13 @@ $(TOOLS)/.ready: tests/tools.lock | $(VENV)/.ready
 	$(PYTHON) -m venv $(TOOLS)
 	PYTHONDONTWRITEBYTECODE= $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/tools.lock
 	touch $@
+
+spark: $(if $(shell command -v java),$(SPARK)/.ready)
+
+$(SPARK)/.ready: tests/spark.lock | $(VENV)/.ready
+	rm -rf $(SPARK)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation --target $(SPARK) -r tests/spark.lock \
+	&& touch $@ || echo "make: pyspark could not be installed; the tests that need it skip"
 
 DAY ?= $(shell date -d yesterday +%F)
 ROWS ?= 5000
@@ -45,15 +54,16 @@ lint: env
 	$(BIN)/mypy
 
 test soak: export QIONGXIN_TOOLS := $(TOOLS)
+test soak: export QIONGXIN_SPARK := $(SPARK)
 
 # Half of what takes time waits for a process of its own, so two run side by side; a module stays with one of them, as
 # its tests share what it set up.
 SIDE_BY_SIDE = -n 2 --dist loadscope
 
-test: env tools lint
+test: env tools spark lint
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-soak: env tools lint
+soak: env tools spark lint
 	QIONGXIN_SOAK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 TIMES ?= 5
@@ -65,4 +75,4 @@ bench: env
 clean:
 	@test ! -e var/postgres.json || { test ! -x $(BIN)/qiongxin || $(BIN)/qiongxin db down --home var; \
 	data=$$(sed -n 's/.*"data": "\([^"]*\)".*/\1/p' var/postgres.json); test -z "$$data" || rm -rf "$$data"; }
-	rm -rf $(VENV) $(TOOLS) var site build *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TOOLS) $(SPARK) var site build *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -89,7 +89,7 @@ def plain(field: FieldSpec, text: exp.Expr) -> exp.Expr:
         # The engine by itself would read a moment with a zone as one of UTC, and 'epoch' as a time.
         return tree(f"""CASE
             WHEN length({sql}) = 19 AND substr({sql}, 17, 1) = ':' AND NOT ends_with({sql}, 'Z')
-                AND strpos({sql}, '/') = 0 THEN TRY_CAST({sql} AS TIMESTAMP)
+                AND substr({sql}, 5, 1) = '-' AND {sql} >= '18' AND {sql} < '22' THEN TRY_CAST({sql} AS TIMESTAMP)
             WHEN regexp_matches({sql}, '^{DATE}(?:[ T]{CLOCK})?$') THEN TRY_CAST({_day_and_clock(sql)} AS TIMESTAMP)
             END""")
     if field.type == "decimal":
@@ -270,7 +270,8 @@ def _dates(sql: str, figures: str) -> str:
 def _amount(sql: str, unit: str | None) -> str:
     """Branches for amounts with a unit or in words, in the unit of the field; a range is none. In a column of 10,000
     yuan a number without a unit is one of 10,000 yuan, and 5百 may be 500 yuan or as many times 10,000."""
-    number = f"TRY_CAST(replace(regexp_extract({sql}, '([0-9][0-9,.]*)', 1), ',', '') AS DECIMAL(18, 6))"
+    # One digit more than DuckDB multiplies in 64 bits: 10亿元 would overflow there, and stop the delivery.
+    number = f"TRY_CAST(replace(regexp_extract({sql}, '([0-9][0-9,.]*)', 1), ',', '') AS DECIMAL(19, 6))"
     digits = "[+-]?(?:[0-9]{1,10}|[0-9]{1,3}(?:,[0-9]{3}){1,3})(?:[.][0-9]{0,6}0*)?"
     signed = f"{number} * CASE WHEN regexp_matches({sql}, '-[0-9]') THEN -1 ELSE 1 END"
     if unit not in MONEY:

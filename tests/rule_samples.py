@@ -166,13 +166,17 @@ class Judge:
 
     def _code_table(self, name: str, on: date) -> None:
         if self._sets.get(name) != on:
-            known = row_rules.code_values(self.catalog.code_sets[name], on)
-            ended = row_rules.ended(self.catalog.code_sets[name])
-            last = pa.array([ended.get(code) for code in known.values()], pa.date32())
-            values, codes = pa.array(known, pa.string()), pa.array(known.values(), pa.string())
-            self.engine.register("arriving", pa.table({"value": values, "code": codes, "valid_to": last}))
+            self.engine.register("arriving", code_table(self.catalog, name, on))
             self.engine.execute(f"CREATE OR REPLACE TABLE codes_{name} AS SELECT * FROM arriving")
             self._sets[name] = on
+
+
+def code_table(catalog: Catalog, name: str, on: date) -> pa.Table:
+    """A code set as `row_rules.located` joins it."""
+    known, ended = row_rules.code_values(catalog.code_sets[name], on), row_rules.ended(catalog.code_sets[name])
+    values, codes = pa.array(known, pa.string()), pa.array(known.values(), pa.string())
+    last = pa.array([ended.get(code) for code in known.values()], pa.date32())
+    return pa.table({"value": values, "code": codes, "valid_to": last})
 
 
 def differences(samples: Sequence[Sample], judged: Sequence[Judged]) -> list[str]:

@@ -41,7 +41,8 @@ def violated(options: dict[str, Any]) -> exp.Expr:
     field, other = options["field"], options["other"]
     found = f"regexp_extract({other}, '{options['word']}(?:人民币)?[￥¥ ]?([0-9][0-9,]{{0,11}}(?:[.][0-9]+)?) ?元', 1)"
     yuan = f"TRY_CAST(replace({found}, ',', '') AS DECIMAL(18, 6))"
-    mistaken = field if options["yuan"] == 10000 else f"{field} * 10000"
+    # More digits than DuckDB multiplies in 64 bits, where a great amount would overflow and stop the delivery.
+    mistaken = field if options["yuan"] == 10000 else f"CAST({field} AS DECIMAL(28, 6)) * 10000"
     test = f"CASE WHEN {field} > 0 AND strpos({other}, '{options['word']}') > 0 THEN {mistaken} = {yuan} ELSE FALSE END"
     return tree(test)
 

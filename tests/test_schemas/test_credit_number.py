@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from sqlglot import exp
 
+from schemas import spark
 from schemas.kinds import credit_number
 from tests.oracle_credit_number import judge, mod_11_2, mod_31
 
@@ -155,4 +156,4 @@ def test_engine_and_oracle_agree_on_generated_numbers(is_soak: bool) -> None:
 def test_every_expression_renders_for_spark() -> None:
     for layer in credit_number.columns(exp.column("raw"), exp.column("kind")):
         for _, tree in layer:
-            assert tree.sql(dialect="spark")
+            assert spark.sql(tree)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from sqlglot import exp
 
+from schemas import spark
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 
 KINDS = FIELD_KINDS | ITEM_KINDS
@@ -33,7 +34,7 @@ def test_an_example_comes_out_as_stated(name: str, options: dict[str, Any], row:
         engine.register("examples", pa.Table.from_pylist(rows))
         asked = f"SELECT coalesce({violated.sql(dialect='duckdb')}, false) FROM examples WHERE place = {place}"
         assert engine.execute(asked).fetchone() == (fails,)
-    assert violated.sql(dialect="spark")
+    assert spark.sql(violated)
 
 
 @pytest.mark.parametrize(("name", "options", "row", "fails"), CASES)

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from sqlglot import exp
 
-from schemas import types
+from schemas import spark, types
 from schemas.kinds import FIELD_KINDS, ITEM_KINDS
 from schemas.model import FieldSpec
 
@@ -22,7 +22,7 @@ def asked(kind: str, text: str, wanted: str, **more: Any) -> Any:
     with duckdb.connect() as engine:
         engine.execute("CREATE TABLE given AS SELECT ? AS x", [text])
         row = engine.execute(f"SELECT {wanted} FROM ({last.sql(dialect='duckdb')})").fetchone()
-    assert row is not None and last.sql(dialect="spark")
+    assert row is not None and spark.sql(last)
     return row[0]
 
 
@@ -81,7 +81,8 @@ def test_a_term_without_end_is_written_as_one_day(text: str) -> None:
      ("2098-01-05T16:00:00Z", datetime(2098, 1, 6)), ("2098-01-05 16:00+08", datetime(2098, 1, 5, 16)),
      ("2098-01-05 16:00:00+0800", datetime(2098, 1, 5, 16)), ("2098 年 1 月 5 日 8:30", datetime(2098, 1, 5, 8, 30)),
      ("1546646400000", datetime(2019, 1, 5, 8)), ("2098-01-05T16:00:0Z", None), ("2098-01-04 20:00:00-0400", None),
-     ("epoch", None), ("infinity", None),
+     ("epoch", None), ("infinity", None), ("9999-12-31 00:00:00", None), ("208-01-05  08:30:00", None),
+     ("20983-1-5 08:30:00", None), ("2098-01-05 24:00:00", datetime(2098, 1, 6)),
      ("2098-01-05 25:00:00", None), ("5/1/2098 08:30", None), ("下午三点", None)],
 )  # fmt: skip
 def test_a_moment_is_one_of_beijing(text: str, moment: datetime | None) -> None:
@@ -106,7 +107,7 @@ def test_decimal_is_exact_or_nothing(text: str, value: str | None) -> None:
      ("十二元", "12", "0.0012"),
      ("壹佰零伍圆整", "105", "0.0105"), ("叁万零伍拾元", "30050", "3.005"), ("伍万元整", "50000", "5"),
      ("五百五", None, None), ("一万五", None, None), ("5-10万", None, None), ("约500元", None, None),
-     ("500元/次", None, None),
+     ("500元/次", None, None), ("100亿元", "10000000000", "1000000"), ("9999999999亿", None, None),
      ("元整", None, None), ("1.5E+3", None, None), ("0.01元", "0.01", "0.000001"), ("500美元", None, None)],
 )  # fmt: skip
 def test_an_amount_is_in_the_unit_of_its_field(text: str, yuan: str | None, ten_thousands: str | None) -> None:
@@ -150,9 +151,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", [*FIELD_KINDS, *ITEM_KINDS])
-@pytest.mark.parametrize("dialect", ["duckdb", "spark"])
-def test_every_rule_kind_renders(name: str, dialect: str) -> None:
+def test_every_rule_kind_renders(name: str) -> None:
     options = OPTIONS.get(name, {})
     kind = FIELD_KINDS.get(name)
     tree = kind.violated(exp.column("x"), options) if kind else ITEM_KINDS[name].violated(options)
-    assert tree.sql(dialect=dialect)
+    assert tree.sql(dialect="duckdb") and spark.sql(tree)
