@@ -38,7 +38,8 @@ SETTINGS = {
 
 
 def connect(master: str, work: Path, more: dict[str, str] | None = None) -> SparkSession:
-    """A session of this process, whose spill lies under `work` (a restricted place)."""
+    """A session of this process, whose own spill lies under `work` (a restricted place). Where executors spill is for
+    their workers to say, and has to be as restricted."""
     from pyspark.sql import SparkSession
 
     building = SparkSession.builder.appName("qiongxin").master(master)

@@ -37,6 +37,14 @@ def test_an_example_comes_out_as_stated(name: str, options: dict[str, Any], row:
     assert spark.sql(violated)
 
 
+def test_no_amount_is_too_great_to_be_compared_with_a_text() -> None:
+    violated = ITEM_KINDS["unit_of_text"].violated({"field": "fine", "other": "content", "yuan": 1, "word": "罚款"})
+    asked = violated.sql(dialect="duckdb")
+    with duckdb.connect() as engine:
+        engine.execute("CREATE TABLE rows AS SELECT 99999999999999::DECIMAL(18, 2) AS fine, '罚款5元' AS content")
+        assert engine.execute(f"SELECT {asked} FROM rows").fetchone() == (False,)
+
+
 @pytest.mark.parametrize(("name", "options", "row", "fails"), CASES)
 def test_a_sentence_names_its_options_in_both_languages(
     name: str, options: dict[str, Any], row: dict[str, Any], fails: bool
