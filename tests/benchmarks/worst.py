@@ -134,11 +134,10 @@ def measure(case: str, rows: int) -> dict[str, Any]:
         used, started = processor_seconds(home), time.perf_counter()
         told = run.nightly(home.root, DAY)
         wall, used = time.perf_counter() - started, processor_seconds(home) - used
-        (row,) = told["deliveries"] if isinstance(told.get("deliveries"), list) else [{}]
         peak = max(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines()
                    if line.startswith("VmHWM"))  # fmt: skip
         return {"case": case, "megabytes": round(size / 1e6), "wall": round(wall, 1), "processor": round(used, 1),
-                "peak_gb": round(peak / 1e6, 2), "state": row.get("state"), "account": row.get("account"),
+                "peak_gb": round(peak / 1e6, 2),
                 "seconds": {k: round(v, 1) for k, v in told["seconds"].items()}, "exit_code": told["exit_code"],
                 "outbox_mb": round(sum(p.stat().st_size for p in home.root.glob("outbox/**/*") if p.is_file()) / 1e6),
                 }  # fmt: skip
