@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.remembered import remember
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tests.servers import S3Server, SftpServer
 
 SOAK = os.environ.get("QIONGXIN_SOAK") == "1"
+# How long a draw takes says more of the machine, which is shared, than of the test.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 ROOT = Path(__file__).resolve().parents[1]
 
 
