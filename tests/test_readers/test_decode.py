@@ -9,7 +9,7 @@ import duckdb
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import DeliveryError
@@ -360,7 +360,7 @@ PIECE = st.sampled_from([
 LINE = st.lists(PIECE, min_size=3, max_size=3) | st.lists(PIECE, max_size=5)
 
 
-@settings(max_examples=300 if SOAK else 60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300 if SOAK else 60, deadline=None)
 @given(st.lists(LINE, max_size=9), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "标题\n", "\n"]))
 def test_both_ways_over_one_text_agree(tmp_path: Path, table: list[list[str]], end: str, title: str) -> None:
     text = title + "姓名,证件号码,说明\n" + "\n".join(",".join(r) for r in table)
@@ -381,7 +381,7 @@ CELL = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_charac
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=12))
 def test_write_then_read_returns_the_rows_on_their_lines(tmp_path: Path, table: list[tuple[str, str, str]]) -> None:
     assume("".join(table[-1]).strip() not in {str(n) for n in range(13)})  # a last line that counts the others is none

@@ -13,7 +13,7 @@ from typing import Any
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import DeliveryError
@@ -294,7 +294,7 @@ RANGE = st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 9), st.in
 ROW = st.lists(CELL, max_size=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(st.lists(ROW, max_size=7), st.lists(RANGE, max_size=3), st.floats(0, 1, exclude_max=True))
 def test_no_sheet_breaks_the_reader_or_loses_a_line(
     tmp_path: Path, body: list[list[Any]], ranges: list[tuple[int, int, int, int]], where: float

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.model import Home
@@ -121,7 +121,7 @@ def nights(folder: Path, sent: list[Sent], way: Way) -> tuple[dict[bytes, bytes]
     return content, Counter(str(sorted(row.items())) for row in history.to_pylist())
 
 
-@settings(max_examples=300 if SOAK else 6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300 if SOAK else 6, deadline=None)
 @given(story=stories())
 def test_the_order_of_arrivals_and_of_deletions_decides_nothing(
     story: tuple[list[Sent], list[Way]], tmp_path: Path
@@ -215,7 +215,7 @@ def kept_ones(draw: st.DrawFn) -> tuple[str, list[list[Row]], bool]:
     return item, said, draw(st.booleans())
 
 
-@settings(max_examples=300 if SOAK else 10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300 if SOAK else 10, deadline=None)
 @given(told=kept_ones())
 def test_a_record_is_deleted_on_its_day_and_not_on_the_eve(
     told: tuple[str, list[list[Row]], bool], tmp_path: Path

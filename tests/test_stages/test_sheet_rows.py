@@ -6,14 +6,13 @@ import zipfile
 from pathlib import Path
 
 import xlsxwriter
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.stages.sheet_rows import Rows, Value
 from pipelines.stages.workbook import _Styles
 from tests.conftest import SOAK
 
-LEFT = [HealthCheck.function_scoped_fixture]  # both files are written anew
 Cells = list[tuple[Value, str]]
 KINDS = ("text", "plain", "wrong")
 ODD = (
@@ -45,7 +44,7 @@ def parts(path: Path, rows: list[Cells], is_large: bool) -> dict[str, bytes]:
         return {name: z.read(name) for name in z.namelist() if name != "docProps/core.xml"}  # it tells the time
 
 
-@settings(max_examples=1000 if SOAK else 60, deadline=None, suppress_health_check=LEFT)
+@settings(max_examples=1000 if SOAK else 60, deadline=None)
 @given(st.lists(st.lists(cells, min_size=1, max_size=30).filter(any), min_size=1, max_size=4))
 @example([[(text, kind) for text in ODD for kind in KINDS]])
 def test_both_ways_give_the_same_bytes(tmp_path: Path, rows: list[Cells]) -> None:
