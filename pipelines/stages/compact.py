@@ -85,17 +85,26 @@ def grouped(files: list[str], limits: Limits) -> list[list[str]]:
 def _merged(
     engine: duckdb.DuckDBPyConnection, plan: Planned, lake: Lake, item: Item, space: str, files: list[str]
 ) -> list[str]:
+    source = lake.relation(engine, space, item.code, stored_schema(item), former_names(item), files)
+    fault = (
+        f"{len(files):,} merged files do not hold the rows that they were made of, and are not used. Check disk and"
+        " memory, then run 'qiongxin tidy' again."
+    )
+    return rewritten(engine, plan, lake, item, space, source, fault)
+
+
+def rewritten(
+    engine: duckdb.DuckDBPyConnection, plan: Planned, lake: Lake, item: Item, space: str, source: str, fault: str
+) -> list[str]:
+    """Data files with the rows of the relation `source`, none where it has none. Raises `StoreError`, which says
+    `fault`, where they do not hold the same."""
     shape, former = stored_schema(item), former_names(item)
     columns = ", ".join(shape.names)
-    source = lake.relation(engine, space, item.code, shape, former, files)
     made, _ = data_file(engine, plan, space, f"SELECT {columns} FROM {source}")
-    if fingerprint(engine, source, columns) != fingerprint(
-        engine, lake.relation(engine, space, item.code, shape, former, made), columns
-    ):
-        raise StoreError(
-            f"curated/{space}/{item.code}: {len(files):,} merged files do not hold the rows that they were made of, and"
-            " are not used. Check disk and memory, then run 'qiongxin tidy' again."
-        )
+    nothing = f"(SELECT * FROM {source} LIMIT 0)"
+    written = lake.relation(engine, space, item.code, shape, former, made) if made else nothing
+    if fingerprint(engine, source, columns) != fingerprint(engine, written, columns):
+        raise StoreError(f"curated/{space}/{item.code}: {fault}")
     return made
 
 

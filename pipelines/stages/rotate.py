@@ -9,10 +9,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipelines.errors import StoreError
 from pipelines.model import Home
-from pipelines.stages.compact import fingerprint
-from pipelines.stages.curate import Candidate, Planned, data_file, lake_rows, linked
+from pipelines.stages.compact import rewritten
+from pipelines.stages.curate import Candidate, Planned, lake_rows, linked
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import SPACES, Lake
@@ -73,15 +72,10 @@ def _taken_over(
         f"{said.get(f.name, f'renewed({f.name})')} AS {f.name}" if pa.types.is_binary(f.type) else f.name
         for f in shape
     )  # fmt: skip
-    columns = ", ".join(shape.names)
     source = f"(SELECT {new} FROM {lake.relation(engine, space, item.code, shape, former, [file])})"
-    made, _ = data_file(engine, plan, space, f"SELECT {columns} FROM {source}")
-    if not made:
-        return None
-    written = lake.relation(engine, space, item.code, shape, former, made)
-    if fingerprint(engine, source, columns) != fingerprint(engine, written, columns):
-        raise StoreError(
-            f"curated/{space}/{item.code}: a file that was taken over does not hold the rows of the old one, and is not"
-            " used. Check disk and memory, then run 'qiongxin keys rotate' again."
-        )
-    return made[0]
+    fault = (
+        "a file that was taken over does not hold the rows of the old one, and is not used. Check disk and memory, then"
+        " run 'qiongxin keys rotate' again."
+    )
+    made = rewritten(engine, plan, lake, item, space, source, fault)
+    return made[0] if made else None

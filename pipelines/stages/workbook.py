@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -133,7 +133,7 @@ class _Styles:
         text = {"num_format": "@", "text_wrap": True, "valign": "top"}
         wrong = {"num_format": "@", "valign": "top", "bg_color": "#F8CBAD"}
         self.text = book.add_format(text)
-        self.quoted = book.add_format({**text, "quote_prefix": True})
+        self.text_quoted = book.add_format({**text, "quote_prefix": True})
         self.plain = book.add_format({"num_format": "@", "valign": "top"})
         self.plain_quoted = book.add_format({"num_format": "@", "valign": "top", "quote_prefix": True})
         self.wrong = book.add_format(wrong)
@@ -155,9 +155,7 @@ class _Styles:
         if not isinstance(value, str):
             return value, getattr(self, kind)
         legal = _legal(value)
-        return legal, getattr(self, self._QUOTED[kind] if legal.startswith(_FORMULA) else kind)
-
-    _QUOTED: ClassVar = {"text": "quoted", "plain": "plain_quoted", "wrong": "wrong_quoted"}
+        return legal, getattr(self, f"{kind}_quoted" if legal.startswith(_FORMULA) else kind)
 
 
 def encodable(text: str) -> str:
