@@ -17,7 +17,7 @@ from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from pipelines.stores.own_keys import own_keys
 from pipelines.stores.rotation import settle
-from pipelines.stores.still import at_work
+from pipelines.stores.still import at_work, turn
 from schemas.model import Catalog
 
 
@@ -43,7 +43,7 @@ def open_night(home: str | Path, day: str | date, is_preview: bool = False) -> I
     url = postgres.ensure(place.root)
     with Ledger(url) as ledger:
         ledger.prepare()
-        with at_work(ledger), closing(open_lake(place, url)) as lake:
+        with at_work(ledger), closing(_its_lake(place, ledger, url)) as lake:
             settle(place, ledger)
             keys = own_keys(place.root, ledger)
             applied: tuple[str, ...] = ()
@@ -60,6 +60,12 @@ def _forget_compiled(home: Home, catalog: Catalog) -> None:
     for path in keep.parent.glob("*.json"):
         if path != keep:
             path.unlink(missing_ok=True)
+
+
+def _its_lake(home: Home, ledger: Ledger, url: str) -> Lake:
+    """The curated store of a home that others may open now: of two who make its tables at once one would fail."""
+    with turn(ledger, "lake"):
+        return open_lake(home, url)
 
 
 def open_lake(home: Home, url: str) -> Lake:

@@ -3,13 +3,16 @@ stops before anything is touched."""
 
 import json
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 
 import schemas.load
 from pipelines import checks, run, sampling
@@ -251,6 +254,28 @@ def test_deliveries_judged_by_the_old_catalogue_are_judged_anew(place: Place) ->
             assert checks.unchecked(night) == [waiting["delivery_id"]]
             checks.check_one(night, waiting["delivery_id"])
             assert checks.unchecked(night) == []
+
+
+def test_several_may_open_a_new_home_at_once(
+    database: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has looked what there is of the lake before any other has made it."""
+    monkeypatch.setenv("QIONGXIN_DATABASE_URL", database())
+    real = SqlCatalog.namespace_exists
+
+    def slowly(self: SqlCatalog, *arguments: Any) -> bool:
+        found = real(self, *arguments)
+        time.sleep(0.2)
+        return found
+
+    monkeypatch.setattr(SqlCatalog, "namespace_exists", slowly)
+
+    def opened() -> str:
+        with run.open_night(tmp_path / "home", "2026-11-22") as night:
+            return night.catalog.revision
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len({made.result() for made in [pool.submit(opened) for _ in range(3)]}) == 1
 
 
 def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[..., str]) -> None:
