@@ -6,24 +6,47 @@ and each item stands for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import get_current_context, task
 
 from dags import lineage
-from dags.common import HELD, HOME, LANDED, PLACES, RECORDS, RELEASE, WORK, as_of_run, day_of_run, emit_only, step
+from dags.common import (
+    AT_HOME,
+    FAR,
+    HELD,
+    HOME,
+    LANDED,
+    PLACES,
+    RECORDS,
+    RELEASE,
+    WORK,
+    as_of_run,
+    day_of_run,
+    emit_only,
+    step,
+)
+
+TRANSFER = timedelta(hours=12)  # a file may be large, and the line of a department slow
 
 
-def arrive(only: bool = False) -> Any:
-    """Take and check what has arrived, `only` what says to be of this day; returns the portions, and the task to follow
-    with."""
+def take_in(places: Sequence[str], only: bool = False) -> None:
+    """Take and check what has arrived at the places of these groups, `only` what says to be of this day; answer the
+    departments, and tell what has landed for which day."""
+    tell(*arrive(places, only), places)
 
-    @task(pool=PLACES)
+
+def arrive(places: Sequence[str] | None = None, only: bool = False) -> Any:
+    """Take and check what has arrived, everywhere by default; returns the portions, and the task to follow with."""
+    pool, limit = (PLACES, {}) if places is None or AT_HOME in places else (FAR, {"execution_timeout": TRANSFER})
+
+    @task(pool=pool, **limit)
     def receive() -> list[list[str]]:
         from pipelines import steps
 
-        portions = step(steps.receive, as_of_run(), only=day_of_run() if only else None)
+        portions = step(steps.receive, as_of_run(), day_of_run() if only else None, places)
         lineage.note("received", HOME, as_of_run(), portions)
         return portions
 
@@ -39,14 +62,14 @@ def arrive(only: bool = False) -> Any:
     return portions, check.expand(portion=portions)
 
 
-def tell(portions: Any, checked: Any) -> None:
+def tell(portions: Any, checked: Any, places: Sequence[str]) -> None:
     """Answer the departments, and tell what has landed for which day."""
 
-    @task(pool=PLACES, trigger_rule="all_done")
+    @task(pool=PLACES if AT_HOME in places else FAR, trigger_rule="all_done")
     def answer() -> int:
         from pipelines import steps
 
-        return step(steps.deliver_all, as_of_run())
+        return step(steps.deliver_all, as_of_run(), places)
 
     @task(trigger_rule="all_done", outlets=[*LANDED.values(), HELD])
     def land(portions: list[list[str]]) -> None:

@@ -8,6 +8,7 @@ of the night that ends. From the hour of CUT_OFF on, a day is integrated with wh
 from __future__ import annotations
 
 import os
+import tomllib
 import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
@@ -25,9 +26,21 @@ HOME = os.environ.get("QIONGXIN_HOME", "var")
 ZONE = "Asia/Shanghai"
 DAY_ENDS = time.fromisoformat(os.environ.get("QIONGXIN_DAY_ENDS", "06:00"))
 CUT_OFF = time.fromisoformat(os.environ.get("QIONGXIN_CUT_OFF", "07:00"))
-CATALOG = Path(__file__).resolve().parents[1] / "catalog"
+CATALOG = Path(os.environ.get("QIONGXIN_CATALOG") or Path(__file__).resolve().parents[1] / "catalog").resolve()
 DEPARTMENTS = tuple(sorted(p.stem for p in (CATALOG / "departments").glob("*.toml")))
 ITEMS = tuple(sorted(p.stem for p in (CATALOG / "items").glob("*.toml")))
+
+# Groups of departments whose places are asked together (exchange.groups): those that have all in the home, and each one
+# that has a place elsewhere, by itself.
+AT_HOME = "home"
+
+
+def _has_a_place(code: str) -> bool:
+    said = tomllib.loads((CATALOG / "departments" / f"{code}.toml").read_text(encoding="utf-8"))
+    return "inbox" in said or "outbox" in said
+
+
+ELSEWHERE = tuple(filter(_has_a_place, DEPARTMENTS))
 
 # What each department has brought for a day, when a day may be integrated, what waits for a person, the records of each
 # item as released; an event carries the row account.
@@ -37,7 +50,7 @@ HELD = Asset("held", group="qiongxin")
 RECORDS = {code: Asset(code, group="qiongxin-records") for code in ITEMS}
 
 # dags/pools.json says how many at a time; `qiongxin stack up` sets them up, as does `airflow pools import`.
-PLACES, WORK, RELEASE = "places", "work", "release"
+PLACES, FAR, WORK, RELEASE = "places", "elsewhere", "work", "release"
 
 
 def _where(context: Any) -> str:

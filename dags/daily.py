@@ -1,6 +1,7 @@
 """The night as it runs in production, day by day:
 
-intake      whenever files have arrived: take and check them, answer the departments, tell what has landed for which day
+intake      whenever files have arrived: take and check them, answer the departments, tell what has landed for which
+            day; intake_<department> does it for one that has a place elsewhere: a slow line delays nobody else
 land        each night, and what a backfill repeats: the same for the files that say to be of one day
 day_ready   whenever something landed for a day: which of its items nobody owes any more; or from the cut-off on, all
 cut_off     each morning: the day is integrated with what is in
@@ -16,13 +17,24 @@ import os
 from datetime import UTC, datetime, time
 from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher, PartitionedAssetTimetable, dag, get_current_context, task
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetWatcher,
+    PartitionedAssetTimetable,
+    TaskGroup,
+    dag,
+    get_current_context,
+    task,
+)
 
 from dags.arrivals import Arrivals
-from dags.chain import arrive, publish, tell
+from dags.chain import publish, take_in
 from dags.common import (
+    AT_HOME,
     CUT_OFF,
     DAY_READY,
+    ELSEWHERE,
     HOME,
     LANDED,
     SHARED,
@@ -36,20 +48,28 @@ from dags.common import (
 )
 
 LOOK = float(os.environ.get("QIONGXIN_INTAKE_SECONDS", "120"))
-ARRIVALS = Asset(
-    "arrivals", group="qiongxin",
-    watchers=[AssetWatcher(name="inboxes", trigger=Arrivals(HOME, LOOK))],
-)  # fmt: skip
 
 
-@dag(schedule=[ARRIVALS], **SHARED)
-def intake() -> None:
-    tell(*arrive())
+def arrivals(place: str) -> Asset:
+    name = "arrivals" if place == AT_HOME else f"arrivals_{place}"
+    watcher = AssetWatcher(name=f"inboxes_{place}", trigger=Arrivals(HOME, LOOK, place))
+    return Asset(name, group="qiongxin", watchers=[watcher])
+
+
+def intake(place: str) -> DAG:
+    @dag(dag_id="intake" if place == AT_HOME else f"intake_{place}", schedule=[arrivals(place)], **SHARED)
+    def made() -> None:
+        take_in([place])
+
+    return made()
 
 
 @dag(schedule=daily(time(1)), **SHARED)
 def land() -> None:
-    tell(*arrive(only=True))
+    take_in([AT_HOME], only=True)
+    if ELSEWHERE:
+        with TaskGroup("elsewhere"):
+            take_in(ELSEWHERE, only=True)
 
 
 def anything(assets: list[Asset]) -> Any:
@@ -102,7 +122,8 @@ def clocks() -> None:
     publish(lambda: {"items": []})
 
 
-finish(intake())
+for place in (AT_HOME, *ELSEWHERE):
+    finish(intake(place))
 finish(land())
 finish(day_ready())
 finish(cut_off())

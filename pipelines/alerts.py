@@ -33,7 +33,7 @@ from schemas.model import Catalog
 
 Row = Mapping[str, Any]
 FAILED, MISSED = "failed", "cut_off_missed"
-# What a scheduler divides a night into; the command `nightly` is all of them.
+# What a scheduler divides a night into, besides `intake_<department>`; the command `nightly` is all of them.
 JOURNEY = ("intake", "land", "day_ready", "cut_off", "integrate", "clocks", "nightly")
 # The gravest first: kind -> its name, what to do, and what to type next; `{…}` are fields of the alert.
 KINDS: dict[str, tuple[str, str, str, str, str]] = {
@@ -192,7 +192,7 @@ def is_of_journey(key: str, day: date) -> bool:
     """Whether a task failed that belongs to the journey of a day up to one: `where` is a DAG and its day, if it has
     one."""
     dag, _, of = key.removeprefix(f"{FAILED}/").partition(" ")
-    return dag in JOURNEY and of[:10] <= day.isoformat()
+    return (dag in JOURNEY or dag.startswith("intake_")) and of[:10] <= day.isoformat()
 
 
 def is_out_of_sight(row: Row, catalog: Catalog, now: datetime) -> bool:

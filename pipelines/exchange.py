@@ -3,40 +3,91 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pipelines.errors import PlaceError
+from pipelines.model import sweep_parts
 from pipelines.night import Night, open_night
 from pipelines.stages import receive
 from pipelines.stores.places import Folder, Place
-from pipelines.stores.still import turn
+from pipelines.stores.still import turn, turn_if_free
 from schemas import model
 
+HERE = "home"
+AT_ONCE = 8  # places that are asked side by side: most of the time is spent waiting for them
 
-def take(night: Night, only: date | None = None) -> receive.Received:
-    """Look at the inboxes, of the home and elsewhere, and take what is finished, or `only` what a manifest says to be
-    of one period. Whoever else takes now is waited for. Raises `StoreError`."""
-    with turn(night.ledger, "receive"):
-        return _take(night, only)
+T = TypeVar("T")
 
 
-def _take(night: Night, only: date | None) -> receive.Received:
-    known = _known(night)
-    with _elsewhere(night) as elsewhere:
-        taken = receive.receive(night.home, night.ledger, known, night.as_of, _pause(), night.keys, elsewhere, only)
-    night.ledger.note_unreachable("inbox", taken.failed, night.as_of)
+@dataclass(frozen=True)
+class Group:
+    """Departments whose places are asked together: those that have theirs in the home alone, or one that has a place
+    elsewhere, which may be slow or gone and so must hold up nobody else."""
+
+    name: str
+    elsewhere: frozenset[str]
+
+    def __contains__(self, department: str) -> bool:
+        return department not in self.elsewhere if self.name == HERE else department == self.name
+
+
+def groups(catalog: model.Catalog, names: Iterable[str] | None = None) -> list[Group]:
+    """Those of these names ("home", or a department), all by default; none for a department that has all at home."""
+    asked = None if names is None else set(names)
+    every = (HERE, *sorted(catalog.elsewhere))
+    return [Group(name, catalog.elsewhere) for name in every if asked is None or name in asked]
+
+
+def take(night: Night, only: date | None = None, of: Sequence[Group] | None = None) -> receive.Received:
+    """Look at the inboxes and take what is finished, or `only` what a manifest says to be of one period; each group for
+    itself, side by side. Whoever else takes from one now is waited for; but where several are asked, a department that
+    has a place elsewhere is left to him. Raises `StoreError` once all others are done."""
+    sweep_parts(night.home)
+    of = groups(night.catalog) if of is None else of
+
+    def from_one(group: Group) -> receive.Received:
+        name = f"receive {group.name}"
+        if len(of) == 1 or group.name == HERE:
+            with turn(night.ledger, name):
+                return _take(night, only, group)
+        with turn_if_free(night.ledger, name) as is_mine:
+            return _take(night, only, group) if is_mine else receive.Received((), (), (), (), left=(group.name,))
+
+    every = _side_by_side(from_one, of)
+
+    def all_of(name: str) -> tuple[Any, ...]:
+        return tuple(one for received in every for one in getattr(received, name))
+
+    return receive.Received(**{f.name: all_of(f.name) for f in fields(receive.Received)})
+
+
+def _take(night: Night, only: date | None, group: Group) -> receive.Received:
+    with _elsewhere(night, group) as elsewhere:
+        taken = receive.receive(
+            night.home, night.ledger, _known(night), night.as_of, _pause(), night.keys, elsewhere, only,
+            group.__contains__, [d.inbox.url.rstrip("/") for d in night.catalog.departments.values() if d.inbox],
+        )  # fmt: skip
+    night.ledger.note_unreachable("inbox", taken.failed, night.as_of, group.__contains__)
     return taken
 
 
-def arrived(home: str, day: str) -> str:
-    """What is finished in the inboxes and was not taken yet, as a fingerprint; '' for nothing. Takes nothing, and an
-    inbox that fails counts as empty. Raises `StoreError`."""
-    with open_night(home, day, is_preview=True) as night, _elsewhere(night) as elsewhere:
-        return receive.arrived(night.home, night.ledger, _known(night), _pause(), night.keys, elsewhere)
+def arrived(home: str, day: str, name: str) -> str:
+    """What is finished in the inboxes of a group and was not taken yet, as a fingerprint; '' for nothing. Takes
+    nothing, and an inbox that fails counts as empty. Raises `StoreError`."""
+    with open_night(home, day, is_preview=True) as night:
+        for group in groups(night.catalog, [name]):
+            with _elsewhere(night, group) as elsewhere:
+                return receive.arrived(
+                    night.home, night.ledger, _known(night), _pause(), night.keys, elsewhere, group.__contains__
+                )
+    return ""
 
 
 def _known(night: Night) -> dict[str, tuple[str, ...]]:
@@ -48,40 +99,49 @@ def _pause() -> float:
 
 
 @contextmanager
-def _elsewhere(night: Night) -> Iterator[list[receive.Inbox]]:
-    """The inboxes that do not lie in the home."""
+def _elsewhere(night: Night, group: Group) -> Iterator[list[receive.Inbox]]:
+    """The inboxes of a group that do not lie in the home."""
     known = _known(night)
     with ExitStack() as stack:
         yield [
             receive.Inbox(d.code, stack.enter_context(open_place(d.inbox)), known[d.code], is_left(d.inbox))
             for d in night.catalog.departments.values()
-            if d.inbox is not None
+            if d.inbox is not None and d.code in group
         ]
 
 
-def deliver(night: Night) -> int:
-    """Send what the home's outbox holds to the outboxes of departments that have one elsewhere, unless they have it
-    already; returns of how many deliveries. What fails is noted in the ledger and sent the next time."""
-    with turn(night.ledger, "deliver"):
-        return _deliver(night)
+def deliver(night: Night, of: Sequence[Group] | None = None) -> int:
+    """Send what the home's outbox holds to the outboxes of departments that have one elsewhere, side by side, unless
+    they have it already; returns of how many deliveries. What fails is noted in the ledger and sent the next time.
+    Raises `StoreError` once all others are done."""
+    return sum(_side_by_side(lambda group: _deliver(night, group), groups(night.catalog) if of is None else of))
 
 
-def _deliver(night: Night) -> int:
+def _deliver(night: Night, group: Group) -> int:
     done, failed = 0, []
-    for department in night.catalog.departments.values():
-        if department.outbox is None or not (waiting := night.ledger.undelivered(department.code)):
-            continue
-        with open_place(department.outbox) as place:
-            try:
-                for delivery_id, told in waiting:
-                    for path in answers(night.home.outbox / department.code, delivery_id):
-                        place.put(path, path.name)
-                    night.ledger.update(delivery_id, delivered=told)
-                    done += 1
-            except PlaceError as e:
-                failed.append((department.code, place.shown, str(e)))
-    night.ledger.note_unreachable("outbox", failed, night.as_of)
+    with turn(night.ledger, f"deliver {group.name}"):
+        for department in night.catalog.departments.values():
+            if department.code not in group or department.outbox is None:
+                continue
+            if not (waiting := night.ledger.undelivered(department.code)):
+                continue
+            with open_place(department.outbox) as place:
+                try:
+                    for delivery_id, told in waiting:
+                        for path in answers(night.home.outbox / department.code, delivery_id):
+                            place.put(path, path.name)
+                        night.ledger.update(delivery_id, delivered=told)
+                        done += 1
+                except PlaceError as e:
+                    failed.append((department.code, place.shown, str(e)))
+        night.ledger.note_unreachable("outbox", failed, night.as_of, group.__contains__)
     return done
+
+
+def _side_by_side(work: Callable[[Group], T], of: Sequence[Group]) -> list[T]:
+    """What comes of each group. Raises the first `StoreError` once all are done."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [made.result() for made in [pool.submit(work, group) for group in of]]
 
 
 def answers(folder: Path, delivery_id: str) -> list[Path]:

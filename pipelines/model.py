@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, timedelta, timezone
@@ -139,9 +140,10 @@ PASSING_ON = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 30000"
 
 
 def publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all: a neighbour first, synced, then renamed over `path`."""
+    """Write a file whole or not at all: a neighbour first, synced, then renamed over `path`. Several may
+    write the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{threading.get_native_id()}.{os.getpid()}.part")
     try:
         write(part)
         with part.open("rb") as f:

@@ -330,6 +330,8 @@ def nightly(
         with _timed(seconds, "receive"):
             taken = take(night)
         tell(f"receive: {len(taken.deliveries)} new, {len(taken.again)} known already, {len(taken.waiting)} waiting")
+        for name in taken.left:
+            tell(f"receive: {name} is left to another run, which takes from its inbox now")
         with _timed(seconds, "check"):
             unfinished = unchecked(night)
             for n, (key, state) in enumerate(checked(hands, unfinished), start=1):

@@ -25,6 +25,7 @@ from pipelines.errors import StoreError
 from pipelines.model import publish_json
 from pipelines.sessions import Session, begin, send
 from pipelines.stores import postgres
+from schemas import load as catalogue
 
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 DAGS = Path(__file__).resolve().parents[1] / "dags"
@@ -105,20 +106,25 @@ DAILY = (
 )  # fmt: skip
 
 
+def daily() -> list[str]:
+    """The DAGs of the daily night, in the order in which they are let run."""
+    return [*sorted(f"intake_{code}" for code in catalogue.load().elsewhere), *DAILY]
+
+
 def schedule(home: Path, on: bool) -> None:
     """Let the DAGs of the daily night run by themselves, or no more. Raises `StoreError`."""
     airflow = rest.session(home)
-    for name in DAILY if on else reversed(DAILY):
+    for name in daily() if on else reversed(daily()):
         airflow.switch(name, on)
 
 
 def status(home: Path) -> dict[str, Any]:
-    """{"url", "components": [{"name", "state", "pid", "left", "log"}], "scheduled": DAGs that run by themselves}. A
-    component is healthy, unhealthy or dead; `left` are processes of it whose parent died; no url where nothing was
-    started."""
+    """{"url", "components": [{"name", "state", "pid", "left", "log"}], "scheduled": DAGs that run by themselves,
+    "unscheduled": those that should as well}. A component is healthy, unhealthy or dead; `left` are processes of it
+    whose parent died; no url where nothing was started."""
     state = _state(home)
     if not state:
-        return {"url": "", "components": [], "scheduled": []}
+        return {"url": "", "components": [], "scheduled": [], "unscheduled": []}
     health = _health(state)
     told = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
     well = {name for name in state["pids"] if health and name not in told}
@@ -135,7 +141,10 @@ def status(home: Path) -> dict[str, Any]:
         log = str(home / "airflow" / "logs" / f"{name}.log")
         left = [p.pid for p in part.left()]
         components.append({"name": name, "state": word, "pid": part.pid, "left": left, "log": log})
-    return {"url": state["url"], "components": components, "scheduled": scheduled}
+    unscheduled = [name for name in daily() if scheduled and name not in scheduled]
+    return {
+        "url": state["url"], "components": components, "scheduled": scheduled, "unscheduled": unscheduled
+    }  # fmt: skip
 
 
 def _begins_nothing(airflow: rest.Rest) -> bool:
@@ -182,7 +191,7 @@ def _environment(home: Path, state: dict[str, Any], dags: Path) -> dict[str, str
         "CORE__DAGS_FOLDER": str(dags),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": "2",
+        "CORE__PARALLELISM": str(2 + _transfers()),
         "CORE__EXECUTION_API_SERVER_URL": f"{state['url']}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         # What dies with its worker, or its scheduler, is tried again after minutes, not after five of each.
@@ -205,9 +214,16 @@ def _environment(home: Path, state: dict[str, Any], dags: Path) -> dict[str, str
         **{f"AIRFLOW__{k}": v for k, v in airflow.items()},
         "AIRFLOW_HOME": str(folder),
         "QIONGXIN_HOME": str(home),
+        "QIONGXIN_CATALOG": str(catalogue.CATALOG),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(DAGS.parent),
     }
+
+
+def _transfers() -> int:
+    """How many tasks may wait for the lines of departments at a time; they take no turn of those that work."""
+    slots: int = json.loads((DAGS / "pools.json").read_text())["elsewhere"]["slots"]
+    return min(slots, len(catalogue.load().elsewhere))
 
 
 def _program() -> str:

@@ -18,7 +18,7 @@ from pipelines import tidy as housekeeping
 from pipelines.again import Difference
 from pipelines.checks import SMALL, check_several, pieces, unchecked
 from pipelines.errors import QiongxinError, StoreError
-from pipelines.exchange import deliver, take
+from pipelines.exchange import deliver, groups, take
 from pipelines.model import ACCOUNT
 from pipelines.night import Night, open_night
 from pipelines.ready import ready
@@ -35,11 +35,16 @@ def open_day(home: str, day: str) -> Iterator[Night]:
         yield replace(night, as_of=max(night.as_of, last["as_of"])) if last else night
 
 
-def receive(home: str, day: str, only: str | None = None) -> list[list[str]]:
-    """Take what is finished, `only` of one day where asked; returns the deliveries to check, in portions."""
+def receive(home: str, day: str, only: str | None = None, places: Sequence[str] | None = None) -> list[list[str]]:
+    """Take what is finished, `only` of one day where asked, from all places or those of some groups (exchange.groups);
+    returns the deliveries of their departments to check, in portions."""
     with open_night(home, day) as night:
-        take(night, date.fromisoformat(only) if only else None)
-        large, small = pieces(night, unchecked(night))
+        of = groups(night.catalog, places)
+        for name in take(night, date.fromisoformat(only) if only else None, of).left:
+            print(f"receive: {name} is left to another run, which takes from its inbox now")
+        rows = {r["delivery_id"]: r for r in night.ledger.deliveries()}
+        asked = [key for key in unchecked(night) if any(rows[key]["department"] in group for group in of)]
+        large, small = pieces(night, asked)
         return [[key] for key in large] + _portions(small)
 
 
@@ -208,12 +213,13 @@ def receipts(home: str, day: str) -> int:
         return run.write_receipts(night)
 
 
-def deliver_all(home: str, day: str) -> int:
-    """Raises `StoreError` where an outbox failed, which is worth another try, and `QiongxinError` where an inbox did,
-    which the next look tries."""
+def deliver_all(home: str, day: str, places: Sequence[str] | None = None) -> int:
+    """Send all answers, or those of some groups. Raises `StoreError` where an outbox of theirs failed, which is worth
+    another try, and `QiongxinError` where an inbox did, which the next look tries."""
     with open_night(home, day) as night:
-        sent = deliver(night)
-        failed = night.ledger.unreachable()
+        of = groups(night.catalog, places)
+        sent = deliver(night, of)
+        failed = [f for f in night.ledger.unreachable() if any(f["department"] in group for group in of)]
         told = " ".join(f"{f['direction']} of {f['department']}: {f['message']}" for f in failed)
         if any(f["direction"] == "outbox" for f in failed):
             raise StoreError(told)

@@ -741,3 +741,8 @@ class Catalog(Model):
     def delivers(self, department: str) -> tuple[str, ...]:
         """Codes of the items that a department delivers: those that name it as a provider."""
         return tuple(item.code for item in self.items.values() if department in item.providers)
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """Codes of the departments that have an inbox or an outbox besides that of the home."""
+        return frozenset(d.code for d in self.departments.values() if d.inbox or d.outbox)

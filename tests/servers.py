@@ -41,7 +41,8 @@ class SftpServer:
     """`root/<user>` is all that a user sees. `opened` lists what was opened; a connection is cut once after `cut` bytes
     were read of a file, and a file ends early `ends_at`; without `posix_rename` the server knows the standard's rename
     alone; `silent` never answers a request for a listing; `read_only` forbids to make and rename;
-    `cut_after_rename` cuts the connection once, before the answer."""
+    `cut_after_rename` cuts the connection once, before the answer; `slow` are the seconds that a user waits for
+    a part of a file, at most, but of a manifest."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.opened, self.logins = root, list[str](), 0
@@ -51,6 +52,7 @@ class SftpServer:
         self.posix_rename = True
         self.silent = self.read_only = self.cut_after_rename = False
         self.users: dict[str, asyncssh.SSHKey | str] = {}
+        self.slow: dict[str, float] = {}
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -124,14 +126,18 @@ class _Door(asyncssh.SSHServer):
 class _Sftp(asyncssh.SFTPServer):
     def __init__(self, server: SftpServer, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self.server = server
-        root = server.root / str(chan.get_extra_info("username"))
+        self.user = str(chan.get_extra_info("username"))
+        root = server.root / self.user
         super().__init__(chan, chroot=os.fsencode(root))
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
         self.server.opened.append(os.fsdecode(path))
         return super().open(path, pflags, attrs)
 
-    def read(self, file_obj: Any, offset: int, size: int) -> Any:
+    async def read(self, file_obj: Any, offset: int, size: int) -> Any:  # type: ignore[override]
+        began, is_data = time.monotonic(), not os.fsdecode(file_obj.name).endswith(".json")
+        while is_data and time.monotonic() - began < self.server.slow.get(self.user, 0):
+            await asyncio.sleep(0.02)
         if self.server.cut is not None and offset >= self.server.cut:
             self.server.cut = None
             self.connection.abort()

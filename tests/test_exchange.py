@@ -1,7 +1,9 @@
 """Places of departments within nights: what the ledger remembers of them, and what is tried again."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import run
-from pipelines.exchange import deliver, take
+from pipelines.exchange import deliver, groups, take
 from pipelines.model import publish_json
 from pipelines.night import Night
 from pipelines.stages.receive import Received
@@ -75,6 +77,65 @@ def test_a_place_that_fails_is_remembered_until_it_answers(
     server.start(server.host_key)
     assert [(d.department, d.period) for d in take(night(2, **places)).deliveries] == [(TAX, DAY + timedelta(2))]
     assert first.ledger.unreachable() == []
+
+
+def waiting_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_slow_place_delays_nobody(night: Callable[..., Night], server: SftpServer, tmp_path: Path) -> None:
+    """While its file is fetched, everybody else's is taken: by the same look, and by others, which leave it alone."""
+    (server.add("slow") / ITEM[TAX]).mkdir()
+    (server.root / "slow" / ITEM[TAX] / "a.csv").write_text(HEAD + "10\n")
+    court = tmp_path / "court" / ITEM[COURT]
+    court.mkdir(parents=True)
+    (court / "b.csv").write_text(HEAD + "11\n")
+    here = night(0, **{f"inbox_{TAX}": sftp(server, "slow"), f"inbox_{COURT}": Inbox(url=f"file://{tmp_path}/court")})
+    at_home = here.home.inbox / "education" / "student_loan_default"
+    at_home.mkdir(parents=True)
+    (at_home / "c.csv").write_text(HEAD + "12\n")
+    server.slow["slow"] = 50
+    known = {r["delivery_id"] for r in here.ledger.deliveries()}
+
+    def news() -> set[str]:
+        return {r["department"] for r in here.ledger.deliveries() if r["delivery_id"] not in known}
+
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(take, here)
+        waiting_for(lambda: news() == {COURT, "education"})
+        waiting_for(lambda: f"/{ITEM[TAX]}/a.csv" in server.opened)
+        (at_home / "d.csv").write_text(HEAD + "13\n")
+        second = take(here)
+        assert (len(second.deliveries), second.left) == (1, (TAX,))
+        assert take(here, of=groups(here.catalog, ["home"])).left == ()
+        assert not first.done()
+        server.slow.clear()
+        assert {d.department for d in first.result().deliveries} == {TAX, COURT, "education"}
+    assert take(here) == Received((), (), (), ())
+
+
+def test_who_has_a_place_elsewhere_is_asked_by_itself(night: Callable[..., Night], tmp_path: Path) -> None:
+    """Its inbox in the home with it; what is known of its place stays while others are asked."""
+    here = night(0, **{f"inbox_{TAX}": Inbox(url=f"file://{tmp_path}/missing")})
+    path = here.home.inbox / TAX / ITEM[TAX] / "e.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(HEAD + "14\n")
+    (here.home.inbox / "loose.csv").write_text("x")
+    home, tax = ([group] for group in groups(here.catalog))
+    assert groups(here.catalog, [COURT]) == [], "its places are those of the home"
+    assert [d.department for d in take(here, of=tax).deliveries] == [TAX]
+    assert [f["department"] for f in here.ledger.unreachable()] == [TAX]
+    path.write_text(HEAD + "15\n")
+    taken = take(here, of=home)
+    assert (taken.deliveries, taken.strangers) == ((), ("inbox/loose.csv",))
+    assert [f["department"] for f in here.ledger.unreachable()] == [TAX]
+    assert deliver(here, home) == 0
+    (tmp_path / "missing").mkdir()
+    (here.home.inbox / "loose.csv").unlink()
+    assert len(take(here, of=tax).deliveries) == 1 and here.ledger.unreachable() == []
 
 
 def test_what_is_left_on_a_server_is_remembered_over_nights(night: Callable[..., Night], server: SftpServer) -> None:

@@ -111,6 +111,8 @@ def stack_status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -
             screen.table(head, [[part[n] for n in head] for part in found["components"]])
         if found["scheduled"]:
             print(f"by themselves: {', '.join(found['scheduled'])}")
+        if found["unscheduled"]:
+            print(f"not: {', '.join(found['unscheduled'])}; qiongxin stack schedule --on lets them")
     if any(p["state"] != "healthy" or p["left"] for p in found["components"]):
         raise typer.Exit(3)
 

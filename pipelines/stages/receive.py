@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.errors import PlaceError, StoreError
-from pipelines.model import Delivery, Home, publish, sweep_parts
+from pipelines.model import Delivery, Home, publish
 from pipelines.stages import manifest
 from pipelines.stages.manifest import MANIFEST, Manifest, described, readable
 from pipelines.stores.keys import Keys
@@ -29,7 +29,7 @@ from pipelines.stores.places import BLOCK, Entry, Folder, Place, Source
 
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
 DONE = ".done"
-AT_ONCE = 8  # places that are looked at side by side: most of the time is spent waiting for them
+NOBODY = ""  # the department of what lies beside all inboxes
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,16 @@ class Looked:
 
 @dataclass(frozen=True)
 class Received:
-    """What one look at the inboxes gave: new deliveries, files known before, files still being written, strangers, and
-    the inboxes that failed, as (department, place, message)."""
+    """What one look at the inboxes gave: new deliveries, files known before, files still being written, strangers, the
+    inboxes that failed, as (department, place, message), and the departments left to somebody who takes from them now.
+    """
 
     deliveries: tuple[Delivery, ...]
     again: tuple[str, ...]
     waiting: tuple[str, ...]
     strangers: tuple[str, ...]
     failed: tuple[tuple[str, str, str], ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def receive(
@@ -105,9 +107,12 @@ def receive(
     keys: Keys,
     elsewhere: Sequence[Inbox] = (),
     only: date | None = None,
+    is_asked: Callable[[str], bool] = lambda department: True,
+    others: Collection[str] = (),
 ) -> Received:
-    """Take every finished file. Reads the inboxes of the home and those `elsewhere`; writes `raw/`, the ledger, and
-    moves originals to `.taken/` beside them.
+    """Take every finished file of the departments that are asked. Reads their inboxes in the home and `elsewhere`;
+    writes `raw/`, the ledger, and moves originals to `.taken/` beside them. `others` are the places of those that are
+    not asked.
 
     `known` maps department -> its items. A file is finished when it has a manifest or `.done`, or looks the same (size,
     time) as `pause` seconds before; looks are kept in the ledger. `only`: what a manifest says to be of this period,
@@ -115,11 +120,11 @@ def receive(
     any two steps only means that the next run does the step again. An inbox that fails is told in the answer and stops
     no other one; a fault of the archive raises `StoreError`.
     """
-    sweep_parts(home)
-    inboxes = [*_at_home(home, known), *elsewhere]
+    inboxes = _inboxes(home, known, elsewhere)
     taking = Taking(home, ledger, keys, as_of, only)
-    taking.strangers += _loose(home)
-    looked = taking.look(taking.finish_moves(inboxes))
+    taking.strangers += _loose(home) if is_asked(NOBODY) else []
+    mine = [inbox for inbox in inboxes if is_asked(inbox.department)]
+    looked = taking.look(taking.finish_moves(mine, {*others, *(inbox.place.shown for inbox in inboxes)}))
 
     def ready(arrival: Arrival) -> bool:
         return arrival.is_taken or arrival.is_finished(pause)
@@ -127,17 +132,24 @@ def receive(
     if unsure := [at.inbox for at in looked if not all(map(ready, filter(taking.is_asked, at.arrivals)))]:
         time.sleep(pause)
         looked = [at for at in looked if at.inbox not in unsure] + taking.look(unsure)
-    for at in sorted(looked, key=lambda at: inboxes.index(at.inbox)):
+    for at in sorted(looked, key=lambda at: mine.index(at.inbox)):
         with taking.telling(at.inbox):
             taking.take(at)
     return taking.received()
 
 
 def arrived(
-    home: Home, ledger: Ledger, known: Mapping[str, Iterable[str]], pause: float, keys: Keys, elsewhere: Sequence[Inbox]
+    home: Home,
+    ledger: Ledger,
+    known: Mapping[str, Iterable[str]],
+    pause: float,
+    keys: Keys,
+    elsewhere: Sequence[Inbox],
+    is_asked: Callable[[str], bool],
 ) -> str:
     """A fingerprint of the finished files that `receive` would take now, '' for none; the look is remembered."""
-    looked = Taking(home, ledger, keys, date.min).look([*_at_home(home, known), *elsewhere])
+    inboxes = [inbox for inbox in _inboxes(home, known, elsewhere) if is_asked(inbox.department)]
+    looked = Taking(home, ledger, keys, date.min).look(inboxes)
     found = sorted(
         a.name + a.stamp.encode() for at in looked for a in at.arrivals if not a.is_taken and a.is_finished(pause)
     )
@@ -167,8 +179,9 @@ class Taking:
         except PlaceError as e:
             self.failed.append((inbox.department, inbox.place.shown, str(e)))
 
-    def finish_moves(self, inboxes: Sequence[Inbox]) -> list[Inbox]:
-        """Move what a killed or failed run had begun to move; the inboxes where nothing is half moved."""
+    def finish_moves(self, inboxes: Sequence[Inbox], places: Collection[str]) -> list[Inbox]:
+        """Move what a killed or failed run had begun to move; the inboxes where nothing is half moved. `places` are all
+        that there are."""
         ready: list[Inbox] = []
         begun: dict[str, list[Path]] = {}
         for note in self.home.work.glob("moves.*.json"):
@@ -179,19 +192,17 @@ class Taking:
                 for note in begun.pop(inbox.place.shown, ()):
                     _move(inbox.place, note)
                 ready.append(inbox)
-        for note in chain.from_iterable(begun.values()):
-            note.unlink()  # no longer a place of ours
+        for note in chain.from_iterable(notes for place, notes in begun.items() if place not in places):
+            note.unlink(missing_ok=True)  # no longer a place of ours
         return ready
 
     def look(self, inboxes: Sequence[Inbox]) -> list[Looked]:
         """What lies in the inboxes that answer."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return [at for at in pool.map(self._look, inboxes) if at is not None]
-
-    def _look(self, inbox: Inbox) -> Looked | None:
-        with self.telling(inbox):
-            return _look(self.ledger, self.keys, inbox)
-        return None
+        found = []
+        for inbox in inboxes:
+            with self.telling(inbox):
+                found.append(_look(self.ledger, self.keys, inbox))
+        return found
 
     def take(self, at: Looked) -> None:
         """Archive and register what is finished, then move it away. Raises `PlaceError`, `StoreError`."""
@@ -221,14 +232,15 @@ class Taking:
         return Received(tuple(self.new), *seen, tuple(sorted(self.failed)))
 
 
-def _at_home(home: Home, known: Mapping[str, Iterable[str]]) -> list[Inbox]:
-    """The inboxes of the home, those of no department among them."""
+def _inboxes(home: Home, known: Mapping[str, Iterable[str]], elsewhere: Sequence[Inbox]) -> list[Inbox]:
+    """The inboxes of the home, those of no department among them, and those elsewhere."""
     folders = sorted(home.inbox.iterdir()) if home.inbox.is_dir() else []
-    return [
+    at_home = [
         Inbox(p.name, Folder(f"inbox/{p.name}", p), tuple(known.get(p.name, ())))
         for p in folders
         if p.is_dir() and not p.name.startswith(".")
     ]
+    return [*at_home, *elsewhere]
 
 
 def _loose(home: Home) -> list[str]:
@@ -283,7 +295,7 @@ def _archive(home: Home, arrival: Arrival, as_of: date) -> Delivery | None:
     became another one meanwhile. Raises `PlaceError`, `StoreError`."""
     place, entry = arrival.inbox.place, arrival.entry
     (home.root / "work").mkdir(parents=True, exist_ok=True)
-    part = home.root / "work" / f"receive.{os.getpid()}.part"
+    part = home.root / "work" / f"receive.{_key(place)}.{os.getpid()}.part"
     try:
         sha256 = place.fetch(entry, lambda source: _copied(source, part))
         if sha256 is None or place.find(entry.folder, entry.name) != entry:
@@ -351,10 +363,14 @@ def _move_away(home: Home, arrival: Arrival) -> None:
     place = arrival.inbox.place
     files = {e.name: (e.size, e.time) for e in (*arrival.sidecars, arrival.entry)}
     plan = json.dumps({"place": place.shown, "folder": arrival.entry.folder, "files": files})
-    name = hashlib.sha256(place.shown.encode()).hexdigest()[:12]
-    note = home.work / f"moves.{os.getpid()}.{name}.json"
+    note = home.work / f"moves.{os.getpid()}.{_key(place)}.json"
     publish(note, lambda part: part.write_text(plan, encoding="utf-8"))
     _move(place, note)
+
+
+def _key(place: Place) -> str:
+    """What a place is called in names of files."""
+    return hashlib.sha256(place.shown.encode()).hexdigest()[:12]
 
 
 def _plan(note: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -530,15 +530,19 @@ class Ledger:
                 news = {"stamp": query.excluded.stamp, "seen_at": sa.func.clock_timestamp()}
                 connection.execute(query.on_conflict_do_update(index_elements=["place", "name"], set_=news), rows)
 
-    def note_unreachable(self, direction: str, failed: Iterable[tuple[str, str, str]], on: date) -> None:
-        """Remember the inboxes or outboxes (department, place, message) that failed, and since when; all others are
-        well."""
+    def note_unreachable(
+        self, direction: str, failed: Iterable[tuple[str, str, str]], on: date, is_asked: Callable[[str], bool]
+    ) -> None:
+        """Remember the inboxes or outboxes (department, place, message) that failed, and since when; all others of the
+        departments that were asked are well."""
         rows = [
             {"direction": direction, "department": d, "place": p, "message": m, "since": on} for d, p, m in failed
         ]
+        known = [r for r in self.unreachable() if r["direction"] == direction and is_asked(r["department"])]
+        well = {r["place"] for r in known} - {r["place"] for r in rows}
         with self.engine.begin() as connection:
-            well = unreachable.c.place.not_in([r["place"] for r in rows])
-            connection.execute(sa.delete(unreachable).where(unreachable.c.direction == direction, well))
+            this = unreachable.c.direction == direction, unreachable.c.place.in_(well)
+            connection.execute(sa.delete(unreachable).where(*this))
             for row in rows:
                 query = insert(unreachable).values(row)
                 news = {"message": query.excluded.message}

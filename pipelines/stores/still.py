@@ -58,7 +58,7 @@ def turn(ledger: Ledger, *names: str, is_shared: bool = False) -> Iterator[None]
     waits for them. Names are taken in their order, so two that ask for some of the same never wait for each other.
     Raises `StoreError`."""
     kind = "_shared" if is_shared else ""
-    keys = [int.from_bytes(hashlib.sha256(n.encode()).digest()[:8], "big", signed=True) for n in sorted(set(names))]
+    keys = [_key(name) for name in sorted(set(names))]
     with _session(ledger) as connection:
         try:
             for key in keys:
@@ -67,6 +67,21 @@ def turn(ledger: Ledger, *names: str, is_shared: bool = False) -> Iterator[None]
         finally:
             with suppress(SQLAlchemyError):  # a connection that is lost holds no lock
                 connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+
+
+@contextmanager
+def turn_if_free(ledger: Ledger, name: str) -> Iterator[bool]:
+    """The same, where nobody has a turn at the name; yields whether. Raises `StoreError`."""
+    with _session(ledger) as connection:
+        try:
+            yield bool(connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _key(name)}).scalar())
+        finally:
+            with suppress(SQLAlchemyError):
+                connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,12 +27,12 @@ from pipelines.query import query
 from pipelines.stores import postgres
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import record_schema
-from schemas.load import load
+from schemas.load import CATALOG, load
 from tests import leaks
 from tests.chromium import DESKTOP, PROGRAM, Browser
 from tests.conftest import SOAK, discard, soak_only
 from tests.dirty_files import honour, number, table
-from tests.servers import HookServer
+from tests.servers import PASSWORD, HookServer, SftpServer
 from tests.test_dags.test_nightly import airflow_leaks
 from tests.test_privacy import name
 
@@ -41,13 +42,14 @@ GOOD, OTHER = "civilization_office", "publicity_department"
 ITEM = "honour"
 AHEAD = TODAY + timedelta(40)
 REASON = "the ministry announced it"
+FAR, ITS = "youth_league", "volunteer_service"  # a department with a place of its own, and its item
 MANY = (ITEM, "traffic_penalty", "tax_arrears", "student_loan_default", "judgment_defaulter")  # of six departments
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(2400 if SOAK else 1200)
 long = soak_only("more scenes of the week under a scheduler")
 
 
-DAGS = ("intake", "day_ready", "integrate", "approval")
+DAGS = ("intake", f"intake_{FAR}", "day_ready", "integrate", "approval")
 File = tuple[Any, str, bytes, bytes]  # day, path in the inboxes, content, manifest
 
 
@@ -65,6 +67,8 @@ def sampled(folder: Path, rows: int, nights: int, day: Any, *items: str) -> list
 
 class Place:
     """A home under Airflow. `runs` are those of a DAG by partition, `ask` the ledger's rows by file name."""
+
+    server: SftpServer
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -138,6 +142,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setenv("QIONGXIN_INTAKE_SECONDS", "2")
         patch.setenv("QIONGXIN_LOOK_SECONDS", "0.2")
         found = Place(tmp_path_factory.mktemp("daily") / "home")
+        a_place_elsewhere(found, patch)
         patch.setenv("QIONGXIN_ALERT_WEBHOOK", found.hook.url)
         (found.home / "lineage").mkdir()
         transport = {"type": "file", "log_file_path": str(found.home / "lineage" / "event")}
@@ -152,7 +157,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         finally:
             stack.down(found.home)
             found.hook.close()
+            found.server.close()
             discard(found.home)
+
+
+def a_place_elsewhere(place: Place, patch: pytest.MonkeyPatch) -> None:
+    """A catalogue like ours, but that a department has its inbox on a server."""
+    beside = place.home.parent
+    place.server = SftpServer(beside / "server")
+    (place.server.add("youth") / ITS).mkdir()
+    shutil.copytree(CATALOG, beside / "catalog")
+    with (beside / "catalog" / "departments" / f"{FAR}.toml").open("a") as said:
+        said.write(f'\n[inbox]\nurl = "{place.server.url("youth", "")}"\ncredentials = "youth"\n')
+    patch.setenv("QIONGXIN_CATALOG", str(beside / "catalog"))
+    patch.setattr("schemas.load.CATALOG", beside / "catalog")
+    patch.setenv("QIONGXIN_KNOWN_HOSTS", str(place.server.known_hosts(beside / "known_hosts")))
+    patch.setenv("QIONGXIN_PLACE_YOUTH_PASSWORD", PASSWORD)
 
 
 def components(home: Path) -> dict[str, psutil.Process]:
@@ -174,8 +194,13 @@ def processes(home: Path) -> list[psutil.Process]:
 
 
 def test_a_late_file_holds_back_its_own_day_and_a_bad_one_nobody(place: Place, tmp_path: Path) -> None:
-    """A day past its cut-off, a file that nobody can read, one whose period lies ahead, and a day that lacks one of the
-    two departments that owe it."""
+    """A day past its cut-off, a file that nobody can read, one whose period lies ahead, a day that lacks one of the two
+    departments that owe it, and a department with a slow line of its own."""
+    inbox = place.server.root / "youth" / ITS
+    place.server.slow["youth"] = 20  # for each of its blocks
+    (inbox / "large.csv").write_bytes(b"\x00\x01\x02\x03" * (8 << 18))
+    (inbox / "large.csv.manifest.json").write_text(json.dumps({"period": str(PAST - timedelta(1))}))
+    place.wait(lambda: f"/{ITS}/large.csv" in place.server.opened)
     place.send("good", table(honour(1), honour(2)), PAST)
     place.send("bad", b"\x00\x01\x02\x03" * 50, PAST, sender=OTHER)
     place.send("ahead", table(honour(3)), AHEAD)
@@ -183,6 +208,8 @@ def test_a_late_file_holds_back_its_own_day_and_a_bad_one_nobody(place: Place, t
     place.wait(lambda: "success" in place.runs("integrate").get(str(PAST), []))
     states = place.states()
     assert (states["good"], states["bad"], states["ahead"]) == ("released", "returned", "held"), place.told()
+    assert "large" not in states, "its bytes are still on their way"
+    place.server.slow.clear()
     row = place.ask()["bad"]
     assert (place.home / "outbox" / OTHER / f"{row['delivery_id']}.receipt.json").exists()
     place.wait(lambda: "success" in place.runs("day_ready").get(str(TODAY), []))
@@ -205,6 +232,7 @@ def test_a_correction_repeats_its_own_day_and_a_person_lets_pass(place: Place) -
     place.send("good2", table(honour(1, 荣誉名称="更正"), honour(2)), PAST, sequence=2)
     approve(place, REASON)
     place.wait(lambda: set(place.states().values()) == {"released", "returned"})
+    assert place.states()["large"] == "returned"
     place.wait(lambda: len(place.runs("integrate")[str(PAST)]) == 2 and place.is_calm())
     runs = place.runs("integrate")
     # What a person let pass is taken up by the task that carries it out, or by an intake that comes first.
@@ -388,7 +416,9 @@ def test_nobody_is_in_airflow_and_nothing_is_left_running(place: Place) -> None:
         assert secrets.leaks(data) == set() and not [w for w in written if w.encode() in data], path
     running = processes(place.home)
     assert len(running) > 4
-    assert [c["left"] for c in stack.status(place.home)["components"]] == [[], [], [], []]
+    told = stack.status(place.home)
+    assert [c["left"] for c in told["components"]] == [[], [], [], []]
+    assert set(told["unscheduled"]) == {"intake", *stack.DAILY} - set(DAGS[1:]), "what the scenes did not let run"
     assert stack.down(place.home)
     assert processes(place.home) == []
     assert not stack.down(place.home)
