@@ -217,12 +217,14 @@ def test_what_was_due_before_the_first_night_is_nobodys_alert(ledger: Ledger) ->
 def test_a_place_that_failed_is_told_without_the_names_of_strangers(ledger: Ledger) -> None:
     places = [(TAX, "sftp://x/out", "sftp://x/out: no answer. Ask the owner (张三)."),
               (name(1), f"inbox/{name(1)}", f"inbox/{name(1)}: not readable.")]  # fmt: skip
-    ledger.note_unreachable("inbox", places, DAY)
+    ledger.note_unreachable("inbox", places, DAY, lambda department: True)
     stranger, known = holding(ledger, at("2026-11-21T00:00"), "unreachable")
     assert known.department == TAX and known.since == at("2026-11-20T00:00")
     assert "no answer. Ask the owner" in known.en and "张三" not in known.en
     assert name(1) not in json.dumps(stranger.as_dict(), ensure_ascii=False)
-    ledger.note_unreachable("inbox", [], DAY)
+    ledger.note_unreachable("inbox", [], DAY, lambda department: department == TAX)
+    assert [a.department for a in holding(ledger, at("2026-11-21T00:00"), "unreachable")] == [stranger.department]
+    ledger.note_unreachable("inbox", [], DAY, lambda department: department != TAX)
     assert holding(ledger, at("2026-11-21T00:00"), "unreachable") == []
 
 
