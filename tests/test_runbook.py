@@ -88,7 +88,7 @@ def test_what_the_pages_say_ends_the_alerts(
     desk, day = Desk(home, monkeypatch), ("--date", DAY.isoformat())
 
     assert len(desk.seen(0)["nothing_arrived"]) == 1
-    assert "not running" in desk.type("qiongxin stack status")
+    assert "not running" in desk.type("qiongxin stack status", ends=3)
     desk.type("qiongxin obligations")
 
     # A night with which something is wrong everywhere

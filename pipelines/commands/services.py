@@ -96,8 +96,8 @@ def stack_run(day: DayOption, home: HomeOption = DEFAULT_HOME, as_json: JsonOpti
 def stack_status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Show which parts of Airflow run, where they log, and which DAGs run by themselves.
 
-    `left` are processes that outlived their part; 'stack up' and 'stack down' end them. Exit code 3: a part is down, or
-    something is left.
+    `left` are processes that outlived their part; 'stack up' and 'stack down' end them. Exit code 3: nothing runs, a
+    part is down, or something is left.
     """
     from pipelines import stack
 
@@ -113,7 +113,7 @@ def stack_status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -
             print(f"by themselves: {', '.join(found['scheduled'])}")
         if found["unscheduled"]:
             print(f"not: {', '.join(found['unscheduled'])}; qiongxin stack schedule --on lets them")
-    if any(p["state"] != "healthy" or p["left"] for p in found["components"]):
+    if not found["url"] or any(p["state"] != "healthy" or p["left"] for p in found["components"]):
         raise typer.Exit(3)
 
 
