@@ -42,9 +42,9 @@ def receive(home: str, day: str, only: str | None = None, places: Sequence[str] 
         of = groups(night.catalog, places)
         for name in take(night, date.fromisoformat(only) if only else None, of).left:
             print(f"receive: {name} is left to another run, which takes from its inbox now")
-        rows = {r["delivery_id"]: r for r in night.ledger.deliveries()}
-        asked = [key for key in unchecked(night) if any(rows[key]["department"] in group for group in of)]
-        large, small = pieces(night, asked)
+        waiting = unchecked(night)
+        senders = {r["delivery_id"]: r["department"] for r in night.ledger.deliveries()}
+        large, small = pieces(night, [key for key in waiting if any(senders[key] in group for group in of)])
         return [[key] for key in large] + _portions(small)
 
 

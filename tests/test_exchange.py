@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import run
+from pipelines import run, steps
 from pipelines.exchange import deliver, groups, take
 from pipelines.model import publish_json
 from pipelines.night import Night
@@ -136,6 +136,26 @@ def test_who_has_a_place_elsewhere_is_asked_by_itself(night: Callable[..., Night
     (tmp_path / "missing").mkdir()
     (here.home.inbox / "loose.csv").unlink()
     assert len(take(here, of=tax).deliveries) == 1 and here.ledger.unreachable() == []
+
+
+def test_what_others_take_meanwhile_is_no_surprise(
+    opened: Night, night: Callable[..., Night], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery that comes while a step asks what there is to check is checked by this step or by the one it is of."""
+    real = steps.unchecked
+
+    def after_another_came(at: Night) -> list[str]:
+        path = opened.home.inbox / TAX / ITEM[TAX] / "f.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(HEAD + "16\n")
+        came.append(take(night(0)).deliveries[0].delivery_id)
+        return real(at)
+
+    came: list[str] = []
+    monkeypatch.setenv("QIONGXIN_DATABASE_URL", opened.ledger.engine.url.render_as_string(hide_password=False))
+    monkeypatch.setattr(steps, "unchecked", after_another_came)
+    portions = steps.receive(str(opened.home.root), DAY.isoformat(), None, ["home"])
+    assert came[0] in [key for portion in portions for key in portion]
 
 
 def test_what_is_left_on_a_server_is_remembered_over_nights(night: Callable[..., Night], server: SftpServer) -> None:
