@@ -40,11 +40,14 @@ class Session:
         return found if found and found.started == self.started else None
 
     def members(self) -> list[Process]:
-        """All that run; without a leader as well."""
+        """All that run; without a leader as well, if some of them work here, or hide that from us all of them: what has
+        been at a task keeps its folder from everybody but root."""
         found = process(self.pid)
         if found and found.started != self.started:
             return []
-        return [p for p in _all() if p.session == self.pid and (found or self._works_here(p))]
+        inside = [p for p in _all() if p.session == self.pid]
+        here = set() if found else {self._works_here(p) for p in inside}
+        return inside if found or True in here or here == {None} else []
 
     def left(self) -> list[Process]:
         """Those that no longer hang on the leader: an ancestor died before them."""
@@ -76,10 +79,13 @@ class Session:
             time.sleep(0.1)
         return True
 
-    def _works_here(self, p: Process) -> bool:
-        with suppress(OSError):
+    def _works_here(self, p: Process) -> bool | None:
+        try:
             return os.path.samefile(f"/proc/{p.pid}/cwd", self.folder)
-        return False
+        except PermissionError:
+            return None if _user(p.pid) == os.geteuid() else False
+        except OSError:
+            return False
 
 
 # It waits for a word before it becomes the program; where none can come any more, it ends.
@@ -119,6 +125,14 @@ def _read(pid: int) -> tuple[str, Process]:
     """Its state and what else is of use here. Raises `OSError`."""
     told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # its name may hold blanks and brackets
     return told[0], Process(pid, int(told[1]), int(told[3]), int(told[19]))
+
+
+def _user(pid: int) -> int | None:
+    """Whose it is: what hides itself from others belongs to root by the looks of its files."""
+    with suppress(OSError):
+        told = Path(f"/proc/{pid}/status").read_text()
+        return int(told.partition("\nUid:")[2].split()[1])
+    return None
 
 
 def _all() -> Iterator[Process]:

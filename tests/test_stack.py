@@ -119,6 +119,28 @@ def test_what_a_killed_scheduler_leaves_is_named_and_ended(home: Path) -> None:
     assert running(home) == [] and not stack.down(home)
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_what_hides_its_folder_is_named_and_ended(home: Path, monkeypatch: pytest.MonkeyPatch, shown: bool) -> None:
+    """As Airflow's workers do from an ordinary user once they have been at a task (PR_SET_DUMPABLE); root sees all, so
+    the kernel's answer is given here: of one of those that a dead part left, or of all."""
+    pids = stack.up(home)["pids"]
+    eventually(lambda: len(running(home)) == 4 + 3)
+    left = sorted({p.pid for p in running(home)} - set(pids.values()))
+    hidden, real = left[1:] if shown else left, os.path.samefile
+
+    def looked(one: str, other: Path) -> bool:
+        if int(one.split("/")[2]) in hidden:
+            raise PermissionError(13, "Permission denied", one)
+        return real(one, other)
+
+    monkeypatch.setattr(os.path, "samefile", looked)
+    os.kill(pids["scheduler"], signal.SIGKILL)
+    eventually(lambda: part(home, "scheduler")["state"] == "dead")
+    assert sorted(part(home, "scheduler")["left"]) == left
+    assert stack.down(home)
+    assert running(home) == []
+
+
 def test_what_a_killed_worker_leaves_is_named_and_ended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scheduler = psutil.Process(stack.up(home)["pids"]["scheduler"])
     eventually(lambda: len(scheduler.children(recursive=True)) == 3)
