@@ -47,14 +47,15 @@ def groups(catalog: model.Catalog, names: Iterable[str] | None = None) -> list[G
 
 def take(night: Night, only: date | None = None, of: Sequence[Group] | None = None) -> receive.Received:
     """Look at the inboxes and take what is finished, or `only` what a manifest says to be of one period; each group for
-    itself, side by side. Whoever else takes from one now is waited for; but where several are asked, a department that
-    has a place elsewhere is left to him. Raises `StoreError` once all others are done."""
+    itself, side by side. Whoever else takes from one now is waited for; but a department that has a place elsewhere is
+    left to him where others are asked as well, or one period alone, as he takes all. Raises `StoreError` once all are
+    done."""
     sweep_parts(night.home)
     of = groups(night.catalog) if of is None else of
 
     def from_one(group: Group) -> receive.Received:
         name = f"receive {group.name}"
-        if len(of) == 1 or group.name == HERE:
+        if group.name == HERE or (len(of) == 1 and only is None):
             with turn(night.ledger, name):
                 return _take(night, only, group)
         with turn_if_free(night.ledger, name) as is_mine:

@@ -111,6 +111,7 @@ def test_a_slow_place_delays_nobody(night: Callable[..., Night], server: SftpSer
         second = take(here)
         assert (len(second.deliveries), second.left) == (1, (TAX,))
         assert take(here, of=groups(here.catalog, ["home"])).left == ()
+        assert take(here, DAY, groups(here.catalog, [TAX])).left == (TAX,)
         assert not first.done()
         server.slow.clear()
         assert {d.department for d in first.result().deliveries} == {TAX, COURT, "education"}
