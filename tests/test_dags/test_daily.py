@@ -350,11 +350,12 @@ def test_lineage_says_what_the_ledger_and_the_catalogue_say(place: Place) -> Non
     """Each try of a task tells that it began and how it ended; the datasets are those of its days."""
     events = told_lineage(place)
     kinds = Counter((e["job"]["name"], e["run"]["runId"], e["eventType"]) for e in events)
-    assert set(kinds.values()) == {1}
     failures = [e for e in events if e["eventType"] == "FAIL"]
     said = {e["run"]["runId"]: e["run"]["facets"]["errorMessage"]["message"] for e in failures}
     killed = {run_id for run_id, message in said.items() if message == "the task ended without telling why"}
     assert killed and any("the receipt was not written" in message for message in said.values()), said
+    twice = {(run_id, kind) for (_, run_id, kind), count in kinds.items() if count > 1}
+    assert twice <= {(run_id, "FAIL") for run_id in killed}, "Airflow may tell of a dead worker more than once"
     ends = {(job, run_id) for job, run_id, kind in kinds if kind != "START"}
     starts = {(job, run_id) for job, run_id, kind in kinds if kind == "START"}
     assert {run_id for _, run_id in ends ^ starts} <= killed
