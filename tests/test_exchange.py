@@ -1,7 +1,6 @@
 """Places of departments within nights: what the ledger remembers of them, and what is tried again."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +16,7 @@ from pipelines.night import Night
 from pipelines.stages.receive import Received
 from schemas.model import Inbox, Place
 from tests.servers import PASSWORD, S3Server, SftpServer, needs_moto
+from tests.waiting import eventually
 
 DAY = date(2026, 11, 22)
 TAX, COURT = "tax_service", "high_court"
@@ -79,13 +79,6 @@ def test_a_place_that_fails_is_remembered_until_it_answers(
     assert first.ledger.unreachable() == []
 
 
-def waiting_for(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_slow_place_delays_nobody(night: Callable[..., Night], server: SftpServer, tmp_path: Path) -> None:
     """While its file is fetched, everybody else's is taken: by the same look, and by others, which leave it alone."""
     (server.add("slow") / ITEM[TAX]).mkdir()
@@ -105,8 +98,9 @@ def test_a_slow_place_delays_nobody(night: Callable[..., Night], server: SftpSer
 
     with ThreadPoolExecutor(1) as other:
         first = other.submit(take, here)
-        waiting_for(lambda: news() == {COURT, "education"})
-        waiting_for(lambda: f"/{ITEM[TAX]}/a.csv" in server.opened)
+        eventually(lambda: news() == {COURT, "education"})
+        eventually(lambda: take(here, DAY, groups(here.catalog, [COURT])).left == ())  # it is done with that place, too
+        eventually(lambda: f"/{ITEM[TAX]}/a.csv" in server.opened)
         (at_home / "d.csv").write_text(HEAD + "13\n")
         second = take(here)
         assert (len(second.deliveries), second.left) == (1, (TAX,))

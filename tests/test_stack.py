@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 
 from pipelines import rest, sessions, stack
 from tests.test_commands import call
+from tests.waiting import eventually
 
 # The scheduler has an idle worker and one at work, and the process of a task leads a group of its own. These two do not
 # hear SIGTERM, as one may that waits for a lock.
@@ -91,13 +91,6 @@ def running(home: Path) -> list[psutil.Process]:
 def part(home: Path, name: str) -> dict[str, Any]:
     (found,) = [c for c in stack.status(home)["components"] if c["name"] == name]
     return found
-
-
-def eventually(what: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_what_a_killed_scheduler_leaves_is_named_and_ended(home: Path) -> None:
