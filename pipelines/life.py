@@ -89,17 +89,17 @@ def events(home: Home, ledger: Ledger, only_waiting: bool = False) -> Iterator[d
     """The events of the current release, each effect with the record it is about: `event`, the key of the event's own
     record, its item, what it does since and until when, `item`, `subject_id`, and `record_key`, None where no release
     has a record it could be about: it waits. An event whose item is none, or has no document numbers, waits for ever.
+    With them the listings that go on and so keep a record that they rest on; these wait for none.
     """
     lake, catalog = open_lake(home, ledger.url), kept_catalogue(home)
     pinned = ledger.current_snapshots()
-    told = {c: i for c, i in catalog.items.items() if i.refers and pinned.get(c, Pinned()).records is not None}
     with connect(home.work) as engine:
         said = []
-        for code, item in told.items():
-            files = lake.files("records", code, pinned[code].records)
-            if files:
+        for code, item in catalog.items.items():
+            does = life.events if item.refers else life.keeping if item.rests_on and not only_waiting else None
+            if does and (files := lake.files("records", code, pinned.get(code, Pinned()).records)):
                 stored = lake.relation(engine, "records", code, stored_schema(item), former_names(item), files)
-                said.append(life.events(item, stored).sql(dialect="duckdb"))
+                said.append(does(item, stored).sql(dialect="duckdb"))
         if not said:
             return
         engine.execute(f"CREATE TABLE told AS {' UNION ALL '.join(said)}")

@@ -34,7 +34,7 @@ STATED = ("record_key", "subject_id", "content_hash", "department", "delivery_id
           "sequence", "source_time")  # fmt: skip
 COLUMNS = ("marks", "public_from", "public_until", "kept_until", "ended_on", "ended_by", "ended_event", "changes_on")
 CLASSES = ("minor", "ordinary", "serious")  # the gravest last
-EXPIRED = "expired"
+EXPIRED, KEEPS = "expired", "keeps"
 NO_END = "DATE '9999-12-31'"
 EVENTS = "item, subject_id, document, department, name, does, since, until, until_restated, event, event_item"
 
@@ -106,8 +106,9 @@ def keeping(item: Item, stored: str) -> exp.Expr:
     assert of is not None
     document = key_text(item.field(of.document))
     return tree(f"""SELECT {literal(of.item)} AS item, subject_id, {document} AS document,
-        CAST(NULL AS VARCHAR) AS department, {literal(item.code)} AS name, 'keeps' AS does, {item.event_date} AS since,
-        ended_on AS until, FALSE AS until_restated, record_key AS event, {literal(item.code)} AS event_item
+        CAST(NULL AS VARCHAR) AS department, {literal(item.code)} AS name, {literal(KEEPS)} AS does,
+        {item.event_date} AS since, ended_on AS until, FALSE AS until_restated, record_key AS event,
+        {literal(item.code)} AS event_item
         FROM {stored} WHERE {of.document} IS NOT NULL AND {item.event_date} IS NOT NULL""")
 
 
@@ -246,7 +247,7 @@ def _told(item: Item, of: Clocks, source: str, today: str) -> str:
     )
     own, is_kept = "", _is_kept_by(item, of)
     if is_kept:  # by a listing that began before the record's own retention was over
-        keeps = f"does = 'keeps' AND since <= own_kept THEN COALESCE(until, {NO_END})"
+        keeps = f"does = {literal(KEEPS)} AND since <= own_kept THEN COALESCE(until, {NO_END})"
         marks += f"MAX(CASE WHEN {keeps} END) AS told_kept, "
         own = f", {_own_kept(item, of, _lasting(item, of))} AS own_kept"
     return f"""SELECT record_key AS told_key, {marks}

@@ -1,5 +1,6 @@
 """When somebody was on a list of serious cases, as departments and events tell it: who corrects himself leaves it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,15 +92,21 @@ def test_the_penalty_behind_an_entry_is_kept_while_the_entry_lasts(home: Home) -
     sent = {"行政处罚决定书文号": "琼示罚〔2026〕1号", "处罚决定日期": "2021-11-23"}
     penalties = replace(home, item="administrative_penalty", sender="haikou")
     penalties.send(p=table(*(penalty(n, **sent) for n in (1, 2, 3))))
-    # The entry of person 1 rests on the penalty, that of person 3 began when the penalty was past its time.
-    home.night(0, a=(table(entry(1), entry(3, entry_date="2026-11-24")), {"period": "2026-11-20"}))
-    home.night(2)
+    # The entry of person 1 rests on the penalty, that of person 3 begins when the penalty is past its time.
+    home.night(0, a=(table(entry(1)), {"period": "2026-11-20"}))
+    home.night(2, c=(table(entry(3, "2026-11-24", entry_date="2026-11-24")), {"period": "2026-11-24"}))
     shared = "SELECT r.kept_until IS NULL, count(*) FROM records.administrative_penalty r GROUP BY ALL"
     assert home.rows(shared) == [(True, 1)], "only that of person 1 is kept"
+    told = json.loads(home.command("events", "--json")[1])
+    assert {(e["does"], e["event_item"], e["until"]) for e in told} == {("keeps", home.item, None)}
+    ((key,),) = home.rows("SELECT lower(hex(record_key)) FROM records.administrative_penalty")
+    assert key in [e["record_key"] for e in told] and len(told) == 2
     over = "SELECT ended_by, CAST(ended_on AS VARCHAR), CAST(kept_until AS VARCHAR) FROM ended.administrative_penalty"
     assert home.rows(over) == [("expired", "2026-11-24", "2026-11-23")] * 2
-    before = home.everything()
     home.night(3)
+    assert home.rows(shared) == [(True, 1)], "the entry of person 3 is known now, and keeps nothing"
+    before = home.everything()
+    home.night(4)
     assert home.everything()[0]["ledger.release"] == before[0]["ledger.release"], "nothing is due, so nothing is done"
     home.night(9, b=(table(removed(1, "2026-11-30", "期满", "2026-12-01")), {"period": "2026-11-30"}))
     assert home.rows(shared) == [(True, 1)], "it is told from the next night on"

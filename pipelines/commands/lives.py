@@ -47,13 +47,14 @@ def events(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the events of the current release and the records they are about.
+    """Show the events of the current release and the records they are about, and the listings that keep a record.
 
     An event that names a record nobody has delivered waits and is tried again every night; a wrong document number or
     item waits for ever, so look at --waiting.
     """
     from pipelines.life import events as told
     from pipelines.model import Home
+    from schemas.life import KEEPS
 
     with open_ledger(home) as ledger:
         found: list[dict[str, Any]] = list(told(Home(existing(home)), ledger, waiting))
@@ -61,7 +62,7 @@ def events(
         screen.as_json_list(found)
     else:
         screen.table(EVENT, [[e[name] for name in EVENT] for e in found])
-        print(f"{sum(e['record_key'] is None for e in found):,} waiting for a record")
+        print(f"{sum(e['record_key'] is None and e['does'] != KEEPS for e in found):,} waiting for a record")
 
 
 @app.command(epilog="Example: qiongxin deadlines --date 2026-11-22")
