@@ -1,0 +1,108 @@
+"""What the history of an item costs a night: the same 100,000 changed records on top of more and more stored ones.
+
+A home is filled to each size in turn; on each, a few nights bring changed records: four fifths of them among the newest
+tenth of what is stored, 15 % among the newest half, the others anywhere, and one in a hundred with another day of
+decision. Told are the median of wall and processor time, by step, its ratio to the first size, and what lies on the
+disk then.
+
+    .venv/bin/python -m tests.benchmarks.growth 1000000 10000000
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import schemas.load
+from pipelines import sampling
+from pipelines.model import Home
+from pipelines.query import query
+from tests.benchmarks.life import FIRST, ITEM, PIECE, SENDER, corrected, night, nightly, write
+from tests.conftest import discard
+
+CHANGED, NIGHTS = 100_000, 3
+STRATA = ((0.9, 0.80), (0.5, 0.15), (0.0, 0.05))  # from this part of what is stored on -> share of the changed
+
+
+def filled(home: Home, there: list[Path], rows: int, copies: Path) -> None:
+    """Nights of new records until so many are stored; `there` are the files they brought."""
+    while len(there) * PIECE < rows:
+        day = FIRST + timedelta(len(there))
+        sampling.generate(home.root, rows=PIECE, seed=100 + len(there), as_of=day, items=(ITEM,))
+        (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
+        there.append(copies / f"{len(there)}.csv")
+        shutil.copyfile(source, there[-1])
+        nightly(home, day, schemas.load.CATALOG)
+
+
+def chosen(rng: random.Random, stored: int) -> set[int]:
+    """Which of the stored rows change, by their numbers from the oldest on."""
+    found: set[int] = set()
+    for since, share in STRATA:
+        wanted = len(found) + int(CHANGED * share)
+        while len(found) < wanted:
+            found.add(rng.randrange(int(since * stored), stored))
+    return found
+
+
+def changed(files: list[Path], numbers: set[int], n: int) -> Iterator[dict[str, str]]:
+    at = 0
+    for file in files:
+        with file.open(encoding="utf-8-sig", newline="") as f:
+            reader = csv.reader(f)
+            header = next(reader)
+            for cells in reader:
+                if at in numbers and len(cells) == len(header):  # a planted row may have another width
+                    row = corrected(dict(zip(header, cells, strict=True))) | {"违法事实": f"示例{n}"}
+                    yield row | {"处罚决定日期": "2026-10-30"} if at % 100 == 0 else row
+                at += 1
+
+
+def room(home: Home) -> dict[str, int]:
+    """Megabytes of data files, of what Iceberg tells of them, and of the database."""
+    files = [p for p in (home.root / "curated").rglob("*") if p.is_file()]
+    once = {p.stat().st_ino: p for p in files}.values()  # a statement that a record shows has two names
+    data = sum(p.stat().st_size for p in once if p.suffix == ".parquet")
+    base = Path(json.loads((home.root / "postgres.json").read_text())["data"])
+    database = sum(p.stat().st_size for p in base.rglob("*") if p.is_file())
+    told = sum(p.stat().st_size for p in once if p.suffix != ".parquet")
+    return {"parquet": data // 10**6, "iceberg": told // 10**6, "postgresql": database // 10**6}
+
+
+def main(sizes: list[int]) -> None:
+    place = Path(tempfile.mkdtemp(prefix="qiongxin-growth-", dir="/var/tmp"))
+    home, rng = Home(place / "home"), random.Random(1)
+    files: list[Path] = []
+    day, first = FIRST + timedelta(400), None
+    try:
+        for size in sizes:
+            filled(home, files, size, place)
+            nights = []
+            for n in range(NIGHTS):
+                rows = changed(files, chosen(rng, len(files) * PIECE), n)
+                write(home, SENDER, ITEM, rows, period=FIRST.isoformat(), sequence=day.toordinal())
+                nights.append(night(home, day, schemas.load.CATALOG))
+                day += timedelta(1)
+                print(size, json.dumps(nights[-1]), flush=True)
+            found: dict[str, Any] = {k: statistics.median(t[k] for t in nights) for k in ("wall", "processor")}
+            found |= {k: statistics.median(t["seconds"][k] for t in nights) for k in ("check", "integrate", "load")}
+            first = first or found
+            ratios = {k: round(found[k] / first[k], 2) for k in found}
+            print(f"{size:,}: {json.dumps(found)}, against the first {json.dumps(ratios)}, MB {room(home)}", flush=True)
+        print("records:", query(home.root, f"SELECT count(*) FROM records.{ITEM}", None)[1])
+    finally:
+        discard(home.root)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main([int(n) for n in sys.argv[1:]] or [1_000_000, 10_000_000])
