@@ -87,7 +87,7 @@ def _left_out(home: Home, ledger: Ledger, url: str, sums: dict[str, str]) -> lis
     with closing(open_lake(home, url)) as lake:
         pinned = ledger.current_snapshots().items()
         named = {Path(f) for item, at in pinned for space, s in zip(SPACES, at, strict=True)
-                 for f in lake.files(space, item, s)}  # fmt: skip
+                 for f in lake.files(space, item, s).all}  # fmt: skip
     named |= {p for p in {home.raw(r["sha256"]) for r in ledger.deliveries()} if p.exists()}
     return sorted(str(p) for p in named if not _is_in(home, p, sums))
 

@@ -14,7 +14,7 @@ from pipelines.model import Home
 from pipelines.night import open_lake
 from pipelines.stores import snapshots
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import Lake
+from pipelines.stores.lake import Files, Lake, thinned
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas.arrow import former_names, statement_schema
 from schemas.model import Item
@@ -54,9 +54,12 @@ def changes(home: Home, ledger: Ledger, first: str, last: str, item: str | None 
             raise UsageFault(f"{name}: {gone}. Name a later release, or another item with --item.")
     lake = open_lake(home, ledger.url)
     for code in sorted({*pairs[0], *pairs[1]} & ({item} if item else {*items})):
-        files = [set(lake.files("records", code, pair.get(code, Pinned()).records)) for pair in pairs]
+        before, after = (lake.files("records", code, pair.get(code, Pinned()).records) for pair in pairs)
         with connect(home.work) as engine:
-            yield from _of_item(engine, lake, items[code], files[0] - files[1], files[1] - files[0])
+            differing = Files(strikes=tuple({*before.strikes} ^ {*after.strikes}))
+            same = {*before.data} & {*after.data} - thinned(engine, differing)
+            sides = (files.only(f for f in files.data if f not in same) for files in (before, after))
+            yield from _of_item(engine, lake, items[code], *sides)
 
 
 def _release(ledger: Ledger, name: str) -> str:
@@ -67,14 +70,14 @@ def _release(ledger: Ledger, name: str) -> str:
 
 
 def _of_item(
-    engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, gone: set[str], come: set[str]
+    engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, gone: Files, come: Files
 ) -> Iterator[Change]:
-    """The files that both releases name hold the same records, so those are left out."""
+    """Without the files of which both releases show the same records."""
     shape = statement_schema(item)
     curated = [f.name for f in item.curated_fields if f.name != item.source_time]  # the time is no content
     for name, files in (("b", gone), ("a", come)):
         if files:
-            source = lake.relation(engine, "records", item.code, shape, former_names(item), sorted(files))
+            source = lake.relation(engine, "records", item.code, shape, former_names(item), files)
         else:
             engine.register(f"none_{name}", shape.empty_table())
             source = f"none_{name}"

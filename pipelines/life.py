@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,7 +14,7 @@ from pipelines.night import open_lake
 from pipelines.stages.people import of_everyone, open_people
 from pipelines.stores import judgements, tombstones
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import Lake
+from pipelines.stores.lake import Files, Lake, holding, shown_in
 from pipelines.stores.ledger import Ledger, Pinned
 from pipelines.trace import digits
 from schemas import life
@@ -37,12 +36,12 @@ def record_life(home: Home, ledger: Ledger, key: str) -> list[dict[str, Any]]:
     spans: list[dict[str, Any]] = []
     with connect(home.work) as engine:
         for item in kept_catalogue(home).items.values():
-            stood = _by_file(engine, lake, item, releases, wanted)
+            stood = _by_snapshots(engine, lake, item, releases, wanted)
             if not stood:
                 continue
             for r in releases:
                 at = r["snapshots"].get(item.code, Pinned())
-                told = next((stood[f] for f in _files(lake, item, at) if f in stood), {"state": "none"})
+                told = stood.get(at, {"state": "none"})
                 told = {"item": item.code, **dict.fromkeys(STOOD), **told}
                 if spans and spans[-1]["item"] == item.code and {k: spans[-1][k] for k in told} == told:
                     spans[-1] |= {"last": r["number"], "until": r["as_of"]}
@@ -58,30 +57,23 @@ def record_life(home: Home, ledger: Ledger, key: str) -> list[dict[str, Any]]:
     return spans
 
 
-def _files(lake: Lake, item: Item, at: Pinned) -> list[str]:
-    return [*lake.files("records", item.code, at.records), *lake.files("ended", item.code, at.ended)]
-
-
-def _by_file(
+def _by_snapshots(
     engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, releases: list[dict[str, Any]], key: str
-) -> dict[str, dict[str, Any]]:
-    """Data file -> how it tells the record. Every file is read once, however many snapshots name it."""
+) -> dict[Pinned, dict[str, Any]]:
+    """Snapshots of releases that have the record -> how they tell it. Every file is read once, however many name it."""
     pinned = {r["snapshots"].get(item.code, Pinned()) for r in releases}
-    files = sorted({f for at in pinned for f in _files(lake, item, at)})
-    if not files:
-        return {}
-    found: dict[str, dict[str, Any]] = {}
     shape = stored_schema(item)
-    for space in ("records", "ended"):
-        mine = [f for f in files if f"/{space}/" in f.removeprefix(str(lake.root))]
-        holding = f"SELECT DISTINCT filename FROM read_parquet([{', '.join(literal(Path(f)) for f in mine)}]"
-        asked = f"{holding}, filename = true, union_by_name = true) WHERE record_key = unhex('{key}')"
-        for (file,) in engine.execute(asked).fetchall() if mine else ():
-            stored = lake.relation(engine, space, item.code, shape, former_names(item), [file])
+    found: dict[Pinned, dict[str, Any]] = {}
+    for space, state in (("ended", "ended"), ("records", "shared")):
+        files = {at: lake.files(space, item.code, at.ended if space == "ended" else at.records) for at in pinned}
+        where = holding(engine, files.values(), key)
+        rows = {}
+        for file in where:
+            stored = lake.relation(engine, space, item.code, shape, former_names(item), Files((file,)))
             sql = f"SELECT {', '.join(STOOD)} FROM {stored} WHERE record_key = unhex('{key}')"
             (row,) = engine.execute(sql).fetchall()
-            state = "shared" if space == "records" else "ended"
-            found[str(file)] = {"state": state, **dict(zip(STOOD, row, strict=True))}
+            rows[file] = {"state": state, **dict(zip(STOOD, row, strict=True))}
+        found |= {at: rows[shown] for at, there in files.items() if (shown := shown_in(there, where))}
     return found
 
 

@@ -66,7 +66,7 @@ def query(home: str | Path, sql: str, as_of: str | None, reason: str = "") -> tu
             shapes = (record_schema(item), statement_schema(item), ended_schema(item))
             for space, snapshot, shape in zip(SPACES, at, shapes, strict=True):
                 files = lake.files(space, item.code, snapshot)
-                allowed += files
+                allowed += files.all
                 if files:
                     columns = ", ".join(shape.names)
                     told = f" WHERE {TOLD}" if space == "history" else ""

@@ -21,7 +21,7 @@ from pipelines.errors import StoreError, UsageFault
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.night import open_lake
-from pipelines.stages import curate, load
+from pipelines.stages import curate, datafiles, load
 from pipelines.stages.rotate import rotate as taken_over
 from pipelines.stores import postgres, rotation
 from pipelines.stores.keys import Keys, add_key, key_file, read_keys
@@ -97,7 +97,7 @@ def _put_away(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog) -> list[
             " 'qiongxin nightly' for its day first."
         )
     for c in found:
-        curate.sweep_planned(home, lake, c.item)
+        datafiles.sweep_planned(home, lake, c.item)
         load.forget(home, c)
     return [c.item for c in found]
 

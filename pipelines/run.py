@@ -24,7 +24,7 @@ from pipelines.errors import UsageFault
 from pipelines.exchange import deliver, take
 from pipelines.hands import Hands
 from pipelines.night import Night, open_night
-from pipelines.stages import curate, deletion, events, gate, load, obligations, report, sweep, validate
+from pipelines.stages import curate, datafiles, deletion, events, gate, load, obligations, report, sweep, validate
 from pipelines.stages.dedupe import Full, Incoming, Reverted
 from pipelines.stores import inquiries, judgements, reversals, tombstones, waiting
 from pipelines.stores.ledger import Life, Pinned
@@ -114,7 +114,7 @@ def _take_events(night: Night, tell: Progress) -> dict[str, str]:
         if item.goes_first:
             files = night.lake.files("records", code, pinned.get(code, Pinned()).records)
             candidate = curate.read_candidate(night.home, code) if verdicts.get(code) == "passed" else None
-            told[code] = curate.resolved(candidate, files) if candidate else files
+            told[code] = files.after(candidate.changes["records"]) if candidate else files
     # What rests on a listing is kept from the night after the listing is released: nothing ends for want of that day,
     # and no item has to wait for another.
     listed = {c: pinned.get(c, Pinned()) for c, i in night.catalog.items.items() if i.rests_on is not None}
@@ -179,16 +179,20 @@ def _integrate(night: Night, code: str, is_alone: bool = False, of: Scope = EVER
     figures = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
     candidate = curate.curate(
         night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of,
-        waiting.open_rows(night.ledger, item=code), night.keys, look, fulls, figures, reverted, dead,
+        waiting.open_rows(night.ledger, item=code), night.keys, look, _limits(night), fulls, figures, reverted, dead,
         _received(night, code),
     )  # fmt: skip
     if candidate.is_nothing:
-        curate.sweep_planned(night.home, night.lake, code)
+        datafiles.sweep_planned(night.home, night.lake, code)
         load.forget(night.home, candidate)
         night.ledger.enter_life(code, candidate.life)
         return "unchanged"
     load.stage(night.home, night.ledger, item, candidate, night.keys)
     return "candidate"
+
+
+def _limits(night: Night) -> datafiles.Limits:
+    return datafiles.Limits(**{name: night.limit(name) for name in datafiles.Limits.__dataclass_fields__})
 
 
 def _received(night: Night, code: str) -> pa.Table:
@@ -243,7 +247,7 @@ def _publish(night: Night) -> str | None:
             continue
         brings = [*candidate.deliveries, *candidate.again, *candidate.reverted]
         if not (waits.intersection(brings) if brings else code in due):
-            curate.sweep_planned(night.home, night.lake, code)
+            datafiles.sweep_planned(night.home, night.lake, code)
             load.forget(night.home, candidate)  # released by a run that was killed before it could put this away
         elif night.ledger.gate_verdict(candidate.candidate) == "passed":
             passed.append(candidate)

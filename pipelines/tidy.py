@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pipelines import run
 from pipelines.night import Night
-from pipelines.stages import curate, load
+from pipelines.stages import curate, datafiles, load
 from pipelines.stages.compact import Limits, compact
 from pipelines.stages.curate import Candidate
 from pipelines.stores.ledger import Ledger, Life
@@ -21,15 +21,15 @@ def tidy(night: Night) -> dict[str, Any]:
     with turn(night.ledger, run.CANDIDATES):
         swept = run.sweep_files(night)
         expired = run.expire(night)
-        curate.sweep_abandoned(night.home, night.lake)
-        unnamed = night.lake.sweep_unnamed(curate.planned(night.home))
+        datafiles.sweep_abandoned(night.home, night.lake)
+        unnamed = night.lake.sweep_unnamed(datafiles.planned(night.home))
         compacted, release = _compact(night)
     vacuum(night.ledger)
     return {
         "files_past_limit": sum(s.files for s in swept), "items_expired": expired, "files_unnamed": unnamed,
         "items_compacted": [c.item for c in compacted],
-        "files_merged": sum(len(c.records_removed + c.history_removed + c.ended_removed) for c in compacted),
-        "files_made": sum(len(c.records_files + c.history_kept + c.ended_files) for c in compacted),
+        "files_merged": sum(len(change.removed) for c in compacted for change in c.changes.values()),
+        "files_made": sum(len(change.added) for c in compacted for change in c.changes.values()),
         "release": release,
     }  # fmt: skip
 

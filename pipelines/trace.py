@@ -17,6 +17,7 @@ from pipelines.night import open_lake
 from pipelines.stages import dedupe
 from pipelines.stores import reversals, waiting
 from pipelines.stores.engine import connect
+from pipelines.stores.lake import Lake, holding, shown_in
 from pipelines.stores.ledger import Ledger
 from schemas import fold
 from schemas.arrow import former_names, statement_schema
@@ -134,26 +135,23 @@ def trace_delivery(home: Home, ledger: Ledger, url: str, row: dict[str, Any]) ->
 
 
 def _shown(
-    engine: duckdb.DuckDBPyConnection, lake: Any, item: Item, releases: list[dict[str, Any]], key: str
+    engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, releases: list[dict[str, Any]], key: str
 ) -> dict[tuple[Any, ...], list[list[int]]]:
     """Place of a statement -> pairs of the first and last number of the releases in which the record shows it. Every
     data file is read once, however many snapshots name it."""
-    holds: dict[int, set[str]] = {}
-    for r in releases:
-        pair = r["snapshots"].get(item.code)
-        if pair and pair[0] not in holds:
-            holds[pair[0]] = set(lake.files("records", item.code, pair[0]))
-    files = sorted(set().union(*holds.values())) if holds else []
-    if not files:
+    pinned = {at.records for r in releases if (at := r["snapshots"].get(item.code))}
+    files = {snapshot: lake.files("records", item.code, snapshot) for snapshot in pinned}
+    held = holding(engine, files.values(), key)
+    if not held:
         return {}
-    listed = ", ".join(literal(Path(f)) for f in files)
+    listed = ", ".join(literal(Path(f)) for f in held)
     sql = f"""SELECT filename, delivery_id, line, sheet FROM read_parquet([{listed}], filename = true,
         hive_partitioning = false, union_by_name = true) WHERE record_key = unhex('{key}')"""
     where = {f["filename"]: _place(f) for f in _rows(engine, sql)}
     found: dict[tuple[Any, ...], list[list[int]]] = {}
     for r in releases:
-        pair = r["snapshots"].get(item.code)
-        for file in holds[pair[0]] & where.keys() if pair else ():
+        at = r["snapshots"].get(item.code)
+        if at and (file := shown_in(files[at.records], held)):
             spans = found.setdefault(where[file], [])
             if spans and spans[-1][1] == r["number"] - 1:
                 spans[-1][1] = r["number"]

@@ -143,7 +143,7 @@ def test_the_key_of_a_refused_row_goes_when_its_time_is_over(
     def keys() -> int:
         with home.told() as ledger:
             files = lake.files("history", "traffic_penalty", ledger.published("traffic_penalty").history)
-        return sum(pq.read_metadata(f).num_rows for f in files)
+        return sum(pq.read_metadata(f).num_rows for f in files.data)
 
     assert keys() == 2
     home.night(32)

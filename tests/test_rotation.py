@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +29,7 @@ from pipelines.stages.manifest import Manifest, described
 from pipelines.stores import ledger as book
 from pipelines.stores import rotation
 from pipelines.stores.keys import Keys, read_keys
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.lake import SPACES, Lake, live
 from schemas.load import load
 from tests.conftest import SOAK, every_row
 from tests.dirty_files import number, table
@@ -97,7 +98,7 @@ def lake(home: Home) -> dict[tuple[str, str], list[dict[str, Any]]]:
         for item, at in ledger.current_snapshots().items():
             for space, snapshot in zip(SPACES, at, strict=True):
                 files = made.files(space, item, snapshot)
-                found[space, item] = [row for f in files for row in pq.read_table(f).to_pylist()]
+                found[space, item] = duckdb.sql(f"FROM {live(files)}").to_arrow_table().to_pylist() if files else []
     return found
 
 

@@ -24,7 +24,7 @@ from pipelines.stages import load
 from pipelines.stages.compact import Limits, compact, fingerprint, grouped
 from pipelines.stores import tombstones
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.lake import SPACES, Change, Lake
 from pipelines.stores.ledger import Life, Pinned
 from schemas.arrow import former_names, stored_schema
 from tests.conftest import SOAK, every_row, soak_only
@@ -74,7 +74,7 @@ def filled(lake: Lake, rng: random.Random) -> Pinned:
                 lake.evolve(space, ITEM.code, whole, {})
             path = lake.new_file(space, ITEM.code)
             pq.write_table(rows(rng, shape), path)
-            at[space] = lake.commit(space, ITEM.code, shape, at[space], f"night {n}", [str(path)], []).snapshot
+            at[space] = lake.commit(space, ITEM.code, shape, at[space], f"night {n}", Change([str(path)])).snapshot
     return Pinned(**at)
 
 
@@ -93,14 +93,12 @@ def test_merged_files_hold_the_same_rows_cell_by_cell(lake: Lake, tmp_path: Path
     place, base = Place(tmp_path / "home"), filled(lake, random.Random(seed))
     before = content(lake, place, base)
     made = compact(place, lake, ITEM, base, KNOWN, FEW)
-    assert made is not None and (made.life, made.deliveries, made.upserts, made.history_files) == (KNOWN, [], [], [])
-    parts = {"records": (made.records_files, made.records_removed), "ended": (made.ended_files, made.ended_removed),
-             "history": (made.history_kept, made.history_removed)}  # fmt: skip
+    assert made is not None and (made.life, made.deliveries, made.upserts, made.stated) == (KNOWN, [], [], [])
     at = Pinned(**{
-        space: lake.commit(space, ITEM.code, stored_schema(ITEM), old, made.candidate, *parts[space]).snapshot
+        space: lake.commit(space, ITEM.code, stored_schema(ITEM), old, made.candidate, made.changes[space]).snapshot
         for space, old in zip(SPACES, base, strict=True)
     })  # fmt: skip
-    assert [len(lake.files(space, ITEM.code, s)) for space, s in zip(SPACES, at, strict=True)] == [1, 1, 1]
+    assert [len(lake.files(space, ITEM.code, s).data) for space, s in zip(SPACES, at, strict=True)] == [1, 1, 1]
     assert content(lake, place, at) == before
     assert content(lake, place, base) == before, "older snapshots keep their files"
     assert compact(place, lake, ITEM, at, KNOWN, FEW) is None
@@ -246,7 +244,7 @@ def test_a_home_is_compacted_in_a_release_that_shows_the_same(home: Home, monkey
     assert seen(home) == calm and litter(home.place, home.url) == []
     with home.told() as ledger, closing(Lake(home.url, home.place / "curated")) as lake:
         at = ledger.published(ITEM.code)
-        files = {f for space, s in zip(SPACES, at, strict=True) for f in lake.files(space, ITEM.code, s)}
+        files = {f for space, s in zip(SPACES, at, strict=True) for f in lake.files(space, ITEM.code, s).all}
     stored = {str(p) for space in SPACES for p in (home.place / "curated" / space / ITEM.code / "data").iterdir()}
     assert stored == files, "the room of older releases comes back as they go"
 

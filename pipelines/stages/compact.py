@@ -8,6 +8,7 @@ one file with a name in each table until then; merged, it lies in two.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import duckdb
 
 from pipelines.errors import StoreError
 from pipelines.model import Home
-from pipelines.stages.curate import Candidate, Planned, data_file
+from pipelines.stages.curate import Candidate
+from pipelines.stages.datafiles import Planned, data_file
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.lake import SPACES, Change, Files, Lake
 from pipelines.stores.ledger import Life, Pinned
 from schemas.arrow import former_names, stored_schema
 from schemas.model import Item
@@ -42,30 +44,35 @@ def compact(home: Home, lake: Lake, item: Item, base: Pinned, known: Life, limit
     Running it again first sweeps up what a killed run left. Raises `StoreError`.
     """
     there = {space: lake.files(space, item.code, at) for space, at in zip(SPACES, base, strict=True)}
-    groups = {space: grouped(files, limits) for space, files in there.items()}
+    groups = {space: grouped(files.data, limits) for space, files in there.items()}
     if not any(groups.values()):
         return None
     with Planned(home, lake, item) as plan, connect(home.work) as engine:
         made = {
-            space: [file for group in listed for file in _merged(engine, plan, lake, item, space, group)]
-            for space, listed in groups.items()
+            space: [file for group in listed for file in _merged(engine, plan, lake, item, space, files.only(group))]
+            for (space, listed), files in zip(groups.items(), there.values(), strict=True)
         }
     gone = {space: [file for group in listed for file in group] for space, listed in groups.items()}
+    # What was struck out of the merged files is in none of the new ones.
+    changes = {s: Change(made[s], gone[s], lifted=_idle(files, gone[s])) for s, files in there.items()}
     # Of the release alone, so that a rerun adopts what a killed run has committed.
     name = hashlib.sha256("\0".join(["compact", item.code, str(tuple(base))]).encode()).hexdigest()[:20]
     changes_on, keeps_until = (day.isoformat() if day else None for day in (known.changes_on, known.keeps_until))
     return Candidate(
         candidate=name, item=item.code,
         base_records=base.records, base_history=base.history, base_ended=base.ended,
-        records_files=made["records"], records_removed=gone["records"],
-        ended_files=made["ended"], ended_removed=gone["ended"],
-        history_files=[], history_kept=made["history"], history_removed=gone["history"],
-        upserts=[], upsert_rows=0, touched="", touched_rows=0, published_rows=0, deliveries=[], accounts={},
+        changes=changes, upserts=[], upsert_rows=0, touched="", touched_rows=0, published_rows=0,
+        deliveries=[], accounts={},
         events=known.events, rules=known.rules, changes_on=changes_on, keeps_until=keeps_until,
     )  # fmt: skip
 
 
-def grouped(files: list[str], limits: Limits) -> list[list[str]]:
+def _idle(files: Files, gone: list[str]) -> list[str]:
+    """The files of struck places, where no data file is left that they could be of."""
+    return [] if {*files.data} - {*gone} else [*files.strikes]
+
+
+def grouped(files: Iterable[str], limits: Limits) -> list[list[str]]:
     """The files to merge, each list into one; none where there are few."""
     sizes = sorted((Path(f).stat().st_size, f) for f in files)
     small = [(size, f) for size, f in sizes if size < limits.compact_small_megabytes * MEGABYTE]
@@ -83,12 +90,12 @@ def grouped(files: list[str], limits: Limits) -> list[list[str]]:
 
 
 def _merged(
-    engine: duckdb.DuckDBPyConnection, plan: Planned, lake: Lake, item: Item, space: str, files: list[str]
+    engine: duckdb.DuckDBPyConnection, plan: Planned, lake: Lake, item: Item, space: str, files: Files
 ) -> list[str]:
     source = lake.relation(engine, space, item.code, stored_schema(item), former_names(item), files)
     fault = (
-        f"{len(files):,} merged files do not hold the rows that they were made of, and are not used. Check disk and"
-        " memory, then run 'qiongxin tidy' again."
+        f"{len(files.data):,} merged files do not hold the rows that they were made of, and are not used. Check disk"
+        " and memory, then run 'qiongxin tidy' again."
     )
     return rewritten(engine, plan, lake, item, space, source, fault)
 
@@ -102,7 +109,7 @@ def rewritten(
     columns = ", ".join(shape.names)
     made, _ = data_file(engine, plan, space, f"SELECT {columns} FROM {source}")
     nothing = f"(SELECT * FROM {source} LIMIT 0)"
-    written = lake.relation(engine, space, item.code, shape, former, made) if made else nothing
+    written = lake.relation(engine, space, item.code, shape, former, Files(tuple(made))) if made else nothing
     if fingerprint(engine, source, columns) != fingerprint(engine, written, columns):
         raise StoreError(f"curated/{space}/{item.code}: {fault}")
     return made

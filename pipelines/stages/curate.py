@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
@@ -16,15 +14,16 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from pipelines.model import ACCOUNT, Home, publish, publish_json
-from pipelines.stages import dedupe
+from pipelines.model import ACCOUNT, Home, publish_json
+from pipelines.stages import datafiles, dedupe
+from pipelines.stages.datafiles import Limits, Planned, data_file, linked, rows_of, write
 from pipelines.stages.dedupe import Full, Incoming, Reverted
 from pipelines.stages.events import open_events
 from pipelines.stages.settle import settle
 from pipelines.stages.validate import keyed_functions
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.lake import Change, Files, Lake
 from pipelines.stores.ledger import Life, Pinned
 from schemas import fold, life, profile
 from schemas.arrow import former_names, statement_schema, stored_schema
@@ -86,12 +85,11 @@ class Look:
 class Candidate:
     """What would be published for one item. Data files are absolute paths of the lake, others relative to the home.
 
-    `upserts` are those of `records_files` that hold the `upsert_rows` records that are new or changed, `touched` the
-    keys of stored records that they replace or that show no more. `ended_files` and `ended_removed` are those of the
-    records that are shared no more; `events`, `rules`, `changes_on` and `keeps_until` what their item has taken in
-    then. `gone` are the keys of records that are deleted (`is_new`) or not taken in again, '' for none; `history_kept`
-    is what is left of the files `history_removed` that hold deleted ones, or what they are merged into
-    (stages/compact.py). `deliveries` are the checked ones, `again` those released before of which rows come back,
+    `changes` are those of its tables, by space, `stated` the data files of statements that are new to history.
+    `upserts` are the data files of records that hold the `upsert_rows` that are new or changed, `touched` the keys of
+    stored records that they replace or that show no more; `events`, `rules`, `changes_on` and `keeps_until` what the
+    records of the item have taken in then. `gone` are the keys of records that are deleted (`is_new`) or not taken in
+    again, '' for none. `deliveries` are the checked ones, `again` those released before of which rows come back,
     `reverted` those that count for nothing from now on; `begun` and `waited` are the rows that begin and end to wait
     (stages/settle.py), '' for none.
     """
@@ -101,11 +99,7 @@ class Candidate:
     base_records: int | None
     base_history: int | None
     base_ended: int | None
-    records_files: list[str]
-    records_removed: list[str]
-    ended_files: list[str]
-    ended_removed: list[str]
-    history_files: list[str]
+    changes: dict[str, Change]
     upserts: list[str]
     upsert_rows: int
     touched: str
@@ -117,9 +111,8 @@ class Candidate:
     rules: str
     changes_on: str | None
     keeps_until: str | None
+    stated: list[str] = field(default_factory=list)
     gone: str = ""
-    history_kept: list[str] = field(default_factory=list)
-    history_removed: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     reverted: list[str] = field(default_factory=list)
     begun: str = ""
@@ -139,8 +132,8 @@ class Candidate:
     @property
     def is_nothing(self) -> bool:
         """Whether it would publish nothing and move no row: a look that found every record as it is to be."""
-        brings = (self.deliveries, self.again, self.reverted, self.records_files, self.history_files, self.ended_files)
-        return not any(brings) and not self.records_removed and not self.ended_removed and not self.gone
+        brings = (self.deliveries, self.again, self.reverted, self.gone)
+        return not any(brings) and not any(self.changes.values())
 
 
 def curate(
@@ -154,6 +147,7 @@ def curate(
     waiting: pa.Table,
     keys: Keys,
     look: Look,
+    limits: Limits,
     fulls: Iterable[Full] = (),
     figures: Iterable[str] = (),
     reverted: Sequence[Reverted] = (),
@@ -163,8 +157,9 @@ def curate(
     """Fold the deliveries over the published release and write the candidate.
 
     Reads `accepted/`, the gathered events and the snapshots `base`; writes data files, `findings/*.verdicts.parquet`
-    and the candidate note. Only data files that hold a touched record are rewritten; a record is found by its key
-    wherever it lies, so a changed date leaves no second copy, and whether it is shared or has ended. `waiting` are the
+    and the candidate note. What was stored of a touched record is struck out, or its data file written anew (`Limits`);
+    a record is found by its key wherever it lies, so a changed date leaves no second copy, and whether it is shared or
+    has ended. `waiting` are the
     item's rows that wait (stores/waiting.py), `figures` the SELECTs of the batch profile (schemas/profile.py),
     `tombstones` all of the item: nothing of these records is left or taken in; `received` tells the days on which its
     deliveries came (stages/deletion.py). Running it again first sweeps up what a
@@ -202,15 +197,19 @@ def curate(
         returning, returning_rows, over_again = _record_files(engine, plan, lived(fold.returning(columns)))
         upserts = [*shown, *returning]
         touched = home.work / "candidates" / f"{item.code}.touched.parquet"
-        published = lake_rows(engine, records)
-        touched_rows = _write(engine, "SELECT record_key FROM published", touched)
-        added, removed = _rewrite(engine, plan, lake, item, "records", records if touched_rows else [])
-        kept, lifted = _rewrite(engine, plan, lake, item, "ended", ended if touched_rows else [])
-        records_files, ended_files = [*added, *upserts], [*kept, *over, *over_again]
-        after = {"records": [*({*records} - {*removed}), *records_files],
-                 "ended": [*({*ended} - {*lifted}), *ended_files]}  # fmt: skip
-        left, without = _rewrite(engine, plan, lake, item, "history", history if gone else [], "doomed")
-        after["history"] = [*({*history} - {*without}), *left, *stated, *unshown]
+        published = rows_of(engine, records)
+        touched_rows = write(engine, "SELECT record_key FROM published", touched)
+        there = {"records": records, "ended": ended, "history": history}
+
+        def without(space: str, of: str, limits: Limits | None) -> Change:
+            return datafiles.without(engine, plan, lake, item, space, there[space], of, limits)
+
+        is_touched = touched_rows or gone
+        changes = {s: without(s, "published", limits) if is_touched else Change() for s in ("records", "ended")}
+        changes["history"] = without("history", "doomed", None) if gone else Change()
+        for space, new in (("records", upserts), ("ended", [*over, *over_again]), ("history", [*stated, *unshown])):
+            changes[space].added.extend(new)
+        after = {space: files.after(changes[space]) for space, files in there.items()}
         changes_on, keeps_until = _next_days(engine, lake, item, after, look, as_of, unshown, stored is not None)
         accounts = _verdicts(engine, home, incoming, over)
         keyed_functions(engine, keys)
@@ -225,11 +224,7 @@ def curate(
             base_records=base.records,
             base_history=base.history,
             base_ended=base.ended,
-            records_files=records_files,
-            records_removed=removed,
-            ended_files=ended_files,
-            ended_removed=lifted,
-            history_files=[*stated, *unshown],
+            changes=changes,
             upserts=upserts,
             upsert_rows=shown_rows + returning_rows,
             touched=touched.relative_to(home.root).as_posix(),
@@ -241,9 +236,8 @@ def curate(
             rules=look.rules,
             changes_on=changes_on.isoformat() if changes_on else None,
             keeps_until=keeps_until.isoformat() if keeps_until else None,
+            stated=[*stated, *unshown],
             gone=gone,
-            history_kept=left,
-            history_removed=without,
             again=[d.delivery_id for d in incoming if d.is_again],
             reverted=[r.delivery_id for r in reverted if r.is_new],
             begun=begun,
@@ -254,15 +248,10 @@ def curate(
     return candidate
 
 
-def resolved(candidate: Candidate, records: list[str]) -> list[str]:
-    """The data files of the records as the candidate would leave them, `records` being those it starts from."""
-    return sorted({*records} - {*candidate.records_removed} | {*candidate.records_files})
-
-
 def absent(
-    home: Home, lake: Lake, item: Item, records: list[str], department: str, order: tuple[date, int], accepted: Path
+    home: Home, lake: Lake, item: Item, records: Files, department: str, order: tuple[date, int], accepted: Path
 ) -> tuple[int, int]:
-    """(shown, absent): the records that data files `records` show by statements of `department` not later than `order`
+    """(shown, absent): the records that `records` show by statements of `department` not later than `order`
     (period, sequence) of its full delivery, and those of them that the rows in `accepted` leave out."""
     if not records:
         return 0, 0
@@ -278,61 +267,10 @@ def absent(
 
 def read_candidate(home: Home, item: str) -> Candidate | None:
     path = home.candidate(item)
-    return Candidate(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-
-
-class Planned:
-    """The data files a candidate is going to have, noted before they are written, so that the next run of this item
-    can sweep up those that no snapshot ever named. The note goes when the release is made."""
-
-    def __init__(self, home: Home, lake: Lake, item: Item) -> None:
-        self.home, self.lake, self.item, self.note = home, lake, item.code, plan_note(home, item.code)
-        self.files: list[tuple[str, str]] = []
-
-    def __enter__(self) -> Planned:
-        sweep_planned(self.home, self.lake, self.item)
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    said = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if "changes" not in said:  # as an older version wrote it: the item is curated again
         return None
-
-    def file(self, space: str) -> Path:
-        path = self.lake.new_file(space, self.item)
-        self.files.append((space, str(path)))
-        publish_json(self.note, self.files)
-        return path
-
-
-def sweep_planned(home: Home, lake: Lake, item: str) -> None:
-    """Delete the planned data files of a candidate that no snapshot names."""
-    if (note := plan_note(home, item)).exists():
-        files = json.loads(note.read_text(encoding="utf-8"))
-        for space in SPACES:
-            lake.sweep(space, item, [path for where, path in files if where == space])
-
-
-def sweep_abandoned(home: Home, lake: Lake) -> None:
-    """The same of every candidate that a killed run left unwritten; nobody else writes any meanwhile."""
-    for note in plan_note(home, "x").parent.glob("*.files.json"):
-        item = note.name.removesuffix(".files.json")
-        if not home.candidate(item).exists():
-            sweep_planned(home, lake, item)
-            note.unlink()
-
-
-def planned(home: Home) -> set[str]:
-    """Data files of candidates that wait for the gate or the load."""
-    notes = plan_note(home, "x").parent.glob("*.files.json")
-    return {path for note in notes for _, path in json.loads(note.read_text(encoding="utf-8"))}
-
-
-def plan_note(home: Home, item: str) -> Path:
-    return home.work / "candidates" / f"{item}.files.json"
-
-
-def lake_rows(engine: duckdb.DuckDBPyConnection, files: list[str]) -> int:
-    """Rows of data files, from their footers."""
-    return int(_one(engine, f"SELECT count(*) FROM {dedupe.parquet(files)}")) if files else 0
+    return Candidate(**{**said, "changes": {space: Change(**change) for space, change in said["changes"].items()}})
 
 
 def _sql(tree: exp.Expr) -> str:
@@ -344,50 +282,7 @@ def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> Any:
     return value
 
 
-def _copy(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
-    """A data file of the lake; a kill leaves a file that no snapshot names. Returns its rows."""
-    # Level 1 is as small as the default here, at two thirds of its time.
-    form = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
-    rows = int(_one(engine, f"COPY ({select}) TO {literal(target)} ({form})"))
-    with target.open("rb") as written:  # the release that names this file will be durable, so the file has to be
-        os.fsync(written.fileno())
-    return rows
-
-
-def data_file(
-    engine: duckdb.DuckDBPyConnection, plan: Planned, space: str, select: str
-) -> tuple[list[str], int]:
-    """Write a planned data file; returns it, or nothing where it would be empty, and its rows."""
-    path = plan.file(space)
-    if rows := _copy(engine, select, path):
-        return [str(path)], rows
-    path.unlink()
-    return [], 0
-
-
-def linked(path: str, name: Path) -> str:
-    """The same file under another name, so that each table owns what it names and may drop it; a copy where the
-    storage has no hard links."""
-    try:
-        os.link(path, name)
-    except OSError:
-        shutil.copyfile(path, name)
-        with name.open("rb") as written:
-            os.fsync(written.fileno())
-    return str(name)
-
-
-def _write(engine: duckdb.DuckDBPyConnection, select: str, target: Path) -> int:
-    rows = [0]
-
-    def write(part: Path) -> None:
-        rows[0] = _copy(engine, select, part)
-
-    publish(target, write)
-    return rows[0]
-
-
-def recorded(engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, list[str]]) -> str | None:
+def recorded(engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, Files]) -> str | None:
     """SQL of the records that are shared and of those that have ended, None where there are none; `files` by space."""
     shape, former = stored_schema(item), former_names(item)
     parts = [
@@ -439,7 +334,7 @@ def _next_days(
     engine: duckdb.DuckDBPyConnection,
     lake: Lake,
     item: Item,
-    files: dict[str, list[str]],
+    files: dict[str, Files],
     look: Look,
     as_of: date,
     unshown: list[str],
@@ -474,30 +369,6 @@ def _next_days(
     return changes_on, keeps_until
 
 
-def _rewrite(
-    engine: duckdb.DuckDBPyConnection,
-    plan: Planned,
-    lake: Lake,
-    item: Item,
-    space: str,
-    records: list[str],
-    touched: str = "published",
-) -> tuple[list[str], list[str]]:
-    """(new files, replaced files): the files that hold a record of the table `touched`, without it."""
-    if not records:
-        return [], []
-    hit = f"""SELECT DISTINCT filename FROM read_parquet([{", ".join(literal(Path(f)) for f in records)}],
-        filename = true, hive_partitioning = false) SEMI JOIN {touched} USING (record_key)"""
-    removed = sorted(str(r[0]) for r in engine.execute(hit).fetchall())
-    added = []
-    columns = ", ".join(stored_schema(item).names)
-    for old in removed:
-        kept = lake.relation(engine, space, item.code, stored_schema(item), former_names(item), [old])
-        select = f"SELECT {columns} FROM {kept} ANTI JOIN {touched} USING (record_key)"
-        added += data_file(engine, plan, space, select)[0]
-    return added, removed
-
-
 def _verdicts(
     engine: duckdb.DuckDBPyConnection, home: Home, incoming: list[Incoming], over: list[str]
 ) -> dict[str, dict[str, int]]:
@@ -520,14 +391,14 @@ def _verdicts(
         accounts[delivery][verdict] = n
     for d in incoming:
         select = f"SELECT line, sheet, verdict, code FROM all_verdicts WHERE delivery_id = '{d.delivery_id}'"
-        _write(engine, select, home.again(d.delivery_id, "verdicts") if d.is_again else home.verdicts(d.delivery_id))
+        write(engine, select, home.again(d.delivery_id, "verdicts") if d.is_again else home.verdicts(d.delivery_id))
     return accounts
 
 
 def _noted(engine: duckdb.DuckDBPyConnection, home: Home, item: Item, table: str) -> str:
     """A table of `settle` beside the candidate's note; '' where it is empty."""
     path = home.work / "candidates" / f"{item.code}.{table}.parquet"
-    if _write(engine, f"SELECT * FROM {table}", path):
+    if write(engine, f"SELECT * FROM {table}", path):
         return path.relative_to(home.root).as_posix()
     path.unlink()
     return ""

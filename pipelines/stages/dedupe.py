@@ -226,6 +226,6 @@ def _involved() -> dict[str, str]:
     return {name: tree.sql(dialect="duckdb") for name, tree in fold.involved().items()}
 
 
-def parquet(files: list[str]) -> str:
+def parquet(files: Iterable[str]) -> str:
     """SQL reading data files of the lake."""
     return f"read_parquet([{', '.join(literal(Path(f)) for f in files)}], hive_partitioning = false)"

@@ -21,7 +21,7 @@ from pipelines.model import Home, publish_json
 from pipelines.stages.dedupe import lookups
 from pipelines.stores import snapshots, tombstones
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.lake import SPACES, Files, Lake, live
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas import life
 from schemas.arrow import former_names, statement_schema, stored_schema
@@ -44,7 +44,7 @@ def past(
     more, or that no statement shows any more, and were to be kept until a day before `kept_from`. `received` has
     columns delivery_id and received_on."""
     over, said = lake.files("ended", item.code, base.ended), lake.files("history", item.code, base.history)
-    shown = [*over, *lake.files("records", item.code, base.records)]
+    shown = _shown(over, lake.files("records", item.code, base.records))
     limit, former = f"DATE '{kept_from.isoformat()}'", former_names(item)
     shape, stated = stored_schema(item), statement_schema(item)
     with connect(home.work) as engine:
@@ -55,13 +55,17 @@ def past(
             parts.append(f"SELECT record_key, subject_id FROM {life.with_receipt(stored)} WHERE {life.KEPT} < {limit}")
         if said:
             stored = lake.relation(engine, "history", item.code, stated, former, said)
-            listed = ", ".join(map(literal, shown))
-            there = f"ANTI JOIN read_parquet([{listed}], union_by_name = true) t USING (record_key)" if shown else ""
+            there = f"ANTI JOIN ({shown}) t USING (record_key)" if shown else ""
             alone = f"SELECT * FROM {life.with_receipt(stored)} {there}"
             parts.append(f"""SELECT record_key, any_value(subject_id) FROM ({alone}) GROUP BY record_key
                 HAVING {life.kept_unshown(item, clocks)} < {limit}""")
         rows = engine.execute(" UNION ".join(parts)).fetchall() if parts else []
     return [_told(*row) for row in rows]
+
+
+def _shown(*spaces: Files) -> str:
+    """SQL of the keys of the records that are in these files; '' where there are none."""
+    return " UNION ALL ".join(f"SELECT record_key FROM {live(files)}" for files in spaces if files)
 
 
 def _told(key: bytes, subject: bytes | None) -> tuple[bytes, bytes | None]:
@@ -103,8 +107,8 @@ def _with_replaced(
     """These records, and those that show no more since they were replaced by them, by their key or the sender's own row
     key: the same under a wrong number, and nobody innocent may bear it once the right one is gone."""
     found = dict(records)
-    shown = [*lake.files("records", item.code, at.records), *lake.files("ended", item.code, at.ended)]
-    there = f"ANTI JOIN read_parquet([{', '.join(map(literal, shown))}], union_by_name = true) USING (record_key)"
+    shown = _shown(lake.files("records", item.code, at.records), lake.files("ended", item.code, at.ended))
+    there = f"ANTI JOIN ({shown}) USING (record_key)"
     with connect(home.work) as engine:
         said = f"(SELECT *{lookups(item)} FROM {_history(lake, engine, item, at)})"
         while True:

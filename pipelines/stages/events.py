@@ -18,7 +18,7 @@ from pipelines.errors import StoreError
 from pipelines.model import Home
 from pipelines.stages.people import of_everyone, open_people
 from pipelines.stores.engine import connect, note_of, pass_on
-from pipelines.stores.lake import Lake
+from pipelines.stores.lake import Files, Lake
 from pipelines.stores.ledger import Pinned
 from schemas import life
 from schemas.arrow import former_names, stored_schema
@@ -35,21 +35,21 @@ def gather(
     home: Home,
     lake: Lake,
     catalog: Catalog,
-    told: dict[str, list[str]],
+    told: dict[str, Files],
     listed: dict[str, Pinned],
     judged: Iterable[dict[str, Any]],
 ) -> None:
     """Write `work/events.parquet`: rows of `schemas.life.EVENTS` of the items of events. `told` are the items that go
-    before the others, each with the data files of its records as they are going to be published, `listed` those whose
+    before the others, each with its records as they are going to be published, `listed` those whose
     listings keep records of others, as they are published, `judged` the judgements that stand. The file stays until the
     next night: to know of no event is not the same as to know that there is none."""
     with connect(home.work) as engine:
         engine.execute(f"CREATE TABLE events ({SHAPE})")
-        for code, files in told.items():
+        for code, gathered in told.items():
             item = catalog.items[code]
-            if not files or not item.refers:
+            if not gathered or not item.refers:
                 continue
-            stored = lake.relation(engine, "records", item.code, stored_schema(item), former_names(item), files)
+            stored = lake.relation(engine, "records", item.code, stored_schema(item), former_names(item), gathered)
             engine.execute(f"INSERT INTO events {life.events(item, stored).sql('duckdb')}")
         for code, at in listed.items():
             item, shape = catalog.items[code], stored_schema(catalog.items[code])

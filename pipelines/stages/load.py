@@ -25,11 +25,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from pipelines.errors import StoreError
 from pipelines.model import ACCOUNT, Home, literal
-from pipelines.stages.curate import Candidate, plan_note
+from pipelines.stages.curate import Candidate
+from pipelines.stages.datafiles import plan_note
 from pipelines.stores import ledger as book
 from pipelines.stores import vault
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import Commit, Lake
+from pipelines.stores.lake import SPACES, Commit, Lake
 from pipelines.stores.ledger import Ledger, Pinned, life_row
 from schemas.arrow import record_schema, statement_schema, stored_schema
 from schemas.model import Item
@@ -111,17 +112,12 @@ def load(
     for c in candidates:
         item = items[c.item]
         shape = stored_schema(item)
-        records = lake.commit(
-            "records", c.item, shape, c.base_records, c.candidate, c.records_files, c.records_removed
-        )
-        stated = [*c.history_files, *c.history_kept]
-        history = lake.commit("history", c.item, shape, c.base_history, c.candidate, stated, c.history_removed)
-        unused += [("records", c.item, records.unused), ("history", c.item, history.unused)]
-        ended = Commit(None)
-        if c.base_ended is not None or c.ended_files:  # most items have none, and a table costs its time
-            ended = lake.commit("ended", c.item, shape, c.base_ended, c.candidate, c.ended_files, c.ended_removed)
-            unused.append(("ended", c.item, ended.unused))
-        snapshots[c.item] = Pinned(records.snapshot, history.snapshot, ended.snapshot)
+        made = dict.fromkeys(SPACES, Commit(None))
+        for space, base in zip(SPACES, c.base, strict=True):
+            if space != "ended" or base is not None or c.changes[space]:  # most items have none, and a table costs time
+                made[space] = lake.commit(space, c.item, shape, base, c.candidate, c.changes[space])
+        unused += [(space, c.item, commit.unused) for space, commit in made.items()]
+        snapshots[c.item] = Pinned(*(commit.snapshot for commit in made.values()))
     text = "\0".join([previous["release_id"] if previous else "", *(c.candidate for c in candidates)])
     release_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     with database(f"load of release {release_id} failed"):
@@ -184,7 +180,7 @@ def _switch(
             _switch_records(cursor, home, items[c.item], c)
             _delete(cursor, home, items[c.item], c, release_id)
             if items[c.item].history_in_warehouse:
-                for file in c.history_files:
+                for file in c.stated:
                     columns = statement_schema(items[c.item]).names
                     _ingest(cursor, "history", c.item, Path(file), columns, pc.field("action") != "refuse")
             for delivery_id in c.deliveries:

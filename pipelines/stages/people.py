@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from pipelines.stores import judgements
-from pipelines.stores.lake import Lake
+from pipelines.stores.lake import Files, Lake
 from schemas import persons
 from schemas.arrow import former_names, stored_schema
 from schemas.model import Catalog, Item
@@ -20,7 +20,7 @@ def open_links(
     engine: duckdb.DuckDBPyConnection,
     lake: Lake,
     catalog: Catalog,
-    files: Mapping[str, list[str]],
+    files: Mapping[str, Files],
     judged: Iterable[dict[str, Any]],
 ) -> bool:
     """Tables `links` and `judged` of schemas/persons.py; whether anything is said in them. `files` are the data files
@@ -42,7 +42,7 @@ def open_people(
     engine: duckdb.DuckDBPyConnection,
     lake: Lake,
     catalog: Catalog,
-    files: Mapping[str, list[str]],
+    files: Mapping[str, Files],
     judged: Iterable[dict[str, Any]],
 ) -> None:
     """Table `people` (subject_id, person_id): the subjects of persons that have more than one. Makes those of

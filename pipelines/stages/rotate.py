@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from pipelines.model import Home
 from pipelines.stages.compact import rewritten
-from pipelines.stages.curate import Candidate, Planned, lake_rows, linked
+from pipelines.stages.curate import Candidate
+from pipelines.stages.datafiles import Planned, linked, rows_of
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.lake import SPACES, Change, Files, Lake, thinned
 from pipelines.stores.ledger import Life, Pinned
 from pipelines.stores.rotation import renew_in
 from schemas.arrow import former_names, stored_schema
@@ -36,15 +37,18 @@ def rotate(home: Home, lake: Lake, item: Item, base: Pinned, known: Life, keys: 
     with Planned(home, lake, item) as plan, connect(home.work) as engine:
         renew_in(engine, keys)
         for space, files in there.items():
-            for n, file in enumerate(files, start=1):
+            less = thinned(engine, files)
+            for n, file in enumerate(files.data, start=1):
                 stat = Path(file).stat()
-                if twin := twins.get((stat.st_dev, stat.st_ino)):
+                twin = twins.get((stat.st_dev, stat.st_ino))
+                if twin and file not in less:
                     made[space].append(linked(twin, plan.file(space)))
-                elif new := _taken_over(engine, plan, lake, item, space, file):
+                elif new := _taken_over(engine, plan, lake, item, space, files.only([file])):
                     made[space].append(new)
-                    twins[stat.st_dev, stat.st_ino] = new
-                tell(f"{item.code} {n}/{len(files)}: {space}")
-        rows = lake_rows(engine, made["records"])
+                    if file not in less:  # else it has not all that its twin has
+                        twins[stat.st_dev, stat.st_ino] = new
+                tell(f"{item.code} {n}/{len(files.data)}: {space}")
+        rows = rows_of(engine, Files(tuple(made["records"])))
     # Of the release and the key alone, so that a rerun adopts what a killed run has committed.
     parts = ["rotate", item.code, str(tuple(base)), keys.fingerprint]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
@@ -52,17 +56,15 @@ def rotate(home: Home, lake: Lake, item: Item, base: Pinned, known: Life, keys: 
     return Candidate(
         candidate=name, item=item.code,
         base_records=base.records, base_history=base.history, base_ended=base.ended,
-        records_files=made["records"], records_removed=there["records"],
-        ended_files=made["ended"], ended_removed=there["ended"],
-        history_files=made["history"], history_removed=there["history"],
-        upserts=made["records"], upsert_rows=rows, touched="", touched_rows=0, published_rows=0,
+        changes={space: Change(made[space], [*files.data], lifted=[*files.strikes]) for space, files in there.items()},
+        stated=made["history"], upserts=made["records"], upsert_rows=rows, touched="", touched_rows=0, published_rows=0,
         deliveries=[], accounts={}, events=known.events, rules=known.rules, changes_on=changes_on,
         keeps_until=keeps_until,
     )  # fmt: skip
 
 
 def _taken_over(
-    engine: duckdb.DuckDBPyConnection, plan: Planned, lake: Lake, item: Item, space: str, file: str
+    engine: duckdb.DuckDBPyConnection, plan: Planned, lake: Lake, item: Item, space: str, file: Files
 ) -> str | None:
     """The new data file; None where the old one is empty."""
     shape, former = stored_schema(item), former_names(item)
@@ -72,7 +74,7 @@ def _taken_over(
         f"{said.get(f.name, f'renewed({f.name})')} AS {f.name}" if pa.types.is_binary(f.type) else f.name
         for f in shape
     )  # fmt: skip
-    source = f"(SELECT {new} FROM {lake.relation(engine, space, item.code, shape, former, [file])})"
+    source = f"(SELECT {new} FROM {lake.relation(engine, space, item.code, shape, former, file)})"
     fault = (
         "a file that was taken over does not hold the rows of the old one, and is not used. Check disk and memory, then"
         " run 'qiongxin keys rotate' again."

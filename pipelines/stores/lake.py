@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.table import Table, TableProperties
-from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
@@ -28,12 +29,52 @@ from pyiceberg.types import (
 )
 
 from pipelines.model import literal, publish_json
+from pipelines.stores.strikes import Striking, striking
 
 MARK = "qiongxin.candidate"
 # A manifest would tell the least and greatest values of a file, also after the file is gone; so it counts them alone.
 COUNTS = {TableProperties.DEFAULT_WRITE_METRICS_MODE: "counts"}
 SPACES = ("records", "history", "ended")
 Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first
+
+
+@dataclass(frozen=True)
+class Files:
+    """Data files of a table, and those that strike rows of them out by their places; false where there are no data."""
+
+    data: tuple[str, ...] = ()
+    strikes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return self.data + self.strikes
+
+    def only(self, data: Iterable[str]) -> Files:
+        """Some of these data files, as they are here."""
+        return Files(tuple(data), self.strikes)
+
+    def after(self, change: Change) -> Files:
+        """What a change makes of them."""
+        data, strikes = ({*there} - {*gone} | {*new} for there, gone, new in (
+            (self.data, change.removed, change.added), (self.strikes, change.lifted, change.strikes)))  # fmt: skip
+        return Files(tuple(sorted(data)), tuple(sorted(strikes)))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a table: data files that come (`added`) and go (`removed`), files of struck places that come
+    (`strikes`) and go (`lifted`)."""
+
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    strikes: list[str] = field(default_factory=list)
+    lifted: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.strikes or self.lifted)
 
 
 class Commit(NamedTuple):
@@ -44,8 +85,8 @@ class Commit(NamedTuple):
 
 
 class Lake:
-    """`records.<item>`, what is shared, and `ended.<item>`, what is shared no more, rewritten file by file;
-    `history.<item>` appended. `url`: SQLAlchemy, of the catalogue."""
+    """`records.<item>`, what is shared, and `ended.<item>`, what is shared no more: of these, rows are struck out, and
+    files of which many are, are written anew; `history.<item>` appended. `url`: SQLAlchemy, of the catalogue."""
 
     def __init__(self, url: str, root: Path) -> None:
         self.root = root.resolve()
@@ -62,12 +103,13 @@ class Lake:
         """Leave the connections to the catalogue."""
         self.catalog.close()
 
-    def files(self, space: str, item: str, snapshot: int | None) -> list[str]:
-        """Paths of the data files of a snapshot; empty when there is none."""
+    def files(self, space: str, item: str, snapshot: int | None) -> Files:
+        """The files of a snapshot; none when there is none."""
         if snapshot is None:
-            return []
-        scan = self.catalog.load_table((space, item)).scan(snapshot_id=snapshot)
-        return sorted(_path(task.file.file_path) for task in scan.plan_files())
+            return Files()
+        tasks = list(self.catalog.load_table((space, item)).scan(snapshot_id=snapshot).plan_files())
+        strikes = {_path(file.file_path) for task in tasks for file in task.delete_files}
+        return Files(tuple(sorted(_path(task.file.file_path) for task in tasks)), tuple(sorted(strikes)))
 
     def relation(
         self,
@@ -76,19 +118,18 @@ class Lake:
         item: str,
         shape: pa.Schema,
         former: Former,
-        files: list[str],
+        files: Files,
     ) -> str:
-        """SQL reading data files (at least one) in the shape of today: a column that came later is NULL in older files,
-        a renamed one is found under its former names. The table itself may follow only with the next night, or with the
-        release that is the first to have one."""
-        listed = f"read_parquet([{', '.join(literal(Path(f)) for f in files)}], hive_partitioning = false"
+        """SQL reading the rows of data files (at least one) that are not struck out, in the shape of today: a column
+        that came later is NULL in older files, a renamed one is found under its former names. The table itself may
+        follow only with the next night, or with the release that is the first to have one."""
         try:
             metadata = self.catalog.load_table((space, item)).metadata
         except NoSuchTableError:
-            return f"{listed})"
+            return live(files)
         if len(metadata.schemas) == 1 and {*shape.names} <= {f.name for f in metadata.schema().fields}:
-            return f"{listed})"
-        united = f"{listed}, union_by_name = true)"
+            return live(files)
+        united = live(files, is_united=True)
         there = {str(row[0]) for row in engine.execute(f"DESCRIBE SELECT * FROM {united}").fetchall()}
         columns = []
         for column in shape:
@@ -179,42 +220,45 @@ class Lake:
         schema: pa.Schema,
         base: int | None,
         candidate: str,
-        add: list[str],
-        remove: list[str],
+        change: Change,
     ) -> Commit:
         """Bring the table from the published snapshot `base` to the candidate.
 
         A head that already carries this candidate is adopted: the run before was killed after its commit, the same
-        rows lie in its files, and those of `add` are not used. Any other head ahead of `base` belongs to a release
-        that never was and is rolled back. Adding and removing files is one snapshot, so there is no state between.
+        rows lie in its files, and the new ones of `change` are not used. Any other head ahead of `base` belongs to a
+        release that never was and is rolled back. The change is one snapshot, so there is no state between.
         """
         table = self._table(space, item, schema)
         head = table.current_snapshot()
         if head is not None and head.summary is not None and head.summary.get(MARK) == candidate:
-            return Commit(head.snapshot_id, unused=tuple(add))
+            return Commit(head.snapshot_id, unused=(*change.added, *change.strikes))
         if head is not None and base is None:
             self.catalog.drop_table((space, item))
             table = self._table(space, item, schema)
         elif head is not None and base is not None and head.snapshot_id != base:
             table.manage_snapshots().set_current_snapshot(snapshot_id=base).commit()
             table = table.refresh()
-        if not add and not remove:
+        if not change:
             return Commit(base)
-        gone = set(remove)
-        old = [task.file for task in table.scan().plan_files() if _path(task.file.file_path) in gone] if gone else []
-        with table.transaction() as change:
+        there = list(table.scan().plan_files()) if change.removed or change.strikes or change.lifted else []
+        gone = [task.file for task in there if _path(task.file.file_path) in {*change.removed}]
+        struck = {file for task in there for file in task.delete_files}
+        with table.transaction() as transaction:
             if not COUNTS.items() <= table.properties.items():  # a table that is older
-                change.set_properties(COUNTS)
-            made = [parquet_file_to_data_file(table.io, change.table_metadata, path) for path in add]
-            update = change.update_snapshot(snapshot_properties={MARK: candidate})
-            if old:
-                with update.overwrite() as replacing:
-                    for file in old:
+                transaction.set_properties(COUNTS)
+            metadata = transaction.table_metadata
+            made = [parquet_file_to_data_file(table.io, metadata, path) for path in change.added]
+            if there:
+                mark = {MARK: candidate}
+                with Striking(Operation.OVERWRITE, transaction, table.io, snapshot_properties=mark) as replacing:
+                    for file in gone:
                         replacing.delete_data_file(file)
                     for file in made:
                         replacing.append_data_file(file)
+                    replacing.strike(map(striking, change.strikes))
+                    replacing.keep(file for file in struck if _path(file.file_path) not in {*change.lifted})
             else:
-                with update.fast_append() as appending:
+                with transaction.update_snapshot(snapshot_properties={MARK: candidate}).fast_append() as appending:
                     for file in made:
                         appending.append_data_file(file)
         after = table.current_snapshot()  # as the catalogue answered
@@ -229,6 +273,56 @@ class Lake:
                 mapping = table.metadata.schema().name_mapping.model_dump_json()
                 change.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping, **COUNTS})
             return self.catalog.load_table((space, item))
+
+
+def live(files: Files, is_united: bool = False, is_placed: bool = False) -> str:
+    """SQL of the rows of data files (at least one) that are not struck out; of files with different columns where
+    `is_united`; where `is_placed` with `filename` and `file_row_number`, the place of each."""
+    listed = f"[{', '.join(literal(Path(f)) for f in files.data)}], hive_partitioning = false"
+    listed += ", union_by_name = true" * is_united
+    if not files.strikes and not is_placed:
+        return f"read_parquet({listed})"
+    placed = f"SELECT * FROM read_parquet({listed}, filename = true, file_row_number = true) r"
+    if files.strikes:
+        placed += f" ANTI JOIN {struck(files)} s ON s.file_path = r.filename AND s.pos = r.file_row_number"
+    return f"({placed})" if is_placed else f"(SELECT * EXCLUDE (filename, file_row_number) FROM ({placed}))"
+
+
+def struck(files: Files) -> str:
+    """SQL of the places (file_path, pos) that are struck out, also of data files that are there no more."""
+    listed = ", ".join(literal(Path(f)) for f in files.strikes)
+    return f"(SELECT file_path, pos FROM read_parquet([{listed}], hive_partitioning = false))"
+
+
+def thinned(engine: duckdb.DuckDBPyConnection, files: Files) -> set[str]:
+    """The data files that the strikes are of."""
+    asked = f"SELECT DISTINCT file_path FROM {struck(files)}" if files.strikes else "SELECT NULL WHERE FALSE"
+    return {str(file) for (file,) in engine.execute(asked).fetchall()}
+
+
+def holding(engine: duckdb.DuckDBPyConnection, every: Iterable[Files], key: str) -> dict[str, set[str]]:
+    """The data files that hold a record by its key, each with the files that strike it out there."""
+    every = list(every)
+    data, strikes = sorted({f for e in every for f in e.data}), sorted({f for e in every for f in e.strikes})
+    if not data:
+        return {}
+    options = "filename = true, file_row_number = true, hive_partitioning = false, union_by_name = true"
+    listed = ", ".join(literal(Path(f)) for f in data)
+    engine.execute(f"""CREATE OR REPLACE TEMP TABLE holding AS SELECT filename AS file_path, file_row_number AS pos
+        FROM read_parquet([{listed}], {options}) WHERE record_key = unhex('{key}')""")
+    found: dict[str, set[str]] = {f: set() for (f,) in engine.execute("SELECT file_path FROM holding").fetchall()}
+    if found and strikes:
+        listed = ", ".join(literal(Path(f)) for f in strikes)
+        asked = f"""SELECT file_path, filename FROM read_parquet([{listed}], filename = true, hive_partitioning = false)
+            SEMI JOIN holding USING (file_path, pos)"""
+        for file, strike in engine.execute(asked).fetchall():
+            found[file].add(strike)
+    return found
+
+
+def shown_in(files: Files, holding: Mapping[str, set[str]]) -> str | None:
+    """The data file of a snapshot in which it shows the record of `holding`; None where it does not."""
+    return next((f for f in files.data if f in holding and not holding[f] & {*files.strikes}), None)
 
 
 # Arrow type -> the engine's word and Iceberg's type for the columns of statements.

@@ -1,8 +1,8 @@
 """Iceberg tables at another path: every absolute path in their metadata, and in the catalogue, is written anew.
 
-Iceberg (format version 2) names files by absolute paths in four places: the catalogue's row names the metadata file;
-that names manifest lists; these name manifests, with their lengths; and these name data files. Snapshot ids, sequence
-numbers, counts and the data files themselves stay as they are.
+Iceberg (format version 2) names files by absolute paths in five places: the catalogue's row names the metadata file;
+that names manifest lists; these name manifests, with their lengths; these name data files; and files of struck places
+name the data files that they are of. Snapshot ids, sequence numbers, counts and the data files stay as they are.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 from pyiceberg.avro.file import AvroFile, AvroOutputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.manifest import DataFileContent
 from pyiceberg.schema import Schema
 from pyiceberg.typedef import Record
 
 from pipelines.model import publish
 
 # Field ids of the specification: https://iceberg.apache.org/spec/#manifest-lists and #manifests
-MANIFEST_PATH, MANIFEST_LENGTH, DATA_FILE, FILE_PATH = 500, 501, 2, 100
+MANIFEST_PATH, MANIFEST_LENGTH, DATA_FILE, FILE_PATH, FILE_SIZE, CONTENT = 500, 501, 2, 100, 104, 134
 Renamed = Callable[[str], str]
 
 
@@ -41,7 +44,7 @@ def renaming(old: Path, new: Path) -> Renamed:
 
 def move_tables(curated: Path, renamed: Renamed) -> None:
     """Write the metadata of all tables anew, at the place where they lie now. Safe to repeat."""
-    lists = []
+    lists, struck = [], set[Path]()
     for path in sorted(curated.rglob("*.avro")):
         with AvroFile[Record](PyArrowFileIO().new_input(str(path))) as file:
             is_list = _at(file.schema, MANIFEST_PATH) is not None
@@ -49,9 +52,15 @@ def move_tables(curated: Path, renamed: Renamed) -> None:
                 lists.append(path)
                 continue
             entries, inner = list(file), file.schema.find_field(DATA_FILE).field_type
-        at, of = _at(file.schema, DATA_FILE), _at(inner, FILE_PATH)
+        at, of, size, content = _at(file.schema, DATA_FILE), *(_at(inner, n) for n in (FILE_PATH, FILE_SIZE, CONTENT))
         for entry in entries:
             entry[at][of] = renamed(entry[at][of])
+            named = Path(entry[at][of].removeprefix("file://"))
+            if content is not None and entry[at][content] == DataFileContent.POSITION_DELETES and named.exists():
+                if named not in struck:
+                    _move_strikes(named, renamed)
+                    struck.add(named)
+                entry[at][size] = named.stat().st_size
         _write(path, file, entries)
     for path in lists:  # after the manifests, whose lengths they tell
         with AvroFile[Record](PyArrowFileIO().new_input(str(path))) as file:
@@ -65,6 +74,14 @@ def move_tables(curated: Path, renamed: Renamed) -> None:
         _write(path, file, entries)
     for path in sorted(curated.rglob("*.metadata.json")):
         move_json(path, renamed)
+
+
+def _move_strikes(path: Path, renamed: Renamed) -> None:
+    """Write a file of struck places anew, in its order, with the data files renamed."""
+    told = pq.read_table(path)
+    files = pa.chunked_array([pa.array(map(renamed, told["file_path"].to_pylist()), pa.string())])
+    moved = told.set_column(0, told.schema.field("file_path"), files)
+    publish(path, lambda part: pq.write_table(moved, part, compression="zstd"))
 
 
 def move_json(path: Path, renamed: Renamed) -> None:

@@ -19,6 +19,7 @@ from pipelines.model import Home
 from pipelines.stages import dedupe, deletion
 from pipelines.stages.curate import RECEIVED
 from pipelines.stages.dedupe import Full, Incoming
+from pipelines.stores.lake import Files, live
 from pipelines.stores.ledger import Pinned
 from pipelines.stores.tombstones import SHAPE
 from schemas import fold, life
@@ -168,18 +169,18 @@ ends_of_terms = st.sampled_from([
 ])  # fmt: skip
 
 
-class Files:
+class OneFileEach:
     """A lake of one file in each space."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def files(self, space: str, item: str, snapshot: int | None) -> list[str]:
+    def files(self, space: str, item: str, snapshot: int | None) -> Files:
         path = self.folder / f"{space}.parquet"
-        return [str(path)] if path.exists() else []
+        return Files((str(path),) if path.exists() else ())
 
-    def relation(self, engine: Any, space: str, item: str, shape: Any, former: Any, files: list[str]) -> str:
-        return f"read_parquet({files!r})"
+    def relation(self, engine: Any, space: str, item: str, shape: Any, former: Any, files: Files) -> str:
+        return live(files)
 
 
 def due(said: list[Row], years: int, lasts: bool) -> date | None:
@@ -249,6 +250,6 @@ def test_a_record_is_deleted_on_its_day_and_not_on_the_eve(
             for space, where in (("records", "ended_on IS NULL"), ("ended", "ended_on IS NOT NULL")):
                 engine.execute(f"COPY (SELECT * FROM lived WHERE {where}) TO '{tmp_path / space}.parquet'")
             engine.execute(f"COPY said TO '{tmp_path / 'history'}.parquet'")
-        lake: Any = Files(tmp_path)
+        lake: Any = OneFileEach(tmp_path)
         found = {key for key, _ in deletion.past(home, lake, item, AT, of, received, on - timedelta(DAYS))}
         assert found == {key for key, day in dues.items() if day is not None and day <= on}, on
