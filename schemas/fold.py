@@ -16,7 +16,8 @@ line, sheet) what shows now of the involved records · `due` (record_key) record
 something else (schemas/life.py).
 
 Most nights bring mostly records that nobody has spoken of before, stated once. Only the others, the `involved`
-records, need the fold; a record outside `involved` is its one new statement.
+records, need the fold; a record outside `involved` is its one new statement. What is stored of them, `spoken`, is
+looked up in `past` once.
 
 **One decision, one subject.** Where an item says so, a department's decision (`decision_key`, the business key without
 the subject) stands for one subject. If it speaks of several at a time, the one it has named for longest goes on
@@ -55,12 +56,17 @@ SAYS = f"CASE WHEN r.action IN {ENDS} THEN 'withdraw' ELSE HEX(r.content_hash) E
 EARLIER = "({0}.period < {1}.period OR ({0}.period = {1}.period AND {0}.sequence < {1}.sequence))"
 
 
+def spoken(of: str) -> exp.Expr:
+    """The stored statements of the records of a relation, narrow."""
+    return tree(f"SELECT {NARROW} FROM (SELECT {NARROW} FROM past) p SEMI JOIN {of} USING (record_key)")
+
+
 def involved() -> dict[str, exp.Expr]:
     """Parts of `involved`, each a set of record_key: what more than one statement, or a full delivery, speaks of, and
-    what a reversal or another key leaves without a statement."""
+    what a reversal or another key leaves without a statement. Reads `spoken` of what arrives."""
     return {
         "repeated": tree("SELECT record_key FROM arrived GROUP BY record_key HAVING COUNT(*) > 1"),
-        "known": tree("SELECT DISTINCT record_key FROM (SELECT record_key FROM past) p SEMI JOIN arrived USING (record_key)"),  # noqa: E501
+        "known": tree("SELECT DISTINCT record_key FROM spoken"),
         # An older statement that arrives after a full delivery which does not repeat it.
         "overtaken": tree(f"""SELECT DISTINCT a.record_key FROM arrived a JOIN fulls f ON f.department = a.department
             WHERE {EARLIER.format("a", "f")}"""),
@@ -84,14 +90,15 @@ def replaced() -> exp.Expr:
 
 
 def sharing(key: str) -> exp.Expr:
-    """record_key of all whose decision, or row key, the night, or an involved record, speaks of for several records."""
-    return tree(f"""WITH told AS (SELECT record_key, {key} FROM arrived UNION ALL SELECT record_key, {key} FROM past
-            UNION ALL SELECT record_key, {key} FROM dropped),
-        asked AS (SELECT {key} FROM arrived UNION SELECT {key} FROM dropped
-            UNION SELECT {key} FROM past SEMI JOIN involved USING (record_key)),
-        several AS (SELECT {key} FROM told SEMI JOIN asked USING ({key})
-            GROUP BY {key} HAVING MIN(record_key) <> MAX(record_key))
-        SELECT DISTINCT record_key FROM told SEMI JOIN several USING ({key})""")
+    """record_key of all whose decision, or row key, the night, or an involved record, speaks of for several records.
+    Reads `spoken`."""
+    return tree(f"""WITH asked AS (SELECT {key} FROM arrived UNION SELECT {key} FROM dropped
+            UNION SELECT {key} FROM spoken),
+        told AS (SELECT record_key, {key} FROM (SELECT record_key, {key} FROM arrived
+                UNION ALL SELECT record_key, {key} FROM past UNION ALL SELECT record_key, {key} FROM dropped) t
+            SEMI JOIN asked USING ({key}))
+        SELECT DISTINCT record_key FROM told SEMI JOIN (SELECT {key} FROM told
+            GROUP BY {key} HAVING MIN(record_key) <> MAX(record_key)) s USING ({key})""")
 
 
 def copies() -> exp.Expr:
@@ -121,13 +128,12 @@ def corrects(a: str, b: str) -> str:
 
 def named() -> exp.Expr:
     """What a department said last of an involved record, where that stands under a row key; with `made`, its time.
-    Reads `copies`."""
-    return tree(f"""WITH keyed AS (SELECT record_key FROM (SELECT record_key FROM past WHERE row_key IS NOT NULL) p
-                SEMI JOIN involved USING (record_key)
+    Reads `spoken`, `copies`."""
+    return tree(f"""WITH keyed AS (SELECT record_key FROM spoken WHERE row_key IS NOT NULL
             UNION SELECT record_key FROM copies WHERE row_key IS NOT NULL)
         SELECT * FROM (SELECT s.*, {MADE} AS made, RANK() OVER (PARTITION BY s.record_key, s.department
                 ORDER BY {MADE} DESC, s.period DESC, s.sequence DESC) AS place
-            FROM (SELECT {NARROW} FROM (SELECT {NARROW} FROM past) p SEMI JOIN keyed USING (record_key)
+            FROM (SELECT {NARROW} FROM spoken SEMI JOIN keyed USING (record_key)
                 UNION ALL SELECT {NARROW} FROM copies SEMI JOIN keyed USING (record_key) WHERE copy_of = 1) s)
         WHERE place = 1 AND row_key IS NOT NULL AND action NOT IN {ENDS}""")
 
@@ -145,13 +151,13 @@ def corrected() -> exp.Expr:
 def stated() -> exp.Expr:
     """All statements of involved records, narrow; is_new tells the new ones, is_other those that go before what was
     said at the same time: refusals, and withdrawals that are the word of a statement about another record, which
-    replaces this one. Reads `copies`, `corrected`."""
+    replaces this one. Reads `spoken`, `copies`, `corrected`."""
     said = {"record_key": "replaces AS record_key", "action": "'withdraw' AS action", "replaces": "NULL AS replaces"}
     other = f"SELECT {', '.join(said.get(c, c) for c in NARROW.split(', '))}"
     is_said = "WHERE replaces IS NOT NULL AND action <> 'withdraw'"
     goes_before = "CASE WHEN action = 'refuse' THEN 1 ELSE 0 END AS is_other"
     return tree(f"""SELECT {NARROW}, FALSE AS is_new, {goes_before}
-        FROM (SELECT {NARROW} FROM past) p SEMI JOIN involved USING (record_key)
+        FROM spoken
         UNION ALL SELECT {NARROW}, TRUE AS is_new, {goes_before} FROM copies WHERE copy_of = 1
         UNION ALL SELECT *, FALSE, 1 FROM ({other} FROM past {is_said}) o SEMI JOIN involved USING (record_key)
         UNION ALL SELECT *, TRUE, 1 FROM ({other} FROM arrived {is_said}) o SEMI JOIN involved USING (record_key)

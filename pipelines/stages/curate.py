@@ -23,7 +23,7 @@ from pipelines.stages.settle import settle
 from pipelines.stages.validate import keyed_functions
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import Change, Files, Lake
+from pipelines.stores.lake import PLACE, Change, Files, Lake, live
 from pipelines.stores.ledger import Life, Pinned
 from schemas import fold, life, profile
 from schemas.arrow import former_names, statement_schema, stored_schema
@@ -179,8 +179,9 @@ def curate(
         history = lake.files("history", item.code, base.history)
         past = lake.relation(engine, "history", item.code, shape, former, history) if history else None
         stored = recorded(engine, lake, item, {"records": records, "ended": ended})
+        placed = recorded(engine, lake, item, {"records": records, "ended": ended}, is_placed=True)
         has_events = not item.goes_first and open_events(engine, home, item.code)
-        dedupe.open_statements(engine, item, incoming, past, stored, fulls, reverted, tombstones)
+        dedupe.open_statements(engine, item, incoming, past, placed, fulls, reverted, tombstones, is_placed=True)
         gone = _gone(engine, home, item, tombstones)
         engine.register("received", RECEIVED.empty_table() if received is None else received)
         _due(engine, item, stored, look, as_of, has_events)
@@ -206,7 +207,11 @@ def curate(
 
         is_touched = touched_rows or gone
         changes = {s: without(s, "published", limits) if is_touched else Change() for s in ("records", "ended")}
-        changes["history"] = without("history", "doomed", None) if gone else Change()
+        changes["history"] = Change()
+        if gone and history:
+            engine.execute(f"""CREATE TABLE gone_places AS SELECT record_key, filename AS file_path,
+                file_row_number AS pos FROM {live(history, is_placed=True)} SEMI JOIN doomed USING (record_key)""")
+            changes["history"] = without("history", "gone_places", None)
         for space, new in (("records", upserts), ("ended", [*over, *over_again]), ("history", [*stated, *unshown])):
             changes[space].added.extend(new)
         after = {space: files.after(changes[space]) for space, files in there.items()}
@@ -282,11 +287,15 @@ def _one(engine: duckdb.DuckDBPyConnection, sql: str) -> Any:
     return value
 
 
-def recorded(engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, Files]) -> str | None:
-    """SQL of the records that are shared and of those that have ended, None where there are none; `files` by space."""
+def recorded(
+    engine: duckdb.DuckDBPyConnection, lake: Lake, item: Item, files: dict[str, Files], is_placed: bool = False
+) -> str | None:
+    """SQL of the records that are shared and of those that have ended, None where there are none; `files` by space.
+    `is_placed`: each with the place where it lies."""
     shape, former = stored_schema(item), former_names(item)
+    columns = ", ".join([*shape.names, *(PLACE if is_placed else ())])
     parts = [
-        f"SELECT {', '.join(shape.names)} FROM {lake.relation(engine, space, item.code, shape, former, listed)}"
+        f"SELECT {columns} FROM {lake.relation(engine, space, item.code, shape, former, listed, is_placed)}"
         for space, listed in files.items()
         if listed
     ]

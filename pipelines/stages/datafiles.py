@@ -147,16 +147,18 @@ def without(
     touched: str,
     limits: Limits | None,
 ) -> Change:
-    """What lets a table hold no record of the table `touched`: their rows are struck out, or the data files that hold
-    them are written anew without them. That is so by `limits`, where there are none, and of records that are deleted
-    (table `doomed`), of which no struck row may be left either."""
+    """What lets a table hold no record of the engine's table `touched` (record_key, file_path, pos: where it lies, in
+    whichever table): their rows are struck out, or the data files that hold them are written anew without them. That is
+    so by `limits`, where there are none, and of records that are deleted (`doomed`), of which no struck row may be left
+    either."""
     change = Change()
     if not files:
         return change
-    engine.execute(f"""CREATE OR REPLACE TABLE places AS SELECT filename AS file_path, file_row_number AS pos
-        FROM {live(files, is_placed=True)} SEMI JOIN {touched} USING (record_key)""")
-    hit, before = (dict(engine.execute(f"SELECT file_path, count(*) FROM {of} GROUP BY ALL").fetchall()) for of in (
-        "places", struck(files) if files.strikes else "places WHERE FALSE"))  # fmt: skip
+    places = f"SELECT file_path, pos FROM {touched} WHERE file_path IN ({', '.join(map(literal, files.data))})"
+    hit, before = (
+        dict(engine.execute(f"SELECT file_path, count(*) FROM {of} GROUP BY ALL").fetchall()) if of else {}
+        for of in (f"({places})", struck(files) if files.strikes else "")
+    )
 
     def is_worth_it(file: str) -> bool:
         if limits is None:
@@ -176,7 +178,7 @@ def without(
     if hit.keys() <= renewed:
         return change
     left = ", ".join(literal(f) for f in files.data if f not in renewed)
-    new = f"SELECT file_path, pos FROM places WHERE file_path IN ({left})"
+    new = f"SELECT file_path, pos FROM {touched} WHERE file_path IN ({left})"
     if len(files.strikes) >= STRIKES:
         new += f" UNION ALL SELECT file_path, pos FROM {struck(files)} WHERE file_path IN ({left})"
         change.lifted.extend(files.strikes)

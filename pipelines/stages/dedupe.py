@@ -67,11 +67,13 @@ def open_statements(
     fulls: Iterable[Full] = (),
     reverted: Iterable[Reverted] = (),
     tombstones: pa.Table | None = None,
+    is_placed: bool = False,
 ) -> None:
     """Views `arrived`, `past`, `dropped`, `published`, tables `fulls`, `lifted`, `precedence` and `due`: what the fold
     reads. `due` has the records that are to be deleted and those that stood behind them, and is open for more.
     `history` and `records` are relations over the stored statements and over the records that they show, shared or
-    ended (columns of `schemas.arrow.stored_schema`); None where there are none. `tombstones` (columns of
+    ended (columns of `schemas.arrow.stored_schema`); None where there are none. `is_placed`: `records` tells where they
+    lie (`filename`, `file_row_number`), and `published` does, too (`file_path`, `pos`). `tombstones` (columns of
     `stores.tombstones.SHAPE`) are those of the item: the fold knows no statement of these records.
 
     Table `repeats`: rows that come back and only repeat a statement of their own delivery; table `barred`: rows of
@@ -116,7 +118,8 @@ def open_statements(
     engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{lookups(item)} FROM ({once}){alive}")
     was = f"ended_on IS NULL AS was_shared FROM {records}" if records else "TRUE AS was_shared FROM arrived WHERE FALSE"
     kept = "kept_until" if records else "CAST(NULL AS DATE) AS kept_until"
-    engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN}, {kept}, {was}")
+    place = ", filename AS file_path, file_row_number AS pos" if is_placed and records else ""
+    engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN}{place}, {kept}, {was}")
     _fulls(engine, incoming, fulls)
     engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
     for r in reverted:
@@ -195,11 +198,14 @@ def _fulls(engine: duckdb.DuckDBPyConnection, incoming: list[Incoming], fulls: I
 def run_fold(engine: duckdb.DuckDBPyConnection, item: Item) -> None:
     """From what `open_statements` opens the tables of `schemas.fold`: `involved`, then each of its STEPS; in the end
     `published` holds only the records that change or show no more."""
+    engine.execute("CREATE TABLE heard AS SELECT DISTINCT record_key FROM arrived")
+    engine.execute(f"CREATE TABLE spoken AS {_sql(fold.spoken, 'heard')}")
     parts = _involved()
     for name, sql in parts.items():
         engine.execute(f"CREATE TABLE {name} AS {sql}")
     union = " UNION ".join(f"SELECT record_key FROM {name}" for name in (*parts, "due"))
     engine.execute(f"CREATE TABLE involved AS {union}")
+    _hear(engine)
     # What ends a record under its row key may let another show that bears the same decision.
     for is_asked, more in (
         (item.replacing_fields, (fold.replaced,)),
@@ -209,10 +215,21 @@ def run_fold(engine: duckdb.DuckDBPyConnection, item: Item) -> None:
         if is_asked:
             engine.execute(f"""INSERT INTO involved SELECT record_key FROM ({_sql(*more)})
                 ANTI JOIN involved USING (record_key)""")
+            _hear(engine)
     engine.execute("""CREATE TABLE published AS SELECT * FROM published_all SEMI JOIN involved USING (record_key)""")
     for name, step in fold.STEPS:
         engine.execute(f"CREATE TABLE {name} AS {_sql(step)}")
     engine.execute("DELETE FROM published WHERE record_key IN (SELECT record_key FROM kept)")
+
+
+def _hear(engine: duckdb.DuckDBPyConnection) -> None:
+    """Look up what is stored of the involved records of which nothing arrives. Few nights have any, and to look up is
+    to read through all that is stored."""
+    unheard = "SELECT record_key FROM involved ANTI JOIN heard USING (record_key)"
+    engine.execute(f"CREATE OR REPLACE TABLE unheard AS {unheard}")
+    if engine.execute("SELECT 1 FROM unheard LIMIT 1").fetchall():
+        engine.execute(f"INSERT INTO spoken {_sql(fold.spoken, 'unheard')}")
+        engine.execute("INSERT INTO heard SELECT record_key FROM unheard")
 
 
 @cache

@@ -35,6 +35,7 @@ MARK = "qiongxin.candidate"
 # A manifest would tell the least and greatest values of a file, also after the file is gone; so it counts them alone.
 COUNTS = {TableProperties.DEFAULT_WRITE_METRICS_MODE: "counts"}
 SPACES = ("records", "history", "ended")
+PLACE = ["filename", "file_row_number"]
 Former = Mapping[str, tuple[str, ...]]  # column -> the names it had before, the first one first
 
 
@@ -119,23 +120,26 @@ class Lake:
         shape: pa.Schema,
         former: Former,
         files: Files,
+        is_placed: bool = False,
     ) -> str:
         """SQL reading the rows of data files (at least one) that are not struck out, in the shape of today: a column
         that came later is NULL in older files, a renamed one is found under its former names. The table itself may
-        follow only with the next night, or with the release that is the first to have one."""
+        follow only with the next night, or with the release that is the first to have one. Where `is_placed`, the place
+        of each row stands beside it, as `live` tells it."""
         try:
             metadata = self.catalog.load_table((space, item)).metadata
         except NoSuchTableError:
-            return live(files)
+            return live(files, is_placed=is_placed)
         if len(metadata.schemas) == 1 and {*shape.names} <= {f.name for f in metadata.schema().fields}:
-            return live(files)
-        united = live(files, is_united=True)
+            return live(files, is_placed=is_placed)
+        united = live(files, is_united=True, is_placed=is_placed)
         there = {str(row[0]) for row in engine.execute(f"DESCRIBE SELECT * FROM {united}").fetchall()}
         columns = []
         for column in shape:
             found = [n for n in (column.name, *reversed(former.get(column.name, ()))) if n in there]
             value = f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else "NULL"
             columns.append(f"CAST({value} AS {sql_type(column.type)}) AS {column.name}")
+        columns += PLACE if is_placed else []
         return f"(SELECT {', '.join(columns)} FROM {united})"
 
     def evolve(self, space: str, item: str, shape: pa.Schema, former: Former) -> list[str]:
