@@ -1,4 +1,4 @@
-"""One dirty file of 200,000 rows judged by this house and by three tools: what each returns, and what it costs.
+"""One dirty file of 200,000 rows judged by this house, by SQL and by three tools: what each returns, and what it costs.
 
 Run: `PYTHONPATH=. python tests/benchmarks/corpus.py [--rows N] [--times T] [--pandera PYTHON] [--only NAME…]`.
 
@@ -28,6 +28,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ TOOLS = {
     "qiongxin": ["ours.py"],
     "Great Expectations": ["by_gx.py"],
     "Great Expectations, default": ["by_gx.py", "DEFAULT"],
+    "DuckDB, SQL by hand": ["by_duckdb.py"],
     "pandera": ["by_pandera.py"],
     "frictionless": ["by_frictionless.py"],
     "frictionless, default": ["by_frictionless.py", "DEFAULT"],
@@ -67,18 +69,19 @@ def rules_of(catalog: Catalog, item: Item, source: Path, home: Path) -> dict[str
     encoding = "utf-8-sig" if source.read_bytes()[:3] == codecs.BOM_UTF8 else "utf-8"
     with source.open(encoding=encoding, newline="") as f:
         reader = csv.reader(f)
-        headers, first = next(reader), next(reader)
+        headers, some = next(reader), list(islice(reader, 2000))
     known = editions.headers(catalog, item, DEPARTMENT)
     columns = [_column(catalog, item, known[h], h) for h in headers]
     header = {c["field"]: c["header"] for c in columns}
     kinds = row_rules.code_values(catalog.code_sets["certificate_type"], DAY, DEPARTMENT)
-    day = first[headers.index(header["decision_date"])]
     rules = [r for r in item.rules if {r.options["field"], r.options.get("other", r.options["field"])} <= set(header)]
     return {
         "path": str(source), "encoding": encoding, "delimiter": ",", "home": str(home), "item": item.code,
         "department": DEPARTMENT, "day": DAY.isoformat(),
-        "day_format": next(f for f in sampling.rows.DAY_FORMS if _reads(day, f)),
-        "moment_format": "%Y-%m-%d %H:%M:%S",
+        "forms": {
+            c["header"]: _form([row[n] for row in some if len(row) == len(headers)])
+            for n, c in enumerate(columns) if c["type"] in ("date", "timestamp")
+        },
         "columns": columns,
         "number": header["credit_number"], "certificate": header["certificate_type"],
         "certificates": kinds,
@@ -93,6 +96,12 @@ def rules_of(catalog: Catalog, item: Item, source: Path, home: Path) -> dict[str
             for r in rules if r.kind == "required_if"
         ],
     }  # fmt: skip
+
+
+def _form(cells: list[str]) -> str:
+    """The form of the dates, or moments, of a column: the one that most of its cells have."""
+    forms = (*sampling.rows.DAY_FORMS, "%Y-%m-%d %H:%M:%S")
+    return max(forms, key=lambda form: sum(_reads(cell, form) for cell in cells))
 
 
 def _column(catalog: Catalog, item: Item, name: str, header: str) -> dict[str, Any]:
@@ -112,8 +121,6 @@ def _column(catalog: Catalog, item: Item, name: str, header: str) -> dict[str, A
 
 
 def _shape(rule: Rule) -> str:
-
-
     return str(rule.options["pattern"]) if rule.kind == "matches" else document_number.SHAPE.strip("^$")
 
 

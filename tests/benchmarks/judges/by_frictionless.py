@@ -50,10 +50,8 @@ class AcrossFields(Check):
 def field(c: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
     kinds = {"date": "date", "timestamp": "datetime", "decimal": "number", "integer": "integer"}
     found: dict[str, Any] = {"name": c["header"], "type": kinds.get(c["type"], "string")}
-    if c["type"] == "date":
-        found["format"] = rules["day_format"]
-    if c["type"] == "timestamp":
-        found["format"] = rules["moment_format"]
+    if c["header"] in rules["forms"]:
+        found["format"] = rules["forms"][c["header"]]
     constraints: dict[str, Any] = {"required": True} if c["required"] else {}
     if c["enum"]:
         constraints["enum"] = c["enum"]

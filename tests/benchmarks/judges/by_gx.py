@@ -54,7 +54,7 @@ def suite_of(rules: dict[str, Any], numbers: set[str]) -> list[tuple[str, Any]]:
             asked.append((name, gxe.ExpectColumnValuesToBeInSet(column=name, value_set=c["enum"])))
         asked += [(name, gxe.ExpectColumnValuesToMatchRegex(column=name, regex=f"^(?:{p})$")) for p in c["patterns"]]
         if c["type"] in ("date", "timestamp"):
-            form = rules["day_format"] if c["type"] == "date" else rules["moment_format"]
+            form = rules["forms"][c["header"]]
             asked.append((name, gxe.ExpectColumnValuesToMatchStrftimeFormat(column=name, strftime_format=form)))
         if name in numbers:
             asked.append((name, gxe.ExpectColumnValuesToMatchRegex(column=name, regex=r"^-?\d+(\.\d+)?$")))
@@ -93,7 +93,7 @@ def with_helpers(frame: Any, rules: dict[str, Any]) -> Any:
         if kind in ("decimal", "integer"):
             made[f"#{name}"] = pd.to_numeric(frame[name], errors="coerce")
     for name in {n for pair in rules["orders"] for n in pair}:
-        form = rules["day_format"] if kinds[name] == "date" else rules["moment_format"]
+        form = rules["forms"][name]
         made[f"@{name}"] = pd.to_datetime(frame[name], format=form, errors="coerce")
     for amount, when, words in rules["amounts"]:
         asked = frame[when].str.contains("|".join(words), na=False, regex=True)

@@ -17,7 +17,7 @@ def column(c: dict[str, Any], rules: dict[str, Any]) -> pa.Column:
         checks.append(pa.Check.isin(c["enum"]))
     checks += [pa.Check.str_matches(f"^(?:{p})$") for p in c["patterns"]]
     if c["type"] in ("date", "timestamp"):
-        form = rules["day_format"] if c["type"] == "date" else rules["moment_format"]
+        form = rules["forms"][c["header"]]
         checks.append(pa.Check(lambda s: pd.to_datetime(s, format=form, errors="coerce").notna(), name="date"))
     if c["type"] in ("decimal", "integer"):
         checks.append(pa.Check(lambda s: pd.to_numeric(s, errors="coerce").notna(), name="number"))
@@ -42,7 +42,7 @@ def judge(rules: dict[str, Any]) -> Found:
     number, certificate = rules["number"], rules["certificate"]
 
     def days(f: pd.DataFrame, name: str) -> Any:
-        form = rules["day_format"] if columns[name]["type"] == "date" else rules["moment_format"]
+        form = rules["forms"][name]
         return pd.to_datetime(f[name], format=form, errors="coerce")
 
     checks = [
