@@ -109,7 +109,8 @@ def test_struck_out_or_written_anew_is_all_the_same(
     # Merged, and under another key, nothing is struck out any more, and it is still the same.
     home = homes[1]
     shown = "SELECT * EXCLUDE (record_key, subject_id, content_hash{0}) FROM {1}.traffic_penalty ORDER BY ALL"
-    columns = {"records": shown.format("", "records"), "ended": shown.format(", ended_event", "ended")}
+    others = {"records": "", "ended": ", ended_event", "history": ", replaces"}
+    columns = {space: shown.format(more, space) for space, more in others.items()}
     before = {space: home.rows(sql) for space, sql in columns.items()}
     with monkeypatch.context() as patch:
         limited(patch, compact_small_files=1, **ALWAYS)
