@@ -53,8 +53,7 @@ def compact(home: Home, lake: Lake, item: Item, base: Pinned, known: Life, limit
             for (space, listed), files in zip(groups.items(), there.values(), strict=True)
         }
     gone = {space: [file for group in listed for file in group] for space, listed in groups.items()}
-    # What was struck out of the merged files is in none of the new ones.
-    changes = {s: Change(made[s], gone[s], lifted=_idle(files, gone[s])) for s, files in there.items()}
+    changes = {space: Change(made[space], gone[space]) for space in SPACES}
     # Of the release alone, so that a rerun adopts what a killed run has committed.
     name = hashlib.sha256("\0".join(["compact", item.code, str(tuple(base))]).encode()).hexdigest()[:20]
     changes_on, keeps_until = (day.isoformat() if day else None for day in (known.changes_on, known.keeps_until))
@@ -65,11 +64,6 @@ def compact(home: Home, lake: Lake, item: Item, base: Pinned, known: Life, limit
         deliveries=[], accounts={},
         events=known.events, rules=known.rules, changes_on=changes_on, keeps_until=keeps_until,
     )  # fmt: skip
-
-
-def _idle(files: Files, gone: list[str]) -> list[str]:
-    """The files of struck places, where no data file is left that they could be of."""
-    return [] if {*files.data} - {*gone} else [*files.strikes]
 
 
 def grouped(files: Iterable[str], limits: Limits) -> list[list[str]]:

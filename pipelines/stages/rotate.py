@@ -56,7 +56,7 @@ def rotate(home: Home, lake: Lake, item: Item, base: Pinned, known: Life, keys: 
     return Candidate(
         candidate=name, item=item.code,
         base_records=base.records, base_history=base.history, base_ended=base.ended,
-        changes={space: Change(made[space], [*files.data], lifted=[*files.strikes]) for space, files in there.items()},
+        changes={space: Change(made[space], [*files.data]) for space, files in there.items()},
         stated=made["history"], upserts=made["records"], upsert_rows=rows, touched="", touched_rows=0, published_rows=0,
         deliveries=[], accounts={}, events=known.events, rules=known.rules, changes_on=changes_on,
         keeps_until=keeps_until,

@@ -246,7 +246,8 @@ class Lake:
             return Commit(base)
         there = list(table.scan().plan_files()) if change.removed or change.strikes or change.lifted else []
         gone = [task.file for task in there if _path(task.file.file_path) in {*change.removed}]
-        struck = {file for task in there for file in task.delete_files}
+        stay = [task for task in there if _path(task.file.file_path) not in {*change.removed}]
+        struck = {file for task in stay for file in task.delete_files}  # what struck out of other files alone goes
         with table.transaction() as transaction:
             if not COUNTS.items() <= table.properties.items():  # a table that is older
                 transaction.set_properties(COUNTS)
