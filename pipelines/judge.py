@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipelines.readers import Column, Decoded, Headers, Layout, decode, empty, n
 from pipelines.stages import gate, manifest, totals, validate
 from pipelines.stages.validate import Fault
 from pipelines.stores.keys import Keys
+from pipelines.stores.spark import Cluster
 from schemas import editions, lint_law, overlay, row_rules
 from schemas import load as catalogue
 from schemas.calendar import calendar as calendar_of
@@ -35,12 +36,14 @@ Tell = Callable[[int, int], None]  # how many are done, of how many
 
 @dataclass(frozen=True)
 class Desk:
-    """What judging a delivery takes: the home, the catalogue, the keys, the as-of date."""
+    """What judging a delivery takes: the home, the catalogue, the keys, the as-of date, and the cluster on which large
+    ones are judged, if there is any."""
 
     home: Home
     catalog: Catalog
     keys: Keys
     as_of: date
+    cluster: Cluster | None = field(default=None, kw_only=True)
 
     @cached_property
     def policy(self) -> Policy:
@@ -119,7 +122,7 @@ def judge(desk: Desk, asked: Asked, tell: Tell | None = None) -> Judged:
     read = _read(desk, asked)
     rows = read.decoded.rows
     heard = (lambda share: tell(int(share * rows), rows)) if tell else None
-    (result,) = validate.validate(desk.home, [read.part], _rules(desk, read), heard)
+    (result,) = validate.validate(desk.home, [read.part], _rules(desk, read), heard, desk.cluster)
     return _judged(desk, read, result)
 
 
@@ -138,7 +141,7 @@ def judge_several(desk: Desk, asked: Iterable[Asked]) -> Iterator[tuple[Asked, J
             rows = of_rows(read.item, desk.words, desk.compiled(read.item), d.period, d.department)
             together[key(read.item, desk.catalog, desk.policy), rows].append((one, read))
         else:
-            (result,) = validate.validate(desk.home, [read.part], _rules(desk, read))
+            (result,) = validate.validate(desk.home, [read.part], _rules(desk, read), on=desk.cluster)
             yield one, _judged(desk, read, result)
     for pairs in together.values():
         results = validate.validate(desk.home, [read.part for _, read in pairs], _rules(desk, pairs[0][1]))
@@ -174,7 +177,7 @@ def _read(desk: Desk, asked: Asked) -> _Read:
 
 def _rules(desk: Desk, read: _Read) -> validate.Rules:
     return validate.Rules(
-        read.item, desk.compiled(read.item), desk.words, desk.as_of, desk.keys, read.delivery.period,
+        read.item, desk.compiled(read.item), desk.policy, desk.words, desk.as_of, desk.keys, read.delivery.period,
         read.delivery.department, desk.limit("han_variants"),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pipelines.apply import apply, summary
 from pipelines.errors import StoreError
 from pipelines.judge import Desk, kept_catalogue, kept_path
 from pipelines.model import Home
-from pipelines.stores import postgres
+from pipelines.stores import postgres, spark
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from pipelines.stores.own_keys import own_keys
@@ -32,18 +33,21 @@ class Night(Desk):
 
 
 @contextmanager
-def open_night(home: str | Path, day: str | date, is_preview: bool = False) -> Iterator[Night]:
+def open_night(
+    home: str | Path, day: str | date, is_preview: bool = False, engine: str | None = None
+) -> Iterator[Night]:
     """Load the catalogue, start or find the database, prepare the stores and bring them to the catalogue where its
-    changes break nothing; a preview leaves them as they are. Raises `StoreError`, `CatalogError`."""
+    changes break nothing; a preview leaves them as they are. `engine` judges what is large; by default the one that
+    QIONGXIN_ENGINE names, or else that of one machine. Raises `StoreError`, `CatalogError`, `UsageFault`."""
     place = Home(Path(home).resolve())
     as_of = day if isinstance(day, date) else date.fromisoformat(day)
     place.root.mkdir(parents=True, exist_ok=True)
     place.make_restricted()
-    catalog = kept_catalogue(place)
-    url = postgres.ensure(place.root)
-    with Ledger(url) as ledger:
+    named = engine or os.environ.get("QIONGXIN_ENGINE") or spark.ENGINES[0]
+    with spark.cluster_of(named, place.work) as cluster, Ledger(postgres.ensure(place.root)) as ledger:
+        catalog = kept_catalogue(place)
         ledger.prepare()
-        with at_work(ledger), closing(_its_lake(place, ledger, url)) as lake:
+        with at_work(ledger), closing(_its_lake(place, ledger, ledger.url)) as lake:
             settle(place, ledger)
             keys = own_keys(place.root, ledger)
             applied: tuple[str, ...] = ()
@@ -51,7 +55,7 @@ def open_night(home: str | Path, day: str | date, is_preview: bool = False) -> I
                 planned, done = apply(place, ledger, lake, catalog, as_of)
                 _forget_compiled(place, catalog)
                 applied = (summary(planned), *done)
-            yield Night(place, catalog, keys, as_of, ledger, lake, applied)
+            yield Night(place, catalog, keys, as_of, ledger, lake, applied, cluster=cluster)
 
 
 def _forget_compiled(home: Home, catalog: Catalog) -> None:

@@ -323,12 +323,16 @@ def sweep_files(night: Night, is_preview: bool = False) -> list[sweep.Swept]:
 
 
 def nightly(
-    home: str | Path, day: str | date, tell: Progress = lambda text: None, jobs: int = 1
+    home: str | Path,
+    day: str | date,
+    tell: Progress = lambda text: None,
+    jobs: int = 1,
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """The whole journey over every finished file now in the inboxes; returns the release, the exit code and the
-    seconds of each step. `jobs` processes work on what is small."""
+    seconds of each step. `jobs` processes work on what is small, the `engine` on what is large (`open_night`)."""
     seconds: dict[str, float] = {}
-    with open_night(home, day) as night, Hands(night, jobs) as hands:
+    with open_night(home, day, engine=engine) as night, Hands(night, jobs) as hands:
         for line in night.applied:
             tell(line)
         with _timed(seconds, "receive"):

@@ -42,21 +42,42 @@ class Compiled:
     checks: tuple[Check, ...]
 
 
-def compile_item(item: Item, catalog: Catalog, policy: Policy) -> Compiled:
+@dataclass(frozen=True)
+class Trees:
+    """What `Compiled` has, as trees, for whichever engine."""
+
+    texts: exp.Select
+    located: exp.Select
+    passing: exp.Select
+    record: exp.Select
+    judged: exp.Select
+
+
+def trees(item: Item, catalog: Catalog, policy: Policy) -> Trees:
     """`item` is one by which deliveries are judged (schemas.overlay.effective)."""
-    listed = row_rules.checks(item, catalog, policy)
+    return _trees(item, row_rules.checks(item, catalog, policy), policy)
 
-    def sql(tree: exp.Expr) -> str:
-        return tree.sql(dialect="duckdb", copy=False)
 
-    return Compiled(
-        texts=sql(row_rules.texts(item)),
-        located=sql(row_rules.located(item)),
-        passing=sql(row_rules.accepted(listed)),
-        record=sql(record.select(item, "passing", policy.third_persons)),
-        judged=sql(row_rules.judged(listed)),
-        checks=tuple(Check(c.tag, c.field, c.code, c.severity) for c in listed),
+def _trees(item: Item, listed: list[row_rules.Check], policy: Policy) -> Trees:
+    return Trees(
+        row_rules.texts(item),
+        row_rules.located(item),
+        row_rules.accepted(listed),
+        record.select(item, "passing", policy.third_persons),
+        row_rules.judged(listed),
     )
+
+
+def compile_item(item: Item, catalog: Catalog, policy: Policy) -> Compiled:
+    """The same for the engine of one machine."""
+    listed = row_rules.checks(item, catalog, policy)
+    of = _trees(item, listed, policy)
+    told = tuple(Check(c.tag, c.field, c.code, c.severity) for c in listed)
+    return Compiled(_sql(of.texts), _sql(of.located), _sql(of.passing), _sql(of.record), _sql(of.judged), told)
+
+
+def _sql(tree: exp.Expr) -> str:
+    return tree.sql(dialect="duckdb", copy=False)
 
 
 def key(item: Item, catalog: Catalog, policy: Policy) -> str:

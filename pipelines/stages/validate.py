@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -16,14 +17,17 @@ from duckdb.func import PythonUDFType
 from pipelines.model import Home
 from pipelines.readers import ECHO
 from pipelines.readers.staging import REPAIRS, open_staged, repairs_path
+from pipelines.stages import cluster
 from pipelines.stages.told import FINDINGS, IN_FILE_ORDER, echo_of, own_key
 from pipelines.stores.engine import connect, pass_on, watched
 from pipelines.stores.keys import Keys
+from pipelines.stores.spark import Cluster
 from schemas import names, row_rules
-from schemas.compiled import Check, Compiled
+from schemas.compiled import Check, Compiled, trees
 from schemas.model import Catalog, Item
 from schemas.own_key import of_judged, of_refused
 from schemas.record import linked
+from schemas.row_rules import Policy
 from schemas.sql import literal
 from schemas.words import Words
 
@@ -64,11 +68,12 @@ class Validated:
 @dataclass(frozen=True)
 class Rules:
     """By what rows are judged. `item` is the item as the delivery's period and county have it (schemas.overlay),
-    `compiled` what it compiles to; `period` and `department` decide what its codes (`words`) mean; `variants` are
-    pairs of characters that names write for one another."""
+    `compiled` what it compiles to under the `policy`; `period` and `department` decide what its codes (`words`) mean;
+    `variants` are pairs of characters that names write for one another."""
 
     item: Item
     compiled: Compiled
+    policy: Policy
     words: Words
     as_of: date
     keys: Keys
@@ -99,7 +104,11 @@ def _rows(home: Home, delivery_id: str) -> int:
 
 
 def validate(
-    home: Home, parts: Sequence[Part], rules: Rules, tell: Callable[[float], None] | None = None
+    home: Home,
+    parts: Sequence[Part],
+    rules: Rules,
+    tell: Callable[[float], None] | None = None,
+    on: Cluster | None = None,
 ) -> list[Validated]:
     """Reads `staged/`, writes `accepted/`, `rejected/` and `findings/` of each delivery, each whole or not at all; the
     last two as `stages.told` reads them. Several are judged together where all are small. `tell` hears the share done.
@@ -115,20 +124,26 @@ def validate(
     Rows flow from one file to the next and are never held in memory. The few that are not accepted are judged a second
     time, for their findings, which is cheaper than to keep what all rows said until all are judged. Small deliveries
     are read once, kept, and judged as the SQL stands: to plan it well would take longer than to run it.
+
+    Rows of a large one are judged `on` a cluster where there is one. What is made of its findings is made here.
     """
     item, compiled = rules.item, rules.compiled
     rows = [_rows(home, part.delivery_id) for part in parts]
     small = max(rows) <= SMALL
     if len(parts) > 1 and not small:
         raise ValueError("only small deliveries are judged together")
-    with connect(home.work) as engine:
+    with connect(home.work) as engine, ExitStack() as ending:
         if sum(rows) <= SMALL:
             engine.execute("PRAGMA disable_optimizer")
         made = _Made(engine, small)
         echoed = _open_sent(engine, home, parts, item, made)
         whole = f"SELECT *, DATE '{rules.as_of.isoformat()}' AS as_of FROM sent"
         engine.execute(f"CREATE VIEW staged AS {whole}")
-        _code_tables(engine, rules)
+        codes = _code_tables(rules)
+        for name, table in codes.items():
+            engine.register("arriving", table)
+            engine.execute(f"CREATE TABLE {name} AS SELECT * FROM arriving")
+            engine.unregister("arriving")
         keyed_functions(engine, rules.keys)
         made.kept("texts", compiled.texts)
         made.kept("located", compiled.located)
@@ -140,12 +155,18 @@ def validate(
         told = [other if name == "linked_subject_id" else name for name in linked(item)]
         more = "".join(f"{column}, " for column in (*([replaces] if item.replacing_fields else []), *told))
         accepted = [home.accepted(part.delivery_id) for part in parts]
+        record, judged, judging = compiled.record, compiled.judged, None
+        if on is not None and not small:
+            of = trees(item, rules.words.catalog, rules.policy)
+            staged = home.staged(parts[0].delivery_id)
+            judging = ending.enter_context(cluster.Judging(on, of, item, staged, codes, rules.as_of))
+            record, tell = judging.record(engine, rules.keys, record, tell), None
         with watched(engine, tell):
             made.passed_on(
                 "accepted",
                 f"""SELECT place, line, sheet, notes, {subject}, {key}, content_hash, credit_number, number_kind,
                     name_hash, identity, action, source_time, redacted, {more}{curated}
-                    FROM ({compiled.record})""",
+                    FROM ({record})""",
                 accepted,
             )
         if conflicting := _conflicting(engine, item, rules.variants):
@@ -155,6 +176,9 @@ def validate(
         else:
             engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
             engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
+            if judging is not None and _count(engine, "missing") > SMALL:
+                pass_on(engine, "FROM missing", places := judging.folder / "missing.parquet")
+                judged = judging.judged(engine, places, judged)
         texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)
         record_key, name_key = of_judged(item, compiled.checks)
         refused_key, refused_replaces = of_refused(item, compiled.checks)
@@ -170,7 +194,7 @@ def validate(
                 {UNLESS_REFUSED} {name_key} END AS name_key,
                 {of_today(rules.keys, "replaces", f"{IF_REFUSED} {refused_replaces} END")},
                 {IF_REFUSED} CAST({item.source_time or 'NULL'} AS TIMESTAMP) END AS source_time, {texts}
-                FROM ({compiled.judged}) {echo}""",
+                FROM ({judged}) {echo}""",
             [home.rejected(part.delivery_id) for part in parts],
             "ORDER BY place",
         )
@@ -348,19 +372,19 @@ def _is_late(item: Item, late: date) -> str:
     return f"{item.event_date} <= DATE '{late.isoformat()}' AND action <> 'withdraw'"
 
 
-def _code_tables(engine: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    for name in {f.code_set for f in rules.item.fields if f.code_set} | {"region"}:
+def _code_tables(rules: Rules) -> dict[str, pa.Table]:
+    """What cells may say, its code, and until when that was in force, by name of the table."""
+    tables = {}
+    for name in sorted({f.code_set for f in rules.item.fields if f.code_set} | {"region"}):
         known = rules.words.of(name, rules.period, rules.department)
-        table = pa.table(
+        tables[f"codes_{name}"] = pa.table(
             {
                 "value": pa.array(known.values.keys(), pa.string()),
                 "code": pa.array(known.values.values(), pa.string()),
                 "valid_to": pa.array([known.until.get(code) for code in known.values.values()], pa.date32()),
             }
         )
-        engine.register("arriving", table)
-        engine.execute(f"CREATE TABLE codes_{name} AS SELECT * FROM arriving")
-        engine.unregister("arriving")
+    return tables
 
 
 def keyed_functions(engine: duckdb.DuckDBPyConnection, keys: Keys) -> None:

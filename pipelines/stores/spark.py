@@ -1,17 +1,33 @@
-"""A session on a Spark cluster, under the settings in which the SQL that `schemas.spark` renders means what it says.
+"""A Spark cluster, under the settings in which the SQL that `schemas.spark` renders means what it says.
 
-pyspark is no part of what is installed by default (half a gigabyte); where it is missing, importing it fails in
-`connect` and nowhere else. Executors run SQL only: they need no Python, and are sent no key.
+pyspark is no part of what is installed by default (half a gigabyte); where it is missing, that is told when a cluster
+is asked for the first time. Executors run SQL only: they need no Python, and are sent no key. They read and write files
+of the home, so all hosts see it under the same path, as the same user.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import StoreError, UsageFault
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
+ENGINES = ("duckdb", "spark")
+MASTER = "QIONGXIN_SPARK_MASTER"
+PATIENCE = 60  # seconds until a cluster without executors counts as down
+PORT = 7077
 SETTINGS = {
     # Moments here have no zone; where Spark insists on one, it is that of nobody.
     "spark.sql.session.timeZone": "UTC",
@@ -47,3 +63,135 @@ def connect(master: str, work: Path, more: dict[str, str] | None = None) -> Spar
     for name, value in settings.items():
         building = building.config(name, value)
     return building.getOrCreate()
+
+
+class Cluster:
+    """A cluster to which nobody connects before something is asked of it. What it is given and gives lies as Parquet in
+    `folder`, which goes when it is closed, and with the next sweep where the process was killed. Raises `StoreError`
+    for whatever goes wrong there; of what Spark says no more than its kind is told, since its texts hold values."""
+
+    def __init__(self, master: str, work: Path) -> None:
+        self.master = master
+        self.folder = work / f"cluster.{os.getpid()}.part"
+
+    @cached_property
+    def session(self) -> SparkSession:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _reach(self.master)
+        try:
+            with _errors_to(self.folder / "log"):
+                opened = connect(self.master, self.folder)
+        except ImportError:
+            raise UsageFault("--engine spark: pyspark is not installed. Install qiongxin[spark].") from None
+        except Exception as e:
+            raise self._fault(e) from None
+        self._await_executors(opened)
+        return opened
+
+    def close(self) -> None:
+        if "session" in self.__dict__:
+            with suppress(Exception):
+                self.session.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def read(self, path: Path) -> DataFrame:
+        return self.session.read.parquet(path.as_uri())
+
+    def ask(self, sql: str, target: Path, tell: Callable[[float], None] | None = None) -> Path:
+        """Write what a query gives as Parquet files of the folder `target`; returns it. `tell` hears the share done."""
+        try:
+            with self._watched(tell):
+                self.session.sql(sql).write.mode("overwrite").parquet(target.as_uri())
+        except StoreError:
+            raise
+        except Exception as e:
+            raise self._fault(e) from None
+        return target
+
+    def _fault(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"spark: {self.master}: {type(error).__name__}. Look into the log of the master, then run again, or with"
+            " --engine duckdb."
+        )
+
+    def _await_executors(self, session: SparkSession) -> None:
+        """Spark itself would wait for executors for ever, and say so in a log."""
+        if self.master.startswith("local"):
+            return
+        context: Any = session.sparkContext
+        deadline = time.monotonic() + PATIENCE
+        while context._jsc.sc().getExecutorMemoryStatus().size() < 2:  # the driver is one of them
+            if time.monotonic() > deadline:
+                session.stop()
+                raise StoreError(
+                    f"spark: {self.master} gave no executor within {PATIENCE} s. See that a worker is up and has memory"
+                    " and a core to spare, then run again."
+                )
+            time.sleep(0.1)
+
+    @contextmanager
+    def _watched(self, tell: Callable[[float], None] | None) -> Iterator[None]:
+        if tell is None:
+            yield
+            return
+        tracker, done, seen = self.session.sparkContext.statusTracker(), threading.Event(), dict[int, tuple[int, int]]()
+
+        def watch() -> None:
+            while not done.wait(0.5):
+                for n in tracker.getActiveStageIds():
+                    if info := tracker.getStageInfo(n):
+                        seen[n] = info.numCompletedTasks, info.numTasks
+                if every := sum(tasks for _, tasks in seen.values()):
+                    tell(sum(ended for ended, _ in seen.values()) / every)
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watching.join()
+
+
+@contextmanager
+def cluster_of(engine: str, work: Path) -> Iterator[Cluster | None]:
+    """The cluster that `engine` stands for, closed in the end; None for the engine of one machine. Raises `UsageFault`.
+    """
+    if engine not in ENGINES:
+        raise UsageFault(f"--engine {engine}: no such engine. Known: {', '.join(ENGINES)}.")
+    if engine == "duckdb":
+        yield None
+        return
+    if not (master := os.environ.get(MASTER)):
+        raise UsageFault(f"--engine spark: no cluster is named. Set {MASTER}, as spark://HOST:{PORT}.")
+    cluster = Cluster(master, work)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def _reach(master: str) -> None:
+    """Raises `StoreError` where no master listens: Spark itself would try for minutes."""
+    found = re.fullmatch(r"spark://(.+)", master)
+    if found is None:
+        return
+    for address in found[1].split(","):
+        host, _, port = address.rpartition(":")
+        with suppress(OSError, ValueError), socket.create_connection((host.strip("[]"), int(port)), 5):
+            return
+    raise StoreError(f"spark: nobody listens at {master}. Start the master, or set {MASTER}, then run again.")
+
+
+@contextmanager
+def _errors_to(path: Path) -> Iterator[None]:
+    """Whatever a process that is started meanwhile says of errors goes to a file: the driver's JVM has much to say, and
+    its log may hold values."""
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as log:
+            os.dup2(log.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
