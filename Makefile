@@ -60,11 +60,14 @@ test soak: export QIONGXIN_SPARK := $(SPARK)
 # its tests share what it set up.
 SIDE_BY_SIDE = -n 2 --dist loadscope
 
+# Some of the tests, all by default: make soak TESTS='tests/test_dags tests/test_golden.py'
+TESTS ?=
+
 test: env tools spark lint
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 soak: env tools spark lint
-	QIONGXIN_SOAK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	QIONGXIN_SOAK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 TIMES ?= 5
 

@@ -93,7 +93,7 @@ def _of_item(
     shown = curate.recorded(engine, lake, item, {s: lake.files(s, item.code, n) for s, n in spaces.items()})
     dedupe.open_statements(engine, item, (), said, shown, *versions.counting(ledger, item.code, number))
     engine.execute(f"INSERT INTO due {SEVERAL}")
-    dedupe.run_fold(engine, item)
+    dedupe.run_fold(dedupe.Here(engine), item)
     engine.execute(f"CREATE TABLE pairs AS {PAIRS}")
     curated = [f.name for f in item.curated_fields if f.name != item.source_time]  # the time is no content
     differs = [f"CASE WHEN f.{c} IS DISTINCT FROM o.{c} THEN [CAST(f.{c} AS VARCHAR), CAST(o.{c} AS VARCHAR)] END"

@@ -13,11 +13,12 @@ from pipelines.apply import apply, summary
 from pipelines.errors import StoreError
 from pipelines.judge import Desk, kept_catalogue, kept_path
 from pipelines.model import Home
-from pipelines.stores import postgres, spark
+from pipelines.stores import postgres
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from pipelines.stores.own_keys import own_keys
 from pipelines.stores.rotation import settle
+from pipelines.stores.spark import ENGINES, cluster_of
 from pipelines.stores.still import at_work, turn
 from schemas.model import Catalog
 
@@ -43,8 +44,8 @@ def open_night(
     as_of = day if isinstance(day, date) else date.fromisoformat(day)
     place.root.mkdir(parents=True, exist_ok=True)
     place.make_restricted()
-    named = engine or os.environ.get("QIONGXIN_ENGINE") or spark.ENGINES[0]
-    with spark.cluster_of(named, place.work) as cluster, Ledger(postgres.ensure(place.root)) as ledger:
+    named = engine or os.environ.get("QIONGXIN_ENGINE") or ENGINES[0]
+    with cluster_of(named, place.work) as cluster, Ledger(postgres.ensure(place.root)) as ledger:
         catalog = kept_catalogue(place)
         ledger.prepare()
         with at_work(ledger), closing(_its_lake(place, ledger, ledger.url)) as lake:

@@ -180,7 +180,7 @@ def _integrate(night: Night, code: str, is_alone: bool = False, of: Scope = EVER
     candidate = curate.curate(
         night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of,
         waiting.open_rows(night.ledger, item=code), night.keys, look, _limits(night), fulls, figures, reverted, dead,
-        _received(night, code),
+        _received(night, code), night.cluster,
     )  # fmt: skip
     if candidate.is_nothing:
         datafiles.sweep_planned(night.home, night.lake, code)

@@ -91,7 +91,7 @@ def versions(
     order = ", ".join(f"('{code}', {n})" for n, code in enumerate(item.providers))
     engine.execute(f"""CREATE TABLE precedence AS SELECT o.department || {said} AS department, o.precedence
         FROM (VALUES {order}) o(department, precedence), (SELECT DISTINCT made FROM moments) m""")
-    dedupe.run_fold(engine, item)
+    dedupe.run_fold(dedupe.Here(engine), item)
     # A moment at which the record goes on showing what it showed begins no version.
     engine.execute(f"""CREATE TABLE versions AS SELECT record_key, made AS valid_from, until AS valid_to, delivery_id,
             line, sheet FROM (

@@ -8,11 +8,11 @@ the next department show; different contents that tie hold the record.
 Relations (rows of `arrived`, `past` and `dropped` are statements, with the columns of
 `schemas.arrow.statement_schema`, `decision_key`, `replaces`, `row_key`, `row_subject` and `row_document`, each NULL
 where the item does without):
-`arrived` new statements · `past` stored ones that count · `dropped` those that count no more, since their
-delivery was reverted after the last release · `fulls` (department, period, sequence, is_new) the greatest
-complete full-mode delivery of each department · `lifted` (department, period, sequence) full-mode deliveries
-among the dropped · `precedence` (department, precedence) · `published` (record_key, content_hash, delivery_id,
-line, sheet) what shows now of the involved records · `due` (record_key) records of which events or time make
+`arrived` new statements · `past` stored ones that count · `dropped` those that count no more, since their delivery
+was reverted after the last release · `fulls` (department, period, sequence, is_new) the greatest complete full-mode
+delivery of each department · `lifted` (department, period, sequence) full-mode deliveries among the dropped ·
+`precedence` (department, precedence) · `published` (record_key, content_hash, delivery_id, line, sheet) what shows
+now of the involved records, of all in `published_all` · `due` (record_key) records of which events or time make
 something else (schemas/life.py).
 
 Most nights bring mostly records that nobody has spoken of before, stated once. Only the others, the `involved`
@@ -40,6 +40,8 @@ such records that are stated at one time nobody knows which is right, and both a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlglot import exp
 
 from schemas.sql import tree
@@ -54,6 +56,11 @@ MADE = "COALESCE(s.source_time, CAST(s.period + INTERVAL 1 DAY AS TIMESTAMP))"
 ENDS = "('withdraw', 'refuse')"  # the actions of statements that say nothing but that there is no record
 SAYS = f"CASE WHEN r.action IN {ENDS} THEN 'withdraw' ELSE HEX(r.content_hash) END"
 EARLIER = "({0}.period < {1}.period OR ({0}.period = {1}.period AND {0}.sequence < {1}.sequence))"
+
+
+def heard() -> exp.Expr:
+    """record_key of what arrives."""
+    return tree("SELECT DISTINCT record_key FROM arrived")
 
 
 def spoken(of: str) -> exp.Expr:
@@ -79,6 +86,32 @@ def involved() -> dict[str, exp.Expr]:
         "lifted_back": tree(f"""SELECT DISTINCT p.record_key FROM past p JOIN lifted f ON f.department = p.department
             WHERE {EARLIER.format("p", "f")}"""),
     }
+
+
+def all_involved() -> exp.Expr:
+    """`involved`, as far as its parts and `due` tell."""
+    return tree(" UNION ".join(f"SELECT record_key FROM {name}" for name in (*involved(), "due")))
+
+
+def unheard() -> exp.Expr:
+    """record_key of involved records of which nothing was looked up yet. Reads `heard`."""
+    return tree("SELECT record_key FROM involved ANTI JOIN heard USING (record_key)")
+
+
+def more_involved(step: Callable[..., exp.Expr], *arguments: str) -> exp.Expr:
+    """What `replaced` or `sharing` tells and is not involved yet."""
+    told = step(*arguments).sql(dialect="duckdb")
+    return tree(f"SELECT record_key FROM ({told}) m ANTI JOIN involved USING (record_key)")
+
+
+def shown_now() -> exp.Expr:
+    """`published`: what shows now of the involved records."""
+    return tree("SELECT * FROM published_all SEMI JOIN involved USING (record_key)")
+
+
+def shown_no_more() -> exp.Expr:
+    """What showed of those that change. Reads `published`, `kept`."""
+    return tree("SELECT * FROM published ANTI JOIN kept USING (record_key)")
 
 
 def replaced() -> exp.Expr:

@@ -208,7 +208,7 @@ def _text(item: Item, of: Clocks, source: str, as_of: date, has_events: bool) ->
         # A listing without end keeps without end; what by itself is kept without end is so whatever a listing says.
         kept = f"""CASE WHEN c.kept_until IS NULL OR t.told_kept = {NO_END} THEN NULL
             ELSE GREATEST(c.kept_until, COALESCE(t.told_kept, c.kept_until)) END"""
-        clocked = f"""SELECT c.* REPLACE ({kept} AS kept_until) FROM ({clocked}) c
+        clocked = f"""SELECT c.* EXCLUDE (kept_until), {kept} AS kept_until FROM ({clocked}) c
             LEFT JOIN told t ON t.told_key = c.record_key"""
     ends = [_own_end(e, item) for e in _own(item, "ends")]
     ends += [f"CASE WHEN kept_until < {today} THEN {_end('kept_until + INTERVAL 1 DAY', literal(EXPIRED), '')} END"]

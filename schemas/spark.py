@@ -28,13 +28,15 @@ ZS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\
 # What was held against DuckDB, as it is said by SQLGlot or below; all that rules are made of.
 SAME = frozenset({
     exp.Add, exp.Alias, exp.And, exp.Array, exp.ArrayOverlaps, exp.Between, exp.Boolean, exp.Case, exp.Cast, exp.Chr,
-    exp.Coalesce, exp.Column, exp.Concat, exp.ConcatWs, exp.CTE, exp.DataType, exp.DataTypeParam, exp.DPipe,
-    exp.EndsWith, exp.EQ, exp.Extract, exp.From, exp.GT, exp.GTE, exp.Hex, exp.Identifier, exp.If, exp.In, exp.IntDiv,
-    exp.Interval, exp.Is, exp.Join, exp.Least, exp.Length, exp.Literal, exp.LT, exp.LTE, exp.MD5, exp.Mod, exp.Mul,
-    exp.Neg, exp.NEQ, exp.Not, exp.Null, exp.Nullif, exp.Or, exp.Paren, exp.PropertyEQ, exp.RegexpExtract,
-    exp.RegexpLike, exp.RegexpReplace, exp.Replace, exp.Select, exp.Star, exp.StartsWith, exp.StrPosition, exp.Struct,
-    exp.Sub, exp.Split, exp.Subquery, exp.Substring, exp.Table, exp.TableAlias, exp.Translate, exp.Trim, exp.TryCast,
-    exp.Unhex, exp.Upper, exp.Var, exp.Where, exp.With,
+    exp.Coalesce, exp.Column, exp.Concat, exp.ConcatWs, exp.Count, exp.CTE, exp.DataType, exp.DataTypeParam,
+    exp.Distinct, exp.DPipe, exp.EndsWith, exp.EQ, exp.Extract, exp.From, exp.Greatest, exp.Group, exp.GT, exp.GTE,
+    exp.Having, exp.Hex, exp.Identifier, exp.If, exp.In, exp.IntDiv, exp.Interval, exp.Is, exp.Join, exp.Least,
+    exp.Length, exp.Literal, exp.LT, exp.LTE, exp.Max, exp.MD5, exp.Min, exp.Mod, exp.Mul, exp.Neg, exp.NEQ, exp.Not,
+    exp.Null, exp.Nullif, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Or, exp.Order, exp.Ordered, exp.Paren, exp.PropertyEQ,
+    exp.Rank, exp.RegexpExtract, exp.RegexpLike, exp.RegexpReplace, exp.Replace, exp.RowNumber, exp.Select,
+    exp.SplitPart, exp.Star, exp.StartsWith, exp.StrPosition, exp.Struct, exp.Sub, exp.Split, exp.Subquery,
+    exp.Substring, exp.Sum, exp.Table, exp.TableAlias, exp.Translate, exp.Trim, exp.TryCast, exp.Unhex, exp.Union,
+    exp.Upper, exp.Var, exp.Where, exp.Window, exp.With,
 })  # fmt: skip
 # Functions that need the key, which is the driver's alone: see `asking`.
 KEYED = ("subject_id_of", "keyed_hash")

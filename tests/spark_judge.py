@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from pipelines.stages.validate import keyed_functions
 from pipelines.stores.keys import Keys
+from pipelines.stores.spark import columns
 from schemas import own_key, record, row_rules, spark
 from schemas.model import Catalog
 from schemas.row_rules import Check
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Row = dict[str, Any]
-TYPES = {pa.int64(): "BIGINT", pa.string(): "STRING", pa.date32(): "DATE", pa.binary(): "BINARY"}
-TYPES |= {pa.timestamp("us"): "TIMESTAMP_NTZ", pa.decimal128(18, 6): "DECIMAL(18, 6)"}
 
 
 @dataclass
@@ -106,9 +105,7 @@ class Both:
         if file is None or not path.exists():
             pq.write_table(table, path)
         self.engine.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet('{path}')")
-        # Told its columns, Spark need not look into the file for them, which is a job of its own.
-        columns = ", ".join(f"`{f.name}` {TYPES[f.type]}" for f in table.schema)
-        self.session.read.schema(columns).parquet(path.as_uri()).createOrReplaceTempView(name)
+        self.session.read.schema(columns(path)).parquet(path.as_uri()).createOrReplaceTempView(name)
 
 
 def by_place(table: pa.Table) -> list[Row]:

@@ -3,7 +3,8 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import night
 from pipelines.errors import StoreError, UsageFault
 from pipelines.judge import Asked, Desk, Judged, judge
 from pipelines.model import Delivery, Home, delivery_id
@@ -19,7 +21,13 @@ from pipelines.stores.keys import Keys
 from pipelines.stores.spark import MASTER, Cluster, cluster_of
 from schemas.load import load
 from tests import spark_cluster
-from tests.conftest import SOAK
+from tests.conftest import SOAK, soak_only
+from tests.dirty_files import table
+from tests.nights import Home as NightHome
+from tests.nights import begin, limited
+from tests.test_life import event, send
+from tests.test_strikes import ALWAYS, asked, corrected, nights
+from tests.test_wrong_person import no, ticket
 
 CATALOG = load()
 AS_OF = date(2026, 11, 22)
@@ -66,6 +74,38 @@ def made(source: Path, root: Path, on: Cluster | None) -> tuple[Judged, list[pa.
     accepted = pq.read_table(home.accepted(key)).drop_columns(["name_hash"]).sort_by("place")
     assert on is None or not list(on.folder.rglob("*.parquet"))  # names and numbers do not stay
     return told, [accepted, pq.read_table(home.rejected(key)), pq.read_table(home.findings(key))]
+
+
+def few(home: NightHome) -> None:
+    """What is new, corrected, withdrawn before it ends and ended by an event, over rows that are struck out."""
+    home.night(0, a=table(*(ticket(n, n) for n in range(1, 8))))
+    send(home, "withdrawal_event", "w", event("withdrawal_event", 5, no(5)))
+    withdrawn = corrected(4, 23, "示例", 操作类型="撤销")
+    for day in (1, 2):
+        rows = corrected(2, 22 + day, f"示例{day}"), withdrawn, ticket(9 + day, 9 + day)
+        home.night(day, **{f"b{day}": (table(*rows), {"period": f"2026-11-{22 + day}"})})
+
+
+@pytest.mark.parametrize("those", [few, pytest.param(nights, marks=soak_only("eight nights on a cluster"))])
+def test_nights_are_folded_alike(
+    those: Callable[[NightHome], None], cluster: Cluster, tmp_path: Path, applied: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Every table of every release, what differs between them, and the life of each record."""
+    told, asked_there = list[dict[str, str]](), list[str]()
+    for on, place in ((None, tmp_path / "here"), (cluster, tmp_path / "there")):
+        home = begin(place, applied(), monkeypatch, item="traffic_penalty", sender="public_security")
+        with monkeypatch.context() as patch:
+            limited(patch, **ALWAYS)
+            patch.setattr(night, "cluster_of", lambda engine, work, on=on: nullcontext(on))
+            patch.setattr(cluster, "least", 0)
+            patch.setattr(cluster, "ask", lambda *a, ask=cluster.ask: asked_there.append(a[1].name) or ask(*a))
+            those(home)
+        told.append(asked(home))
+    unlike = sorted(k for k in told[0].keys() | told[1].keys() if told[0].get(k) != told[1].get(k))
+    assert not unlike
+    assert {name.split(".")[0] for name in asked_there} >= {"lived", "records", "ended", "history", "spoken", "judged"}
+    assert not list(cluster.folder.rglob("*.parquet"))
 
 
 def test_an_engine_that_nobody_knows_or_has_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

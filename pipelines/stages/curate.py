@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,7 +17,8 @@ from sqlglot import exp
 
 from pipelines.model import ACCOUNT, Home, publish_json
 from pipelines.stages import datafiles, dedupe
-from pipelines.stages.datafiles import Limits, Planned, data_file, linked, rows_of, write
+from pipelines.stages.cluster_fold import RECORDS, Folding
+from pipelines.stages.datafiles import Limits, Local, Making, Planned, linked, rows_of, write
 from pipelines.stages.dedupe import Full, Incoming, Reverted
 from pipelines.stages.events import open_events
 from pipelines.stages.settle import settle
@@ -25,6 +27,7 @@ from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import PLACE, Change, Files, Lake, live
 from pipelines.stores.ledger import Life, Pinned
+from pipelines.stores.spark import Cluster
 from schemas import fold, life, profile
 from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.model import Item
@@ -153,6 +156,7 @@ def curate(
     reverted: Sequence[Reverted] = (),
     tombstones: pa.Table | None = None,
     received: pa.Table | None = None,
+    cluster: Cluster | None = None,
 ) -> Candidate:
     """Fold the deliveries over the published release and write the candidate.
 
@@ -162,8 +166,8 @@ def curate(
     has ended. `waiting` are the
     item's rows that wait (stores/waiting.py), `figures` the SELECTs of the batch profile (schemas/profile.py),
     `tombstones` all of the item: nothing of these records is left or taken in; `received` tells the days on which its
-    deliveries came (stages/deletion.py). Running it again first sweeps up what a
-    killed run left.
+    deliveries came (stages/deletion.py). On a `cluster` the records of a large item are folded and their data files
+    written there. Running it again first sweeps up what a killed run left.
     """
     said = sorted(d.delivery_id + " again" * d.is_again for d in incoming)
     said += sorted(f"{r.delivery_id} reverted" for r in reverted if r.is_new)
@@ -174,7 +178,7 @@ def curate(
     incoming = sorted(incoming, key=lambda d: d.delivery_id)
     records = lake.files("records", item.code, base.records)
     ended = lake.files("ended", item.code, base.ended)
-    with Planned(home, lake, item) as plan, connect(home.work) as engine:
+    with Planned(home, lake, item) as plan, connect(home.work) as engine, ExitStack() as ending:
         shape, former = statement_schema(item), former_names(item)
         history = lake.files("history", item.code, base.history)
         past = lake.relation(engine, "history", item.code, shape, former, history) if history else None
@@ -184,23 +188,28 @@ def curate(
         dedupe.open_statements(engine, item, incoming, past, placed, fulls, reverted, tombstones, is_placed=True)
         gone = _gone(engine, home, item, tombstones)
         engine.register("received", RECEIVED.empty_table() if received is None else received)
-        _due(engine, item, stored, look, as_of, has_events)
-        dedupe.run_fold(engine, item)
+        there = {"records": records, "ended": ended, "history": history}
+        published, arrived = rows_of(engine, records), int(_one(engine, "SELECT count(*) FROM arrived"))
+        tables: Making = Local(engine)
+        if cluster is not None and cluster.takes(published + arrived):
+            folding = ending.enter_context(Folding(cluster, engine, lake, item, there))
+            folding.open(reverted, tombstones is not None and tombstones.num_rows > 0, has_events)
+            tables, stored = folding, stored and RECORDS
+        _due(tables, item, stored, look, as_of, has_events)
+        dedupe.run_fold(tables, item)
         columns = shape.names
 
         def lived(select: exp.Expr) -> str:
             return _sql(life.life(item, look.clocks, f"({_sql(select)})", as_of, has_events))
 
-        shown, shown_rows, over = _record_files(engine, plan, lived(fold.shown(columns)))
+        shown, shown_rows, over = tables.record_files(plan, lived(fold.shown(columns)))
         # A record that shows a new statement is that statement: one file, under a name in each table.
         stated = [linked(path, plan.file("history")) for path in (*shown, *over)]
-        unshown, _ = data_file(engine, plan, "history", _sql(life.none(f"({_sql(fold.unshown(columns))})")))
-        returning, returning_rows, over_again = _record_files(engine, plan, lived(fold.returning(columns)))
+        unshown, _ = tables.files(plan, "history", _sql(life.none(f"({_sql(fold.unshown(columns))})")))
+        returning, returning_rows, over_again = tables.record_files(plan, lived(fold.returning(columns)))
         upserts = [*shown, *returning]
         touched = home.work / "candidates" / f"{item.code}.touched.parquet"
-        published = rows_of(engine, records)
         touched_rows = write(engine, "SELECT record_key FROM published", touched)
-        there = {"records": records, "ended": ended, "history": history}
 
         def without(space: str, of: str, limits: Limits | None) -> Change:
             return datafiles.without(engine, plan, lake, item, space, there[space], of, limits)
@@ -303,7 +312,7 @@ def recorded(
 
 
 def _due(
-    engine: duckdb.DuckDBPyConnection, item: Item, stored: str | None, look: Look, as_of: date, has_events: bool
+    tables: Making, item: Item, stored: str | None, look: Look, as_of: date, has_events: bool
 ) -> None:
     """Fill `due` with the stored records of which events or time make something else now. Reads `events`."""
     asks = look.asks(as_of)
@@ -313,19 +322,7 @@ def _due(
     source = f"(SELECT {', '.join(statement_schema(item).names)}, {before} FROM {stored} WHERE {asks})"
     now = _sql(life.life(item, look.clocks, source, as_of, has_events))
     differs = " OR ".join(f"{c} IS DISTINCT FROM was_{c}" for c in life.COLUMNS)
-    engine.execute(f"INSERT INTO due SELECT record_key FROM ({now}) WHERE {differs}")
-
-
-def _record_files(
-    engine: duckdb.DuckDBPyConnection, plan: Planned, select: str
-) -> tuple[list[str], int, list[str]]:
-    """Records with what events and time make of them: data files of those that are shared, how many these are, and data
-    files of those that have ended."""
-    shared, rows = data_file(engine, plan, "records", f"SELECT * FROM ({select}) WHERE ended_on IS NULL")
-    # Few ever have, so the columns that tell are looked at before the rest is read once more.
-    some = engine.execute(f"SELECT 1 FROM ({select}) WHERE ended_on IS NOT NULL LIMIT 1").fetchall()
-    over = data_file(engine, plan, "ended", f"SELECT * FROM ({select}) WHERE ended_on IS NOT NULL")[0] if some else []
-    return shared, rows, over
+    tables.add("due", f"SELECT record_key FROM ({now}) s WHERE {differs}")
 
 
 def _gone(engine: duckdb.DuckDBPyConnection, home: Home, item: Item, tombstones: pa.Table | None) -> str:

@@ -8,11 +8,13 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import pyarrow.parquet as pq
 
 from pipelines.model import Home, publish, publish_json
+from pipelines.stages import dedupe
 from pipelines.stores.lake import SPACES, Change, Files, Lake, live, struck
 from pipelines.stores.strikes import FIELD_IDS
 from schemas.arrow import former_names, stored_schema
@@ -104,6 +106,29 @@ def data_file(
         return [str(path)], rows
     path.unlink()
     return [], 0
+
+
+class Making(dedupe.Tables, Protocol):
+    """Where the fold makes its tables, and its data files of these."""
+
+    def files(self, plan: Planned, space: str, sql: str) -> tuple[list[str], int]:
+        """Planned data files of what a query gives, none that is empty; and the rows."""
+
+    def record_files(self, plan: Planned, sql: str) -> tuple[list[str], int, list[str]]:
+        """Records with what events and time make of them: data files of those that are shared, how many these are, and
+        data files of those that have ended."""
+
+
+class Local(dedupe.Here):
+    def files(self, plan: Planned, space: str, sql: str) -> tuple[list[str], int]:
+        return data_file(self.engine, plan, space, sql)
+
+    def record_files(self, plan: Planned, sql: str) -> tuple[list[str], int, list[str]]:
+        shared, rows = self.files(plan, "records", f"SELECT * FROM ({sql}) WHERE ended_on IS NULL")
+        # Few ever have, so the columns that tell are looked at before the rest is read once more.
+        if not self.engine.execute(f"SELECT 1 FROM ({sql}) WHERE ended_on IS NOT NULL LIMIT 1").fetchall():
+            return shared, rows, []
+        return shared, rows, self.files(plan, "ended", f"SELECT * FROM ({sql}) WHERE ended_on IS NOT NULL")[0]
 
 
 def linked(path: str, name: Path) -> str:

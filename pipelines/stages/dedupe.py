@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +18,7 @@ from schemas.model import Item
 from schemas.record import business_key, key_text
 from schemas.sql import literal
 
+ALIVE = " ANTI JOIN tombstones USING (record_key)"
 SHOWN = "record_key, content_hash, delivery_id, line, sheet"
 
 
@@ -84,17 +86,14 @@ def open_statements(
         engine.register("tombstone_rows", tombstones)
         engine.execute("CREATE TABLE tombstones AS SELECT * FROM tombstone_rows")
         engine.unregister("tombstone_rows")
-    alive = " ANTI JOIN tombstones USING (record_key)" if has_tombstones else ""
+    alive = ALIVE if has_tombstones else ""
     incoming, reverted = list(incoming), list(reverted)
     once = " UNION ALL ".join(f"SELECT {columns} FROM ({sql})" for d in incoming for sql in _statements(item, d))
     if not once:
         engine.register("nothing", statement_schema(item).empty_table())
         once = f"SELECT {columns} FROM nothing"
-    stored = f"SELECT {columns} FROM {history or f'({once} LIMIT 0)'}{alive}"
-    past = f"SELECT *{lookups(item)} FROM ({stored})"
-    out, now = (", ".join(literal(r.delivery_id) for r in reverted if r.is_new or not new) for new in (False, True))
-    engine.execute(f"CREATE VIEW past AS {past}" + (f" WHERE delivery_id NOT IN ({out})" if out else ""))
-    engine.execute(f"CREATE VIEW dropped AS {past} WHERE " + (f"delivery_id IN ({now})" if now else "FALSE"))
+    for name, sql in of_stored(item, history or f"({once} LIMIT 0)", reverted, has_tombstones).items():
+        engine.execute(f"CREATE VIEW {name} AS {sql}")
     _repeats(engine, once, [d.delivery_id for d in incoming if d.is_again])
     if any(d.is_again for d in incoming):
         placed = f"SELECT *, coalesce(sheet, '') AS place_sheet FROM ({once})"
@@ -116,10 +115,8 @@ def open_statements(
                 UNION SELECT record_key FROM (SELECT record_key, row_key FROM past) SEMI JOIN {dead} USING (row_key)
                 """)
     engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{lookups(item)} FROM ({once}){alive}")
-    was = f"ended_on IS NULL AS was_shared FROM {records}" if records else "TRUE AS was_shared FROM arrived WHERE FALSE"
-    kept = "kept_until" if records else "CAST(NULL AS DATE) AS kept_until"
-    place = ", filename AS file_path, file_row_number AS pos" if is_placed and records else ""
-    engine.execute(f"CREATE VIEW published_all AS SELECT {SHOWN}{place}, {kept}, {was}")
+    none = f"SELECT {SHOWN}, CAST(NULL AS DATE) AS kept_until, TRUE AS was_shared FROM arrived WHERE FALSE"
+    engine.execute(f"CREATE VIEW published_all AS {of_records(records, is_placed) if records else none}")
     _fulls(engine, incoming, fulls)
     engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")
     for r in reverted:
@@ -130,6 +127,24 @@ def open_statements(
     )
     engine.register("precedence_rows", precedence)
     engine.execute("CREATE TABLE precedence AS SELECT * FROM precedence_rows")
+
+
+def of_stored(item: Item, history: str, reverted: Sequence[Reverted], has_tombstones: bool) -> dict[str, str]:
+    """SQL of `past` and `dropped` over the relation `history`."""
+    alive = ALIVE if has_tombstones else ""
+    stored = f"SELECT {', '.join(statement_schema(item).names)} FROM {history}{alive}"
+    past = f"SELECT *{lookups(item)} FROM ({stored})"
+    out, now = (", ".join(literal(r.delivery_id) for r in reverted if r.is_new or not new) for new in (False, True))
+    return {
+        "past": past + (f" WHERE delivery_id NOT IN ({out})" if out else ""),
+        "dropped": f"{past} WHERE " + (f"delivery_id IN ({now})" if now else "FALSE"),
+    }
+
+
+def of_records(records: str, is_placed: bool) -> str:
+    """SQL of `published_all` over the relation `records`."""
+    place = ", filename AS file_path, file_row_number AS pos" if is_placed else ""
+    return f"SELECT {SHOWN}{place}, kept_until, ended_on IS NULL AS was_shared FROM {records}"
 
 
 def lookups(item: Item) -> str:
@@ -195,17 +210,43 @@ def _fulls(engine: duckdb.DuckDBPyConnection, incoming: list[Incoming], fulls: I
         engine.execute("INSERT INTO fulls VALUES (?, ?, ?, ?)", [department, *order])
 
 
-def run_fold(engine: duckdb.DuckDBPyConnection, item: Item) -> None:
+class Tables(Protocol):
+    """Where the fold makes its tables of what `open_statements` opens; what is asked of them is SQL of schemas."""
+
+    def make(self, name: str, sql: str) -> None:
+        """Table `name` anew; it may have been read for it."""
+
+    def add(self, name: str, sql: str) -> None:
+        """Rows to a table."""
+
+    def is_empty(self, name: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Here:
+    """Tables of the engine of one machine."""
+
+    engine: duckdb.DuckDBPyConnection
+
+    def make(self, name: str, sql: str) -> None:
+        self.engine.execute(f"CREATE OR REPLACE TABLE {name} AS {sql}")
+
+    def add(self, name: str, sql: str) -> None:
+        self.engine.execute(f"INSERT INTO {name} {sql}")
+
+    def is_empty(self, name: str) -> bool:
+        return not self.engine.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchall()
+
+
+def run_fold(tables: Tables, item: Item) -> None:
     """From what `open_statements` opens the tables of `schemas.fold`: `involved`, then each of its STEPS; in the end
     `published` holds only the records that change or show no more."""
-    engine.execute("CREATE TABLE heard AS SELECT DISTINCT record_key FROM arrived")
-    engine.execute(f"CREATE TABLE spoken AS {_sql(fold.spoken, 'heard')}")
-    parts = _involved()
-    for name, sql in parts.items():
-        engine.execute(f"CREATE TABLE {name} AS {sql}")
-    union = " UNION ".join(f"SELECT record_key FROM {name}" for name in (*parts, "due"))
-    engine.execute(f"CREATE TABLE involved AS {union}")
-    _hear(engine)
+    tables.make("heard", _sql(fold.heard))
+    tables.make("spoken", _sql(fold.spoken, "heard"))
+    for name, sql in _involved().items():
+        tables.make(name, sql)
+    tables.make("involved", _sql(fold.all_involved))
+    _hear(tables)
     # What ends a record under its row key may let another show that bears the same decision.
     for is_asked, more in (
         (item.replacing_fields, (fold.replaced,)),
@@ -213,27 +254,25 @@ def run_fold(engine: duckdb.DuckDBPyConnection, item: Item) -> None:
         (item.one_subject, (fold.sharing, "decision_key")),
     ):
         if is_asked:
-            engine.execute(f"""INSERT INTO involved SELECT record_key FROM ({_sql(*more)})
-                ANTI JOIN involved USING (record_key)""")
-            _hear(engine)
-    engine.execute("""CREATE TABLE published AS SELECT * FROM published_all SEMI JOIN involved USING (record_key)""")
+            tables.add("involved", _sql(fold.more_involved, *more))
+            _hear(tables)
+    tables.make("published", _sql(fold.shown_now))
     for name, step in fold.STEPS:
-        engine.execute(f"CREATE TABLE {name} AS {_sql(step)}")
-    engine.execute("DELETE FROM published WHERE record_key IN (SELECT record_key FROM kept)")
+        tables.make(name, _sql(step))
+    tables.make("published", _sql(fold.shown_no_more))
 
 
-def _hear(engine: duckdb.DuckDBPyConnection) -> None:
+def _hear(tables: Tables) -> None:
     """Look up what is stored of the involved records of which nothing arrives. Few nights have any, and to look up is
     to read through all that is stored."""
-    unheard = "SELECT record_key FROM involved ANTI JOIN heard USING (record_key)"
-    engine.execute(f"CREATE OR REPLACE TABLE unheard AS {unheard}")
-    if engine.execute("SELECT 1 FROM unheard LIMIT 1").fetchall():
-        engine.execute(f"INSERT INTO spoken {_sql(fold.spoken, 'unheard')}")
-        engine.execute("INSERT INTO heard SELECT record_key FROM unheard")
+    tables.make("unheard", _sql(fold.unheard))
+    if not tables.is_empty("unheard"):
+        tables.add("spoken", _sql(fold.spoken, "unheard"))
+        tables.add("heard", "SELECT record_key FROM unheard")
 
 
 @cache
-def _sql(step: Callable[..., exp.Expr], *arguments: str) -> str:
+def _sql(step: Callable[..., exp.Expr], *arguments: Any) -> str:
     """Once in a process: to read and write the trees takes as long as the engine takes for a small night."""
     return step(*arguments).sql(dialect="duckdb")
 

@@ -156,7 +156,7 @@ def validate(
         more = "".join(f"{column}, " for column in (*([replaces] if item.replacing_fields else []), *told))
         accepted = [home.accepted(part.delivery_id) for part in parts]
         record, judged, judging = compiled.record, compiled.judged, None
-        if on is not None and not small:
+        if on is not None and not small and on.takes(rows[0]):
             of = trees(item, rules.words.catalog, rules.policy)
             staged = home.staged(parts[0].delivery_id)
             judging = ending.enter_context(cluster.Judging(on, of, item, staged, codes, rules.as_of))
@@ -176,7 +176,7 @@ def validate(
         else:
             engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
             engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
-            if judging is not None and _count(engine, "missing") > SMALL:
+            if on is not None and judging is not None and on.takes(_count(engine, "missing")):
                 pass_on(engine, "FROM missing", places := judging.folder / "missing.parquet")
                 judged = judging.judged(engine, places, judged)
         texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)

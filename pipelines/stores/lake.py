@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -126,21 +126,20 @@ class Lake:
         that came later is NULL in older files, a renamed one is found under its former names. The table itself may
         follow only with the next night, or with the release that is the first to have one. Where `is_placed`, the place
         of each row stands beside it, as `live` tells it."""
-        try:
-            metadata = self.catalog.load_table((space, item)).metadata
-        except NoSuchTableError:
-            return live(files, is_placed=is_placed)
-        if len(metadata.schemas) == 1 and {*shape.names} <= {f.name for f in metadata.schema().fields}:
+        if self.is_uniform(space, item, shape):
             return live(files, is_placed=is_placed)
         united = live(files, is_united=True, is_placed=is_placed)
         there = {str(row[0]) for row in engine.execute(f"DESCRIBE SELECT * FROM {united}").fetchall()}
-        columns = []
-        for column in shape:
-            found = [n for n in (column.name, *reversed(former.get(column.name, ()))) if n in there]
-            value = f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else "NULL"
-            columns.append(f"CAST({value} AS {sql_type(column.type)}) AS {column.name}")
-        columns += PLACE if is_placed else []
+        columns = [*shaped(shape, former, there), *(PLACE if is_placed else ())]
         return f"(SELECT {', '.join(columns)} FROM {united})"
+
+    def is_uniform(self, space: str, item: str, shape: pa.Schema) -> bool:
+        """Whether all data files of a table have the columns of today."""
+        try:
+            metadata = self.catalog.load_table((space, item)).metadata
+        except NoSuchTableError:
+            return True
+        return len(metadata.schemas) == 1 and {*shape.names} <= {f.name for f in metadata.schema().fields}
 
     def evolve(self, space: str, item: str, shape: pa.Schema, former: Former) -> list[str]:
         """Bring a table's columns to the shape of today, as far as they lack or bear a former name; what was done.
@@ -278,6 +277,16 @@ class Lake:
                 mapping = table.metadata.schema().name_mapping.model_dump_json()
                 change.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping, **COUNTS})
             return self.catalog.load_table((space, item))
+
+
+def shaped(shape: pa.Schema, former: Former, there: Collection[str]) -> list[str]:
+    """SQL of the columns of today over rows that have the columns `there`."""
+    columns = []
+    for column in shape:
+        found = [n for n in (column.name, *reversed(former.get(column.name, ()))) if n in there]
+        value = f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else "NULL"
+        columns.append(f"CAST({value} AS {sql_type(column.type)}) AS {column.name}")
+    return columns
 
 
 def live(files: Files, is_united: bool = False, is_placed: bool = False) -> str:

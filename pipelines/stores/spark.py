@@ -19,6 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from pipelines.errors import StoreError, UsageFault
 
 if TYPE_CHECKING:
@@ -26,8 +29,13 @@ if TYPE_CHECKING:
 
 ENGINES = ("duckdb", "spark")
 MASTER = "QIONGXIN_SPARK_MASTER"
+ROWS = "QIONGXIN_SPARK_ROWS"  # what has no more rows stays here: to plan it there would take longer
 PATIENCE = 60  # seconds until a cluster without executors counts as down
 PORT = 7077
+TYPES = {
+    pa.bool_(): "BOOLEAN", pa.int32(): "INT", pa.int64(): "BIGINT", pa.string(): "STRING", pa.binary(): "BINARY",
+    pa.date32(): "DATE", pa.timestamp("us"): "TIMESTAMP_NTZ",
+}  # fmt: skip
 SETTINGS = {
     # Moments here have no zone; where Spark insists on one, it is that of nobody.
     "spark.sql.session.timeZone": "UTC",
@@ -73,6 +81,11 @@ class Cluster:
     def __init__(self, master: str, work: Path) -> None:
         self.master = master
         self.folder = work / f"cluster.{os.getpid()}.part"
+        self.least = int(os.environ.get(ROWS) or 1_000)
+
+    def takes(self, rows: int) -> bool:
+        """Whether so many rows are worth the way."""
+        return rows > self.least
 
     @cached_property
     def session(self) -> SparkSession:
@@ -94,8 +107,10 @@ class Cluster:
                 self.session.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def read(self, path: Path) -> DataFrame:
-        return self.session.read.parquet(path.as_uri())
+    def read(self, *paths: Path) -> DataFrame:
+        """The rows of Parquet files, or folders of them, of one shape. Told their columns, Spark need not look into
+        them for these, which is a job of its own."""
+        return self.session.read.schema(columns(paths[0])).parquet(*(path.as_uri() for path in paths))
 
     def ask(self, sql: str, target: Path, tell: Callable[[float], None] | None = None) -> Path:
         """Write what a query gives as Parquet files of the folder `target`; returns it. `tell` hears the share done."""
@@ -169,6 +184,16 @@ def cluster_of(engine: str, work: Path) -> Iterator[Cluster | None]:
         yield cluster
     finally:
         cluster.close()
+
+
+def columns(path: Path) -> str:
+    """The columns of a Parquet file, or of all files of a folder, in Spark's words."""
+    shape = pq.read_schema(next(path.glob("*.parquet")) if path.is_dir() else path)
+    return ", ".join(f"`{column.name}` {_type(column.type)}" for column in shape)
+
+
+def _type(kind: pa.DataType) -> str:
+    return f"DECIMAL({kind.precision}, {kind.scale})" if pa.types.is_decimal(kind) else TYPES[kind]
 
 
 def _reach(master: str) -> None:

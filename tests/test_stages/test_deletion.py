@@ -99,7 +99,7 @@ def nights(folder: Path, sent: list[Sent], way: Way) -> tuple[dict[bytes, bytes]
             engine.register("records", records)
             dedupe.open_statements(engine, STRICT, incoming, "history", "records", fulls,
                                    tombstones=pa.Table.from_pylist(dead, schema=SHAPE))  # fmt: skip
-            dedupe.run_fold(engine, STRICT)
+            dedupe.run_fold(dedupe.Here(engine), STRICT)
             names, none = SCHEMA.names, "NULL::DATE AS kept_until, NULL::DATE AS ended_on"
             shown, unshown, returning = (
                 f"({part(names).sql(dialect='duckdb')})" for part in (fold.shown, fold.unshown, fold.returning)

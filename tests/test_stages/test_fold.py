@@ -231,7 +231,7 @@ def prepare(
     engine.execute("CREATE TABLE precedence (department VARCHAR, precedence INTEGER)")
     for n, department in enumerate(ITEM.providers):
         engine.execute("INSERT INTO precedence VALUES (?, ?)", [department, n])
-    dedupe.run_fold(engine, item)
+    dedupe.run_fold(dedupe.Here(engine), item)
 
 
 def folded(

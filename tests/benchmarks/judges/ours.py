@@ -12,7 +12,7 @@ from plain import Found, run
 from pipelines.judge import Asked, Desk, judge
 from pipelines.model import Delivery, Home, delivery_id
 from pipelines.night import kept_catalogue
-from pipelines.stages.dedupe import Incoming, open_statements, run_fold
+from pipelines.stages.dedupe import Here, Incoming, open_statements, run_fold
 from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
 from schemas import fold
@@ -42,7 +42,7 @@ def judged(rules: dict[str, Any]) -> Found:
 
 def repeated(engine: duckdb.DuckDBPyConnection, desk: Desk, item: str, incoming: Incoming) -> list[int]:
     open_statements(engine, desk.catalog.items[item], [incoming], None, None)
-    run_fold(engine, desk.catalog.items[item])
+    run_fold(Here(engine), desk.catalog.items[item])
     verdicts = fold.verdicts().sql(dialect="duckdb")
     return [line for (line,) in engine.execute(f"SELECT line FROM ({verdicts}) WHERE code IS NOT NULL").fetchall()]
 
