@@ -344,8 +344,12 @@ def nightly(
             unfinished = unchecked(night)
             for n, (key, state) in enumerate(checked(hands, unfinished), start=1):
                 tell(f"check {n}/{len(unfinished)}: {key} {state}")
+        published = _published(night, hands, seconds, tell)
+        if (cluster := night.cluster) is not None:
+            judged, folded = (cluster.worked[what] for what in ("deliveries", "items"))
+            tell(f"spark: {judged} deliveries judged and {folded} items folded on {cluster.master}")
         return {
-            **_published(night, hands, seconds, tell),
+            **published,
             "waiting": list(taken.waiting),
             "strangers": list(taken.strangers),
             "report": str(night.home.report(night.as_of.isoformat())),

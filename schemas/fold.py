@@ -68,29 +68,26 @@ def spoken(of: str) -> exp.Expr:
     return tree(f"SELECT {NARROW} FROM (SELECT {NARROW} FROM past) p SEMI JOIN {of} USING (record_key)")
 
 
-def involved() -> dict[str, exp.Expr]:
-    """Parts of `involved`, each a set of record_key: what more than one statement, or a full delivery, speaks of, and
-    what a reversal or another key leaves without a statement. Reads `spoken` of what arrives."""
-    return {
-        "repeated": tree("SELECT record_key FROM arrived GROUP BY record_key HAVING COUNT(*) > 1"),
-        "known": tree("SELECT DISTINCT record_key FROM spoken"),
+def involved() -> exp.Expr:
+    """record_key of what more than one statement, or a full delivery, speaks of, of what a reversal or another key
+    leaves without a statement, and of what is `due`. Reads `spoken` of what arrives."""
+    parts = (
+        "SELECT record_key FROM arrived GROUP BY record_key HAVING COUNT(*) > 1",
+        "SELECT record_key FROM spoken",
         # An older statement that arrives after a full delivery which does not repeat it.
-        "overtaken": tree(f"""SELECT DISTINCT a.record_key FROM arrived a JOIN fulls f ON f.department = a.department
-            WHERE {EARLIER.format("a", "f")}"""),
+        f"""SELECT a.record_key FROM arrived a JOIN fulls f ON f.department = a.department
+            WHERE {EARLIER.format("a", "f")}""",
         # Absence counts only against statements not later than the full delivery.
-        "absent": tree(f"""SELECT p.record_key FROM past p JOIN fulls f ON f.department = p.department
+        f"""SELECT p.record_key FROM past p JOIN fulls f ON f.department = p.department
             WHERE f.is_new GROUP BY p.record_key, p.department
-            HAVING MIN(CASE WHEN {EARLIER.format("p", "f")} THEN 1 ELSE 0 END) = 1"""),
-        "reverted": tree("SELECT DISTINCT record_key FROM dropped"),
+            HAVING MIN(CASE WHEN {EARLIER.format("p", "f")} THEN 1 ELSE 0 END) = 1""",
+        "SELECT record_key FROM dropped",
         # Absent no more, since the full delivery that left them out is reverted.
-        "lifted_back": tree(f"""SELECT DISTINCT p.record_key FROM past p JOIN lifted f ON f.department = p.department
-            WHERE {EARLIER.format("p", "f")}"""),
-    }
-
-
-def all_involved() -> exp.Expr:
-    """`involved`, as far as its parts and `due` tell."""
-    return tree(" UNION ".join(f"SELECT record_key FROM {name}" for name in (*involved(), "due")))
+        f"""SELECT p.record_key FROM past p JOIN lifted f ON f.department = p.department
+            WHERE {EARLIER.format("p", "f")}""",
+        "SELECT record_key FROM due",
+    )
+    return tree(" UNION ".join(parts))
 
 
 def unheard() -> exp.Expr:

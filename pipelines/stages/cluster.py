@@ -48,6 +48,7 @@ class Judging:
 
     def __enter__(self) -> Judging:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.cluster.worked["deliveries"] += 1
         for name, table in self.codes.items():
             path = self.folder / f"{name}.parquet"
             pq.write_table(table, path)

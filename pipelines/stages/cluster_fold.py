@@ -50,6 +50,7 @@ class Folding:
 
     def __enter__(self) -> Folding:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.cluster.worked["items"] += 1
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:

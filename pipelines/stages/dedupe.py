@@ -243,9 +243,7 @@ def run_fold(tables: Tables, item: Item) -> None:
     `published` holds only the records that change or show no more."""
     tables.make("heard", _sql(fold.heard))
     tables.make("spoken", _sql(fold.spoken, "heard"))
-    for name, sql in _involved().items():
-        tables.make(name, sql)
-    tables.make("involved", _sql(fold.all_involved))
+    tables.make("involved", _sql(fold.involved))
     _hear(tables)
     # What ends a record under its row key may let another show that bears the same decision.
     for is_asked, more in (
@@ -275,11 +273,6 @@ def _hear(tables: Tables) -> None:
 def _sql(step: Callable[..., exp.Expr], *arguments: Any) -> str:
     """Once in a process: to read and write the trees takes as long as the engine takes for a small night."""
     return step(*arguments).sql(dialect="duckdb")
-
-
-@cache
-def _involved() -> dict[str, str]:
-    return {name: tree.sql(dialect="duckdb") for name, tree in fold.involved().items()}
 
 
 def parquet(files: Iterable[str]) -> str:

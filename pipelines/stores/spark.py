@@ -13,6 +13,8 @@ import shutil
 import socket
 import threading
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -81,6 +83,7 @@ class Cluster:
     def __init__(self, master: str, work: Path) -> None:
         self.master = master
         self.folder = work / f"cluster.{os.getpid()}.part"
+        self.worked = Counter[str]()  # what was asked of it: "deliveries" judged, "items" folded
         self.least = int(os.environ.get(ROWS) or 1_000)
 
     def takes(self, rows: int) -> bool:
@@ -92,7 +95,8 @@ class Cluster:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _reach(self.master)
         try:
-            with _errors_to(self.folder / "log"):
+            with _errors_to(self.folder / "log"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of pandas, through which nothing goes here
                 opened = connect(self.master, self.folder)
         except ImportError:
             raise UsageFault("--engine spark: pyspark is not installed. Install qiongxin[spark].") from None

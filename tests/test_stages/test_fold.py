@@ -473,7 +473,7 @@ def test_two_records_under_one_row_key_at_one_time_are_held() -> None:
 @pytest.mark.parametrize("dialect", ["duckdb", "spark"])
 def test_every_step_of_the_fold_renders(dialect: str) -> None:
     columns = ["record_key", "content_hash"]
-    trees = [*fold.involved().values(), *(step() for _, step in fold.STEPS)]
+    trees = [fold.involved(), *(step() for _, step in fold.STEPS)]
     gains = [fold.shown(columns), fold.unshown(columns), fold.returning(columns)]
     for tree in [*trees, *gains, fold.verdicts(), record.select(ITEM, "passing")]:
         assert tree.sql(dialect=dialect)
