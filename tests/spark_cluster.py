@@ -90,7 +90,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, workers: int = WORKERS) -> Iterator[Cluster]:
+def cluster(folder: Path, workers: int = WORKERS, memory: str = "1g") -> Iterator[Cluster]:
     """One that is up. Its processes end, and whatever they forked, however the block is left."""
     with ExitStack() as ending:
         master = _begin(ending, folder / "master", "master.Master", "--port", "0")
@@ -98,7 +98,7 @@ def cluster(folder: Path, workers: int = WORKERS) -> Iterator[Cluster]:
         begun = []
         for n in range(workers):
             at = folder / f"worker_{n}"
-            own = ("--port", "0", "--cores", "1", "--memory", "1g", "--work-dir", str(at), address)
+            own = ("--port", "0", "--cores", "1", "--memory", memory, "--work-dir", str(at), address)
             begun.append(_begin(ending, at, "worker.Worker", *own))
         for n, worker in enumerate(begun):
             _said(folder / f"worker_{n}", worker, r"(Successfully registered with master)")

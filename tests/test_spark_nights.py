@@ -1,12 +1,17 @@
 """What a cluster makes of whole deliveries, held against what this machine makes of the same files."""
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,18 +21,25 @@ from pipelines import night
 from pipelines.errors import StoreError, UsageFault
 from pipelines.judge import Asked, Desk, Judged, judge
 from pipelines.model import Delivery, Home, delivery_id
+from pipelines.query import query
 from pipelines.sampling import generate
+from pipelines.stages import cluster_fold
+from pipelines.stages.cluster_fold import Folding
+from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
+from pipelines.stores.lake import PLACE, Files, Lake, live, shaped
 from pipelines.stores.spark import MASTER, Cluster, cluster_of
+from schemas.arrow import statement_schema
 from schemas.load import load
 from tests import spark_cluster
-from tests.conftest import SOAK, soak_only
+from tests.conftest import SOAK, discard, soak_only
 from tests.dirty_files import table
 from tests.nights import Home as NightHome
 from tests.nights import begin, limited
 from tests.test_life import event, send
 from tests.test_strikes import ALWAYS, asked, corrected, nights
 from tests.test_wrong_person import no, ticket
+from tests.waiting import eventually
 
 CATALOG = load()
 AS_OF = date(2026, 11, 22)
@@ -35,6 +47,7 @@ AS_OF = date(2026, 11, 22)
 JUDGED = [("honour", ".csv"), ("identity_reference", ".xml")]
 EVERY = [(code, "") for code in sorted(CATALOG.items)] if SOAK else []
 ROWS = 2_600
+SPARK_IP = "SPARK_LOCAL_IP"
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +119,96 @@ def test_nights_are_folded_alike(
     assert not unlike
     assert {name.split(".")[0] for name in asked_there} >= {"lived", "records", "ended", "history", "spoken", "judged"}
     assert not list(cluster.folder.rglob("*.parquet"))
+
+
+def test_data_files_of_several_shapes_are_read_alike(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older ones lack a column and bear a former name of another; rows of both are struck out."""
+    item = CATALOG.items["honour"]
+    shape, former = statement_schema(item), {"honour_name": ("honour_title", "honour_label")}
+    monkeypatch.setattr(cluster_fold, "former_names", lambda item: former)
+    files = []
+    for n, renamed in enumerate(({"honour_name": "honour_title"}, {"honour_name": "honour_label"}, {})):
+        rows = [{f.name: value_of(f.type, n * 10 + k) for f in shape} for k in range(5)]
+        made = pa.Table.from_pylist(rows, shape)
+        made = made.rename_columns([renamed.get(c, c) for c in made.column_names])
+        pq.write_table(made if n else made.drop_columns(["remarks"]), path := tmp_path / f"{n}.parquet")
+        files.append(str(path))
+    struck_out = pa.table({"file_path": [files[0], files[2]], "pos": pa.array([1, 4], pa.int64())})
+    pq.write_table(struck_out, strikes := tmp_path / "strikes.parquet")
+    stored = Files(tuple(files), (str(strikes),))
+    lake = cast(Lake, SimpleNamespace(is_uniform=lambda space, item, shape: False))
+    with connect(tmp_path) as engine, Folding(cluster, engine, lake, item, {"history": stored}) as folding:
+        united = live(stored, is_united=True)
+        there = [row[0] for row in engine.execute(f"DESCRIBE SELECT * FROM {united}").fetchall()]
+        here = engine.sql(f"SELECT {', '.join(shaped(shape, former, there))} FROM {united}").to_arrow_table()
+        placed = engine.sql(f"SELECT line, filename, file_row_number FROM {live(stored, True, True)}").to_arrow_table()
+        found, at = folding._of("history", shape), folding._of("history", shape, is_placed=True)
+        assert found is not None and at is not None and len(here) == 13
+        assert by_line(found.toArrow().cast(here.schema)) == by_line(here)
+        assert by_line(at.select("line", *PLACE).toArrow().cast(placed.schema)) == by_line(placed)
+
+
+def by_line(rows: pa.Table) -> list[dict[str, Any]]:
+    return rows.sort_by("line").to_pylist()
+
+
+def value_of(kind: pa.DataType, n: int) -> Any:
+    if pa.types.is_integer(kind):
+        return n
+    if pa.types.is_binary(kind):
+        return bytes([n]) * 16
+    if pa.types.is_boolean(kind):
+        return bool(n % 2)
+    if pa.types.is_date(kind):
+        return date(2026, 1, 1 + n)
+    if pa.types.is_timestamp(kind):
+        return datetime(2026, 1, 1 + n, 8)
+    return None if n % 7 == 0 else Decimal(n) if pa.types.is_decimal(kind) else f"示例 {n}"
+
+
+@soak_only("a cluster for one command, which is killed and run again")
+def test_a_killed_night_on_a_cluster_is_finished_by_the_next(tmp_path: Path) -> None:
+    """SIGKILL when rows were judged, and when they are folded; nothing is left of it, and of Spark nothing is said."""
+    if why := spark_cluster.missing():
+        pytest.skip(f"no Spark: {why}")
+    homes = [tmp_path / "here", tmp_path / "there"]
+    generate(homes[0], rows=5_000, seed=8, dirty=0.1, items=["honour", "traffic_penalty"], nights=1, as_of=AS_OF)
+    shutil.copytree(homes[0], homes[1])
+    pythonpath = os.pathsep.join(sys.path)  # pyspark may lie in a folder of its own
+    environment = {**os.environ, "QIONGXIN_LOOK_SECONDS": "0.1", "PYTHONPATH": pythonpath, SPARK_IP: "127.0.0.1"}
+    command = [sys.executable, "-u", "-m", "pipelines.cli", "nightly", "--date", str(AS_OF), "--home"]
+    try:
+        alone = subprocess.run([*command, homes[0]], env=environment, capture_output=True, text=True)
+        said = [rows_said(alone, homes[0])]
+        with spark_cluster.cluster(tmp_path / "cluster") as begun:
+            environment[MASTER] = begun.master
+            again = [*command, homes[1], "--engine", "spark"]
+            for sign in ("record", "stated.*"):  # in the folder of the cluster
+                killed(again, environment, homes[1] / "work", sign)
+            done = subprocess.run(again, env=environment, capture_output=True, text=True)
+            said.append(rows_said(done, homes[1]))
+        assert "WARN" not in done.stderr + done.stdout and "spark: " in done.stdout
+        assert said[0] == said[1]
+        assert not list((homes[1] / "work").glob("cluster.*"))
+    finally:
+        for home in homes:
+            discard(home)
+
+
+def killed(command: list[Any], environment: dict[str, str], work: Path, sign: str) -> None:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as dying:
+        folder = work / f"cluster.{dying.pid}.part"
+        eventually(lambda: bool([*folder.glob(f"*/{sign}")]) or dying.poll() is not None, 300)
+        assert dying.poll() is None, "it was faster than the kill"
+        dying.kill()
+
+
+def rows_said(done: subprocess.CompletedProcess[str], home: Path) -> list[Any]:
+    assert done.returncode == 0, done.stderr[-2000:]
+    tables = [f"{space}.{item}" for space in ("records", "history") for item in ("honour", "traffic_penalty")]
+    return [query(home, f"SELECT * FROM {table} ORDER BY ALL", None)[1] for table in tables]
 
 
 def test_an_engine_that_nobody_knows_or_has_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
