@@ -1,8 +1,10 @@
 """What a cluster makes of whole deliveries, held against what this machine makes of the same files."""
 
 import hashlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import night
+from pipelines import night, sessions
 from pipelines.errors import StoreError, UsageFault
 from pipelines.judge import Asked, Desk, Judged, judge
 from pipelines.model import Delivery, Home, delivery_id
@@ -169,6 +171,34 @@ def value_of(kind: pa.DataType, n: int) -> Any:
     if pa.types.is_timestamp(kind):
         return datetime(2026, 1, 1 + n, 8)
     return None if n % 7 == 0 else Decimal(n) if pa.types.is_decimal(kind) else f"示例 {n}"
+
+
+@soak_only("a cluster that is killed")
+def test_a_cluster_that_dies_is_a_fault_of_a_store(tmp_path: Path) -> None:
+    """Workers and master killed in the middle of a night: nobody's delivery is parked for it, nothing is lost."""
+    if why := spark_cluster.missing():
+        pytest.skip(f"no Spark: {why}")
+    home = tmp_path / "home"
+    generate(home, rows=20_000, seed=8, items=["honour"], nights=1, as_of=AS_OF)
+    environment = {**os.environ, "QIONGXIN_LOOK_SECONDS": "0.1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    patience = "import pipelines.stores.spark as s; s.PATIENCE = 5; from pipelines.cli import main; main()"
+    asked: list[Any] = ["nightly", "--date", str(AS_OF), "--home", home]
+    command = [sys.executable, "-c", patience, *asked, "--engine", "spark"]
+    try:
+        with spark_cluster.cluster(tmp_path / "cluster") as begun:
+            environment |= {MASTER: begun.master, SPARK_IP: "127.0.0.1"}
+            with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dying:
+                folder = home / "work" / f"cluster.{dying.pid}.part"
+                eventually(lambda: bool([*folder.glob("*/passing")]) or dying.poll() is not None, 300)
+                for worker in begun.workers:
+                    sessions.send(worker.members(), signal.SIGKILL)
+                _, told = dying.communicate(timeout=300)
+        assert dying.returncode == 4 and b"run again" in told and b"Traceback" not in told, told[-2000:]
+        assert not list((home / "work").glob("cluster.*"))
+        done = subprocess.run([sys.executable, "-m", "pipelines.cli", *asked, "--json"], env=environment, stdout=-1)
+        assert done.returncode == 0 and json.loads(done.stdout)["held"] == []
+    finally:
+        discard(home)
 
 
 @soak_only("a cluster for one command, which is killed and run again")

@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from pipelines.readers.staging import skipped_path
+from pipelines.stores.engine import pass_on
 from pipelines.stores.keys import Keys
-from pipelines.stores.spark import Cluster
+from pipelines.stores.spark import Cluster, guarded
 from schemas import spark
 from schemas.compiled import Trees
 from schemas.model import Item
@@ -46,6 +47,7 @@ class Judging:
         self.folder = cluster.folder / staged.stem
         self.codes = codes
 
+    @guarded
     def __enter__(self) -> Judging:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.cluster.worked["deliveries"] += 1
@@ -59,6 +61,7 @@ class Judging:
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @guarded
     def record(
         self, engine: duckdb.DuckDBPyConnection, keys: Keys, here: str, tell: Callable[[float], None] | None
     ) -> str:
@@ -73,8 +76,11 @@ class Judging:
         made = self._ask(spark.answered(self.trees.record), "record", _part(tell, 0.6, 1))
         return self._of(engine, made, here)
 
-    def judged(self, engine: duckdb.DuckDBPyConnection, places: Path, here: str) -> str:
-        """The rows at `places` with what stops them, in the same way."""
+    @guarded
+    def judged(self, engine: duckdb.DuckDBPyConnection, missing: str, here: str) -> str:
+        """The rows at the places of the engine's table `missing`, with what stops them, in the same way."""
+        places = self.folder / "places.parquet"
+        pass_on(engine, f"SELECT place FROM {missing}", places)
         self._open(self._sent().join(self.cluster.read(places), "place", "left_semi"))
         return self._of(engine, self._ask(self.trees.judged, "judged"), here)
 

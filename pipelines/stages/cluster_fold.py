@@ -24,7 +24,7 @@ from pipelines.stages.datafiles import Planned
 from pipelines.stages.dedupe import Reverted
 from pipelines.stores.engine import pass_on
 from pipelines.stores.lake import PLACE, Files, Lake, shaped
-from pipelines.stores.spark import Cluster
+from pipelines.stores.spark import Cluster, guarded
 from schemas import spark
 from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.model import Item
@@ -56,6 +56,7 @@ class Folding:
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @guarded
     def open(self, reverted: Sequence[Reverted], has_tombstones: bool, has_events: bool) -> None:
         """What `dedupe.open_statements` opened here, there as well."""
         self.engine.execute("DROP VIEW published_all")  # the cluster alone looks through what is stored
@@ -75,18 +76,22 @@ class Folding:
         for name, sql in {**views, "published_all": dedupe.of_records(RECORDS, is_placed=True)}.items():
             self.cluster.session.sql(spark.sql(tree(sql))).createOrReplaceTempView(name)
 
+    @guarded
     def make(self, name: str, sql: str) -> None:
         self._keep(name, [self._ask(name, sql)])
 
+    @guarded
     def add(self, name: str, sql: str) -> None:
         self._keep(name, [*self.made.get(name, ()), self._ask(name, sql)])
 
     def is_empty(self, name: str) -> bool:
         return not self.engine.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchall()
 
+    @guarded
     def files(self, plan: Planned, space: str, sql: str) -> tuple[list[str], int]:
         return self._moved(plan, space, self._ask(space, sql))
 
+    @guarded
     def record_files(self, plan: Planned, sql: str) -> tuple[list[str], int, list[str]]:
         self.make("lived", sql)
         shared, rows = self.files(plan, "records", "SELECT * FROM lived WHERE ended_on IS NULL")

@@ -155,12 +155,12 @@ def validate(
         told = [other if name == "linked_subject_id" else name for name in linked(item)]
         more = "".join(f"{column}, " for column in (*([replaces] if item.replacing_fields else []), *told))
         accepted = [home.accepted(part.delivery_id) for part in parts]
-        record, judged, judging = compiled.record, compiled.judged, None
+        record, judged, there = compiled.record, compiled.judged, None
         if on is not None and not small and on.takes(rows[0]):
             of = trees(item, rules.words.catalog, rules.policy)
             staged = home.staged(parts[0].delivery_id)
-            judging = ending.enter_context(cluster.Judging(on, of, item, staged, codes, rules.as_of))
-            record, tell = judging.record(engine, rules.keys, record, tell), None
+            there = ending.enter_context(cluster.Judging(on, of, item, staged, codes, rules.as_of))
+            record, tell = there.record(engine, rules.keys, record, tell), None
         with watched(engine, tell):
             made.passed_on(
                 "accepted",
@@ -176,9 +176,8 @@ def validate(
         else:
             engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
             engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
-            if on is not None and judging is not None and on.takes(_count(engine, "missing")):
-                pass_on(engine, "FROM missing", places := judging.folder / "missing.parquet")
-                judged = judging.judged(engine, places, judged)
+            if there is not None and there.cluster.takes(_count(engine, "missing")):
+                judged = there.judged(engine, "missing", judged)
         texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)
         record_key, name_key = of_judged(item, compiled.checks)
         refused_key, refused_replaces = of_refused(item, compiled.checks)

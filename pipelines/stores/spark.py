@@ -17,9 +17,9 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +29,13 @@ from pipelines.errors import StoreError, UsageFault
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+class OnCluster(Protocol):
+    cluster: Cluster
+
+
+A = TypeVar("A", bound=OnCluster)
+P = ParamSpec("P")
+R = TypeVar("R")
 ENGINES = ("duckdb", "spark")
 MASTER = "QIONGXIN_SPARK_MASTER"
 ROWS = "QIONGXIN_SPARK_ROWS"  # what has no more rows stays here: to plan it there would take longer
@@ -118,14 +125,19 @@ class Cluster:
 
     def ask(self, sql: str, target: Path, tell: Callable[[float], None] | None = None) -> Path:
         """Write what a query gives as Parquet files of the folder `target`; returns it. `tell` hears the share done."""
-        try:
-            with self._watched(tell):
-                self.session.sql(sql).write.mode("overwrite").parquet(target.as_uri())
-        except StoreError:
-            raise
-        except Exception as e:
-            raise self._fault(e) from None
+        with self.guarded(), self._watched(tell or (lambda share: None)):
+            self.session.sql(sql).write.mode("overwrite").parquet(target.as_uri())
         return target
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Whatever Spark, or the way to it, is at fault for in the block is a `StoreError`."""
+        try:
+            yield
+        except Exception as e:
+            if type(e).__module__.partition(".")[0] not in ("pyspark", "py4j") and not isinstance(e, ConnectionError):
+                raise
+            raise self._fault(e) from None
 
     def _fault(self, error: Exception) -> StoreError:
         return StoreError(
@@ -135,11 +147,8 @@ class Cluster:
 
     def _await_executors(self, session: SparkSession) -> None:
         """Spark itself would wait for executors for ever, and say so in a log."""
-        if self.master.startswith("local"):
-            return
-        context: Any = session.sparkContext
         deadline = time.monotonic() + PATIENCE
-        while context._jsc.sc().getExecutorMemoryStatus().size() < 2:  # the driver is one of them
+        while not self._has_executors(session):
             if time.monotonic() > deadline:
                 session.stop()
                 raise StoreError(
@@ -148,28 +157,51 @@ class Cluster:
                 )
             time.sleep(0.1)
 
+    def _has_executors(self, session: SparkSession) -> bool:
+        context: Any = session.sparkContext
+        return self.master.startswith("local") or context._jsc.sc().getExecutorMemoryStatus().size() > 1  # the driver
+
     @contextmanager
-    def _watched(self, tell: Callable[[float], None] | None) -> Iterator[None]:
-        if tell is None:
-            yield
-            return
-        tracker, done, seen = self.session.sparkContext.statusTracker(), threading.Event(), dict[int, tuple[int, int]]()
+    def _watched(self, tell: Callable[[float], None]) -> Iterator[None]:
+        """While the block asks something, `tell` hears how much of it is done, from another thread; which gives up for
+        it where all executors are gone and none comes."""
+        session, done, seen = self.session, threading.Event(), dict[int, tuple[int, int]]()
 
         def watch() -> None:
-            while not done.wait(0.5):
+            tracker, alive = session.sparkContext.statusTracker(), time.monotonic()
+            while not done.wait(1):
+                if self._has_executors(session):
+                    alive = time.monotonic()
+                elif time.monotonic() > alive + PATIENCE:
+                    session.sparkContext.cancelAllJobs()
                 for n in tracker.getActiveStageIds():
                     if info := tracker.getStageInfo(n):
                         seen[n] = info.numCompletedTasks, info.numTasks
                 if every := sum(tasks for _, tasks in seen.values()):
                     tell(sum(ended for ended, _ in seen.values()) / every)
 
-        watching = threading.Thread(target=watch, daemon=True)
+        def watch_quietly() -> None:
+            with suppress(Exception):  # where the way to Spark is gone, the block itself is told so
+                watch()
+
+        watching = threading.Thread(target=watch_quietly, daemon=True)
         watching.start()
         try:
             yield
         finally:
             done.set()
             watching.join()
+
+
+def guarded(step: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P], R]:
+    """A method of what works on a `cluster`: all that goes wrong with that is a `StoreError`."""
+
+    @wraps(step)
+    def guard(of: A, /, *arguments: P.args, **named: P.kwargs) -> R:
+        with of.cluster.guarded():
+            return step(of, *arguments, **named)
+
+    return guard
 
 
 @contextmanager
