@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import night, sessions
-from pipelines.errors import StoreError, UsageFault
+from pipelines.errors import StoreError
 from pipelines.judge import Asked, Desk, Judged, judge
 from pipelines.model import Delivery, Home, delivery_id
 from pipelines.query import query
@@ -242,16 +242,6 @@ def rows_said(done: subprocess.CompletedProcess[str], home: Path) -> list[Any]:
     assert done.returncode == 0, done.stderr[-2000:]
     tables = [f"{space}.{item}" for space in ("records", "history") for item in ("honour", "traffic_penalty")]
     return [query(home, f"SELECT * FROM {table} ORDER BY ALL", None)[1] for table in tables]
-
-
-def test_an_engine_that_nobody_knows_or_has_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(MASTER, raising=False)
-    for engine, why in (("flink", "Known: duckdb, spark"), ("spark", MASTER)):
-        with pytest.raises(UsageFault, match=why), cluster_of(engine, tmp_path):
-            pass
-    asked = [sys.executable, "-m", "pipelines.cli", "nightly", "--engine", "spark", "--date", "2026-11-22"]
-    told = subprocess.run([*asked, "--home", str(tmp_path)], capture_output=True, text=True)
-    assert told.returncode == 2 and MASTER in told.stderr
 
 
 def test_a_master_that_is_not_there_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
