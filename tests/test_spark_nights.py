@@ -74,6 +74,11 @@ def test_a_delivery_is_judged_alike(item: str, form: str, cluster: Cluster, tmp_
         unlike = [c for c in one.column_names if not one[c].equals(other[c])]
         assert not unlike, f"{name}: {unlike}"
         assert len(one) > 100
+    numbers = {n for n in here[1][0]["credit_number"].to_pylist() if len(n) > 8}
+    logs = [f for f in cluster.folder.parent.parent.rglob("*") if f.name in ("log", "stderr", "stdout")]
+    assert len(numbers) > 100 and len(logs) >= 7  # of the driver, the master, two workers and their executors
+    for text in (f.read_text(errors="replace") for f in logs):
+        assert not any(number in text for number in numbers)
 
 
 def made(source: Path, root: Path, on: Cluster | None) -> tuple[Judged, list[pa.Table]]:
