@@ -23,6 +23,7 @@ from typing import TypeVar
 
 from pipelines.errors import StoreError
 from pipelines.night import Night, open_night
+from pipelines.stores.spark import ENGINES
 
 AHEAD = 2  # pieces in each process's hands, so that none waits for this one
 
@@ -93,7 +94,7 @@ def _begin(parent: int, home: Path, as_of: date) -> None:
     if os.getppid() != parent:
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all; the first process decides
-    _night = _open.enter_context(open_night(home, as_of))
+    _night = _open.enter_context(open_night(home, as_of, engine=ENGINES[0]))  # a cluster would wait for another
 
 
 def _do(step: Callable[[Night, K], R], key: K) -> R:
