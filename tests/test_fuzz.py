@@ -149,7 +149,7 @@ def test_whatever_stands_in_a_cell_every_row_is_taken_or_told(clean: list[Path],
             pytest.fail(f"{item.code}: {e}")
         faults = [Fault(f.code, f.line, f.sheet) for f in decoded.faults]
         compiled = compile_item(item, CATALOG, policy)
-        rules = Rules(item, compiled, Words(CATALOG), DAY + timedelta(30), keys, DAY + timedelta(30))
+        rules = Rules(item, compiled, policy, Words(CATALOG), DAY + timedelta(30), keys, DAY + timedelta(30))
         (result,) = validate(home, [Part("odd", tuple(faults), "odd.csv")], rules)
         assert decoded.read == result.read == result.accepted + result.rejected + result.refused + result.held
         findings = pq.read_table(home.findings("odd")).to_pylist()

@@ -331,7 +331,7 @@ def test_a_sample_is_what_it_teaches(item: str, made: dict[str, bytes], sample_h
     for year, accepted in ((1850, 5), (1900, 0))[: 2 if item == "honour" else 1]:  # a real home returns the sample
         policy = Policy(minimum_birth_year=year, adult_age=18)
         compiled = compile_item(judged, HERE, policy)
-        rules = Rules(judged, compiled, Words(HERE), DAY, open_keys(home.root), DAY)
+        rules = Rules(judged, compiled, policy, Words(HERE), DAY, open_keys(home.root), DAY)
         (result,) = validate(home, [Part(item, tuple(faults), "sample.csv")], rules)
         told = pq.read_table(home.findings(item)).to_pylist()
         stopped = [(f["field"], f["code"], f["value"]) for f in told if f["severity"] in ("error", "hold")]

@@ -121,8 +121,10 @@ def test_the_stage_finds_in_a_delivery_what_the_files_say(code: str, tmp_path: P
         for line, sample in enumerate(samples, start=2):
             staged.add(line, None, [*sample.cells.values()])
     keys, period = open_keys(home.root), CASES[code].on
-    compiled = compile_item(item, CATALOG, policy(CATALOG))
-    (result,) = validate(home, [Part(code)], Rules(item, compiled, Words(CATALOG), AS_OF, keys, period))
+    limits = policy(CATALOG)
+    compiled = compile_item(item, CATALOG, limits)
+    rules = Rules(item, compiled, limits, Words(CATALOG), AS_OF, keys, period)
+    (result,) = validate(home, [Part(code)], rules)
     every = pq.read_table(home.findings(code), filters=[("code", "!=", "L002")]).to_pylist()  # L002: what was redacted
     told = [f for f in every if f["code"] != "D004"]  # the rows of a file are about one number, whatever the name
     said = Counter((f["line"], f"{f['field']}:{f['code']}:{f['severity']}") for f in told)
