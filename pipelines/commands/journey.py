@@ -93,7 +93,7 @@ def sample(
 def nightly(
     day: DayOption,
     engine: Annotated[
-        str | None, typer.Option(metavar="ENGINE", help="What judges large files: duckdb, the default, or spark.")
+        str | None, typer.Option(metavar="ENGINE", help="What works on what is large: duckdb or spark.")
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes for small files; by default one a processor.")
@@ -104,8 +104,8 @@ def nightly(
     """Run the whole journey without Airflow.
 
     Takes every finished file now in the inboxes and prints the row account. A date is the as-of date, and the period
-    of deliveries that name none. With spark, files of more than 1,000 rows are judged on the cluster that
-    QIONGXIN_SPARK_MASTER names; all that comes after is done on this machine.
+    of deliveries that name none. With spark, files of more than 1,000 rows are judged, and items of more than 1,000
+    records folded, on the cluster that QIONGXIN_SPARK_MASTER names.
     """
     place = existing(home)
     from pipelines import notify, run

@@ -115,7 +115,6 @@ class Folding:
 
     def _keep(self, name: str, paths: list[Path]) -> None:
         """The table of that name, there and here; one that the engine here has by itself stays as it is."""
-        self.made[name] = paths
         self._show(name, paths)
         if name not in GIVEN:
             listed = ", ".join(literal(path / "*.parquet") for path in paths)
