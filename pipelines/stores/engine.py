@@ -36,13 +36,20 @@ def watched(engine: duckdb.DuckDBPyConnection, tell: Callable[[float], None] | N
         yield
         return
     engine.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
-    done = threading.Event()
 
-    def watch() -> None:
+    def watch(done: threading.Event) -> None:
         while not done.wait(0.2):
             tell(max(0.0, min(engine.query_progress() / 100, 1.0)))
 
-    watching = threading.Thread(target=watch, daemon=True)
+    with beside(watch):
+        yield
+
+
+@contextmanager
+def beside(watch: Callable[[threading.Event], None]) -> Iterator[None]:
+    """`watch` runs in a thread of its own until the block ends, which it is told by the event."""
+    done = threading.Event()
+    watching = threading.Thread(target=watch, args=[done], daemon=True)
     watching.start()
     try:
         yield

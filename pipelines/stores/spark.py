@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import StoreError, UsageFault
+from pipelines.stores.engine import beside
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -165,9 +166,9 @@ class Cluster:
     def _watched(self, tell: Callable[[float], None]) -> Iterator[None]:
         """While the block asks something, `tell` hears how much of it is done, from another thread; which gives up for
         it where all executors are gone and none comes."""
-        session, done, seen = self.session, threading.Event(), dict[int, tuple[int, int]]()
+        session, seen = self.session, dict[int, tuple[int, int]]()
 
-        def watch() -> None:
+        def watch(done: threading.Event) -> None:
             tracker, alive = session.sparkContext.statusTracker(), time.monotonic()
             while not done.wait(1):
                 if self._has_executors(session):
@@ -180,17 +181,12 @@ class Cluster:
                 if every := sum(tasks for _, tasks in seen.values()):
                     tell(sum(ended for ended, _ in seen.values()) / every)
 
-        def watch_quietly() -> None:
+        def watch_quietly(done: threading.Event) -> None:
             with suppress(Exception):  # where the way to Spark is gone, the block itself is told so
-                watch()
+                watch(done)
 
-        watching = threading.Thread(target=watch_quietly, daemon=True)
-        watching.start()
-        try:
+        with beside(watch_quietly):
             yield
-        finally:
-            done.set()
-            watching.join()
 
 
 def guarded(step: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P], R]:
