@@ -69,10 +69,17 @@ test: env tools spark lint
 soak: env tools spark lint
 	QIONGXIN_SOAK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
+# All benchmarks with the arguments of docs/benchmarks.md (hours), or some: make bench BENCH='corpus growth'. With ROWS,
+# the night against its floors alone: make bench ROWS=1000000 TIMES=5
+BENCH ?=
 TIMES ?= 5
 
-bench: env
-	PYTHONPATH=. $(BIN)/python tests/benchmarks/nightly.py $(if $(filter command line,$(origin ROWS)),$(ROWS),1000000) $(TIMES)
+bench: env spark
+ifeq ($(origin ROWS),command line)
+	$(BIN)/python -m tests.benchmarks.nightly $(ROWS) $(TIMES)
+else
+	QIONGXIN_SPARK=$(SPARK) $(BIN)/python -m tests.benchmarks $(BENCH)
+endif
 
 # The embedded server's data lies aside of a home that only root may enter; postgres.json says where.
 clean:

@@ -20,7 +20,10 @@ from tests.dirty_files import csv, honour, number
 
 DAY = "2026-11-22"
 WHO = ("--item", "honour", "--department", "civilization_office")
-HEAVY = ("airflow", "great_expectations", "pyiceberg", "sqlalchemy", "psycopg", "openpyxl", "adbc_driver_postgresql")
+HEAVY = (
+    "airflow", "great_expectations", "pyiceberg", "sqlalchemy", "psycopg", "openpyxl", "adbc_driver_postgresql",
+    "pyarrow.dataset", "pyspark",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from sqlglot import exp
 
@@ -105,9 +104,10 @@ class Judging:
         shape = pa.schema([("place", pa.int64()), *((f"key_{n}", pa.binary()) for n in range(len(names)))])
         path = self.folder / "answers.parquet"
         with pq.ParquetWriter(path, shape) as writer:
-            for batch in ds.dataset(asked, format="parquet").to_batches(batch_size=AT_ONCE):
-                made = [hashed[name](batch[f"key_{n}"].cast(pa.string())) for n, name in enumerate(names)]
-                writer.write_batch(pa.RecordBatch.from_arrays([batch["place"], *made], schema=shape))
+            for file in sorted(asked.glob("*.parquet")):
+                for batch in pq.ParquetFile(file).iter_batches(AT_ONCE):
+                    made = [hashed[name](batch[f"key_{n}"].cast(pa.string())) for n, name in enumerate(names)]
+                    writer.write_batch(pa.RecordBatch.from_arrays([batch["place"], *made], schema=shape))
         return path
 
     def _of(self, engine: duckdb.DuckDBPyConnection, made: Path, here: str) -> str:

@@ -1,0 +1,90 @@
+"""What memory a night needs for one delivery of more and more rows, and that a limit below the file's size is enough.
+
+Each size is a night of `qiongxin nightly` in a process of its own on an empty home. Told are its wall time, the size of
+the file, the largest resident memory of its processes together, without the database server, and that of the server.
+With `--limit`, in megabytes, no process of the night can have more private memory than that (RLIMIT_DATA), so that a
+night which ends well has shown that it needs no more.
+
+    .venv/bin/python -m tests.benchmarks.memory [--limit 2000] 1000000 10000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+
+import psutil
+
+from pipelines import sampling
+from pipelines.model import Home
+from pipelines.stores import postgres
+from tests.conftest import discard
+
+ITEM, DAY = "traffic_penalty", date(2026, 11, 21)
+MB = 1_000_000
+
+
+def unshared(processes: list[psutil.Process]) -> int:
+    """Resident bytes of processes; what several share is counted once, as far as the system tells."""
+    total = 0
+    for p in processes:
+        with suppress(psutil.Error):
+            total += p.memory_full_info().pss
+    return total
+
+
+def measure(rows: int, limit: int | None) -> dict[str, object]:
+    place = Path(tempfile.mkdtemp(prefix="qiongxin-memory-", dir="/var/tmp"))
+    home = Home(place / "home")
+    try:
+        sampling.generate(home.root, rows=rows, seed=11, as_of=DAY, items=(ITEM,))
+        (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
+        size = source.stat().st_size
+        postgres.up(home.root)
+        data = json.loads((home.root / "postgres.json").read_text())["data"]
+        server = psutil.Process(int((Path(data) / "postmaster.pid").read_text().split()[0]))
+        command = [sys.executable, "-m", "pipelines.cli", "nightly", "--home", str(home.root), "--date", str(DAY)]
+        bound = (lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit * MB, limit * MB))) if limit else None
+        started = time.perf_counter()
+        with (place / "said").open("w") as said:
+            done = subprocess.Popen(command, stdout=said, stderr=said, preexec_fn=bound, env=dict(os.environ))
+            night, ours, theirs = psutil.Process(done.pid), 0, 0
+            while done.poll() is None:
+                with suppress(psutil.Error):
+                    ours = max(ours, unshared([night, *night.children(recursive=True)]))
+                theirs = max(theirs, unshared([server, *server.children(recursive=True)]))
+                time.sleep(0.25)
+        if done.returncode:
+            raise SystemExit(f"the night of {rows:,} rows ended with {done.returncode}: {(place / 'said').read_text()}")
+        return {"rows": rows, "file_mb": size // MB, "wall": round(time.perf_counter() - started, 1),
+                "night_mb": ours // MB, "database_mb": theirs // MB}  # fmt: skip
+    finally:
+        discard(home.root)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser()
+    asked.add_argument("rows", type=int, nargs="*", default=[1_000_000, 10_000_000])
+    asked.add_argument("--limit", type=int, help="megabytes of private memory that each process may have")
+    said = asked.parse_args()
+    print("| rows | file MB | wall s | s a million | night MB | database MB |\n|--:|--:|--:|--:|--:|--:|")
+    for rows in said.rows:
+        t = measure(rows, said.limit)
+        each = float(str(t["wall"])) / rows * 1e6
+        cells = (f"{rows:,}", t["file_mb"], t["wall"], f"{each:.1f}", t["night_mb"], t["database_mb"])
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
