@@ -12,6 +12,8 @@ from pipelines.commands.catalog import documents
 from pipelines.commands.manual import leaves
 from schemas.dictionary import WORDS
 from schemas.model import FieldSpec, Item
+from tests.benchmarks import __main__ as benchmarks
+from tests.benchmarks import plots
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,3 +64,24 @@ def test_dictionary_has_a_word_for_every_value_a_declaration_may_take() -> None:
     for name in set(WORDS) - {"subject_types"}:
         values = set(get_args(declared[name].annotation))
         assert set(WORDS[name]) == values, f"schemas/dictionary.py [WORDS.{name}]: have a word for each value"
+
+
+@pytest.mark.parametrize("plot", plots.PLOTS, ids=lambda plot: plot.file)
+def test_a_plot_shows_what_the_page_says(plot: plots.Plot) -> None:
+    drawn = (plots.FOLDER / f"{plot.file}.svg").read_text(encoding="utf-8")
+    page = plots.PAGE.read_text(encoding="utf-8")
+    assert drawn == plots.drawn(plot, page), "run: python -m tests.benchmarks.plots"
+    assert f"(plots/{plot.file}.svg)" in page
+    assert drawn.count("<rect") == 1 + len(plots.bars(plot, page)) > 2
+
+
+def test_a_plot_of_a_table_that_is_not_there_is_refused() -> None:
+    page = "# Page\n\n## Elsewhere\n\n| a |\n|---|\n| 1 |"
+    with pytest.raises(LookupError, match="no table with 'wall s' below 'Elsewhere'"):
+        plots.drawn(plots.Plot("x", "Elsewhere", "", "wall s", ("tool",)), page)
+
+
+def test_one_command_runs_every_benchmark() -> None:
+    """But the parts that others call."""
+    modules = {path.stem for path in Path(benchmarks.__file__).parent.glob("*.py")}
+    assert modules - {"__main__", "one_file", "plots"} == benchmarks.ALL.keys()

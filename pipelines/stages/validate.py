@@ -127,88 +127,38 @@ def validate(
 
     Rows of a large one are judged `on` a cluster where there is one. What is made of its findings is made here.
     """
-    item, compiled = rules.item, rules.compiled
     rows = [_rows(home, part.delivery_id) for part in parts]
     small = max(rows) <= SMALL
     if len(parts) > 1 and not small:
         raise ValueError("only small deliveries are judged together")
+    catalog, item = rules.words.catalog, rules.item
     with connect(home.work) as engine, ExitStack() as ending:
         if sum(rows) <= SMALL:
             engine.execute("PRAGMA disable_optimizer")
-        made = _Made(engine, small)
-        echoed = _open_sent(engine, home, parts, item, made)
-        whole = f"SELECT *, DATE '{rules.as_of.isoformat()}' AS as_of FROM sent"
-        engine.execute(f"CREATE VIEW staged AS {whole}")
-        codes = _code_tables(rules)
-        for name, table in codes.items():
-            engine.register("arriving", table)
-            engine.execute(f"CREATE TABLE {name} AS SELECT * FROM arriving")
-            engine.unregister("arriving")
-        keyed_functions(engine, rules.keys)
-        made.kept("texts", compiled.texts)
-        made.kept("located", compiled.located)
-        engine.execute(f"CREATE VIEW passing AS {compiled.passing}")
-        curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
-        subject, key, replaces, other = (
-            of_today(rules.keys, n) for n in ("subject_id", "record_key", "replaces", "linked_subject_id")
-        )
-        told = [other if name == "linked_subject_id" else name for name in linked(item)]
-        more = "".join(f"{column}, " for column in (*([replaces] if item.replacing_fields else []), *told))
-        accepted = [home.accepted(part.delivery_id) for part in parts]
-        record, judged, there = compiled.record, compiled.judged, None
+        made, codes = _Made(engine, small), _code_tables(rules)
+        echo = "LEFT JOIN (SELECT place AS echoed, echo FROM sent) ON echoed = place"
+        echo = echo if _open_sent(engine, home, parts, item, made) else ""
+        _open_rules(made, rules, codes)
+        there = None
         if on is not None and not small and on.takes(rows[0]):
-            of = trees(item, rules.words.catalog, rules.policy)
-            staged = home.staged(parts[0].delivery_id)
+            of, staged = trees(item, catalog, rules.policy), home.staged(parts[0].delivery_id)
             there = ending.enter_context(cluster.Judging(on, of, item, staged, codes, rules.as_of))
-            record, tell = there.record(engine, rules.keys, record, tell), None
-        with watched(engine, tell):
-            made.passed_on(
-                "accepted",
-                f"""SELECT place, line, sheet, notes, {subject}, {key}, content_hash, credit_number, number_kind,
-                    name_hash, identity, action, source_time, redacted, {more}{curated}
-                    FROM ({record})""",
-                accepted,
-            )
+        accepted = [home.accepted(part.delivery_id) for part in parts]
+        _accept(made, rules, accepted, tell, there)
         if conflicting := _conflicting(engine, item, rules.variants):
             made.left_out("accepted", conflicting, accepted)
-        if small:
-            engine.execute("DELETE FROM located USING accepted WHERE located.place = accepted.place")
-        else:
-            engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
-            engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole} SEMI JOIN missing USING (place)")
-            if there is not None and there.cluster.takes(_count(engine, "missing")):
-                judged = there.judged(engine, "missing", judged)
-        texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)
-        record_key, name_key = of_judged(item, compiled.checks)
-        refused_key, refused_replaces = of_refused(item, compiled.checks)
-        is_conflicting = "verdict = 'accepted' AND place IN (SELECT place FROM conflicting)"
-        person = item.by_role("name").name
-        echo = "LEFT JOIN (SELECT place AS echoed, echo FROM sent) ON echoed = place" if echoed else ""
-        made.passed_on(
-            "rejected",
-            f"""SELECT place, line, sheet, CASE WHEN {is_conflicting} THEN 'held' ELSE verdict END AS verdict, failed,
-                CASE WHEN {is_conflicting} THEN '{person}' ELSE {_stopping(compiled.checks)} END AS wrong,
-                {f"{UNLESS_REFUSED} echo END AS echo" if echoed else "CAST(NULL AS VARCHAR) AS echo"},
-                {of_today(rules.keys, "record_key", f"{UNLESS_REFUSED} {record_key} ELSE {refused_key} END")},
-                {UNLESS_REFUSED} {name_key} END AS name_key,
-                {of_today(rules.keys, "replaces", f"{IF_REFUSED} {refused_replaces} END")},
-                {IF_REFUSED} CAST({item.source_time or 'NULL'} AS TIMESTAMP) END AS source_time, {texts}
-                FROM ({judged}) {echo}""",
-            [home.rejected(part.delivery_id) for part in parts],
-            "ORDER BY place",
-        )
-        engine.execute(f"CREATE OR REPLACE VIEW staged AS {whole}")
+        _reject(made, rules, [home.rejected(part.delivery_id) for part in parts], echo, there)
         accounts = _accounts(engine, len(parts))
         faults = [
             (n, fault)
             for n, part in enumerate(parts)
             for fault in (*part.faults, *_after_the_rows(engine, item, part, n, accounts[n]))
         ]
-        _structural(engine, rules.words.catalog, faults)
-        _repairs(engine, rules.words.catalog, [repairs_path(home.staged(part.delivery_id)) for part in parts])
+        _structural(engine, catalog, faults)
+        _repairs(engine, catalog, [repairs_path(home.staged(part.delivery_id)) for part in parts])
         made.passed_on(
             "findings",
-            _findings(engine, item, compiled.checks, echo),
+            _findings(engine, item, rules.compiled.checks, echo),
             [home.findings(part.delivery_id) for part in parts],
             IN_FILE_ORDER,
             FINDINGS.names,
@@ -218,6 +168,83 @@ def validate(
     return [
         _validated(part, accounts[n], files[n], numbers.get(n, (0, 0, 0))) for n, part in enumerate(parts)
     ]
+
+
+def _open_rules(made: _Made, rules: Rules, codes: dict[str, pa.Table]) -> None:
+    """What the layers of `Compiled` ask for, and they themselves: `staged`, `texts`, `located` and `passing`."""
+    _stage(made.engine, rules.as_of)
+    for name, table in codes.items():
+        made.engine.register("arriving", table)
+        made.engine.execute(f"CREATE TABLE {name} AS SELECT * FROM arriving")
+        made.engine.unregister("arriving")
+    keyed_functions(made.engine, rules.keys)
+    made.kept("texts", rules.compiled.texts)
+    made.kept("located", rules.compiled.located)
+    made.engine.execute(f"CREATE VIEW passing AS {rules.compiled.passing}")
+
+
+def _stage(engine: duckdb.DuckDBPyConnection, as_of: date, but: str = "") -> None:
+    """`staged`, which all layers lie over: the rows that were sent, or some of them."""
+    engine.execute(f"CREATE OR REPLACE VIEW staged AS SELECT *, DATE '{as_of.isoformat()}' AS as_of FROM sent {but}")
+
+
+def _accept(
+    made: _Made,
+    rules: Rules,
+    files: list[Path],
+    tell: Callable[[float], None] | None,
+    there: cluster.Judging | None,
+) -> None:
+    """`accepted`: the rows that pass, as what they become; `there` is the cluster that judges them."""
+    item, record = rules.item, rules.compiled.record
+    curated = ", ".join(f"o_{f.name} AS {f.name}" for f in item.curated_fields)
+    subject, key, replaces, other = (
+        of_today(rules.keys, n) for n in ("subject_id", "record_key", "replaces", "linked_subject_id")
+    )
+    told = [other if name == "linked_subject_id" else name for name in linked(item)]
+    more = "".join(f"{column}, " for column in (*([replaces] if item.replacing_fields else []), *told))
+    if there is not None:
+        record, tell = there.record(made.engine, rules.keys, record, tell), None
+    with watched(made.engine, tell):
+        made.passed_on(
+            "accepted",
+            f"""SELECT place, line, sheet, notes, {subject}, {key}, content_hash, credit_number, number_kind,
+                name_hash, identity, action, source_time, redacted, {more}{curated}
+                FROM ({record})""",
+            files,
+        )
+
+
+def _reject(made: _Made, rules: Rules, files: list[Path], echo: str, there: cluster.Judging | None) -> None:
+    """`rejected`: the rows that are not accepted, judged again, for what stopped them."""
+    engine, item, compiled = made.engine, rules.item, rules.compiled
+    judged = compiled.judged
+    if made.is_small:
+        engine.execute("DELETE FROM located USING accepted WHERE located.place = accepted.place")
+    else:
+        engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
+        _stage(engine, rules.as_of, "SEMI JOIN missing USING (place)")
+        if there is not None and there.cluster.takes(_count(engine, "missing")):
+            judged = there.judged(engine, "missing", judged)
+    texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)
+    record_key, name_key = of_judged(item, compiled.checks)
+    refused_key, refused_replaces = of_refused(item, compiled.checks)
+    is_conflicting = "verdict = 'accepted' AND place IN (SELECT place FROM conflicting)"
+    person = item.by_role("name").name
+    made.passed_on(
+        "rejected",
+        f"""SELECT place, line, sheet, CASE WHEN {is_conflicting} THEN 'held' ELSE verdict END AS verdict, failed,
+            CASE WHEN {is_conflicting} THEN '{person}' ELSE {_stopping(compiled.checks)} END AS wrong,
+            {f"{UNLESS_REFUSED} echo END AS echo" if echo else "CAST(NULL AS VARCHAR) AS echo"},
+            {of_today(rules.keys, "record_key", f"{UNLESS_REFUSED} {record_key} ELSE {refused_key} END")},
+            {UNLESS_REFUSED} {name_key} END AS name_key,
+            {of_today(rules.keys, "replaces", f"{IF_REFUSED} {refused_replaces} END")},
+            {IF_REFUSED} CAST({item.source_time or 'NULL'} AS TIMESTAMP) END AS source_time, {texts}
+            FROM ({judged}) {echo}""",
+        files,
+        "ORDER BY place",
+    )
+    _stage(engine, rules.as_of)
 
 
 @dataclass(frozen=True)

@@ -79,11 +79,11 @@ def stored(homes: dict[Home, Path], rows: int, copies: Path) -> list[Path]:
     return files
 
 
-def some(files: list[Path], offset: int) -> Iterator[dict[str, str]]:
-    """One row of SHARE of what was stored, another one for each offset."""
+def some(files: list[Path], offset: int, share: int = SHARE) -> Iterator[dict[str, str]]:
+    """One row of `share` of what was stored, another one for each offset."""
     for file in files:
         with file.open(encoding="utf-8-sig", newline="") as f:
-            for row in islice(csv.DictReader(f), offset, None, SHARE):
+            for row in islice(csv.DictReader(f), offset, None, share):
                 if None not in row and None not in row.values():  # a planted row of another width has no cells by name
                     yield row
 
