@@ -214,6 +214,7 @@ def test_a_killed_night_on_a_cluster_is_finished_by_the_next(tmp_path: Path) -> 
         pytest.skip(f"no Spark: {why}")
     homes = [tmp_path / "here", tmp_path / "there"]
     generate(homes[0], rows=5_000, seed=8, dirty=0.1, items=["honour", "traffic_penalty"], nights=1, as_of=AS_OF)
+    (homes[0] / "pseudonym.key").write_bytes(bytes(range(64)))
     shutil.copytree(homes[0], homes[1])
     pythonpath = os.pathsep.join(sys.path)  # pyspark may lie in a folder of its own
     environment = {**os.environ, "QIONGXIN_LOOK_SECONDS": "0.1", "PYTHONPATH": pythonpath, SPARK_IP: "127.0.0.1"}
