@@ -132,9 +132,10 @@ def sharing(key: str) -> exp.Expr:
 
 
 def copies() -> exp.Expr:
-    """The new statements of involved records, narrow, with copy_of > 1 for exact repeats within their delivery."""
+    """The new statements of involved records, narrow, with copy_of > 1 for exact repeats within their delivery. Of what
+    is refused the content says nothing, but what it replaces does."""
     return tree(f"""SELECT {NARROW}, ROW_NUMBER() OVER (
-            PARTITION BY delivery_id, record_key, content_hash, action, source_time
+            PARTITION BY delivery_id, record_key, content_hash, action, source_time, replaces
             ORDER BY sheet NULLS FIRST, line) AS copy_of
         FROM (SELECT {NARROW} FROM arrived) a SEMI JOIN involved USING (record_key)""")
 

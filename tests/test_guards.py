@@ -132,6 +132,19 @@ def test_a_refused_row_ends_what_was_taken_in_before_and_keeps_but_its_key(
     assert account(home.deliveries()["b"]) == {"refused": 4}
 
 
+def test_a_refused_row_sent_twice_goes_on_ending_what_only_one_of_them_names(
+    tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of refused rows only their keys are known: two of one record are no repeats where one names a wrong number."""
+    home = begin(tmp_path / "home", applied(), monkeypatch, item="traffic_penalty", sender="public_security")
+    sealed = fined(2, "2026-11-10", "2026-11-16", 违法事实="犯罪记录已封存")
+    twice = table(sealed, sealed | {"更正前证件号码": number(5)})
+    assert account(home.night(1, b=(twice, days(1)))["b"]) == {"refused": 2}
+    late = home.night(2, c=(table(ticket(5, 2)), days(0)))["c"]
+    assert account(late) == {"superseded": 1}
+    assert home.rows("SELECT decision_no FROM records.traffic_penalty") == []
+
+
 def test_the_key_of_a_refused_row_goes_when_its_time_is_over(
     tmp_path: Path, applied: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

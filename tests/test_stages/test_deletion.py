@@ -159,6 +159,16 @@ def test_a_record_that_stood_behind_a_deleted_one_is_looked_at_again(more: dict[
         assert nights(tmp_path, sent, Way([0, 0], {KEYS[0]: night}))[0] == {KEYS[1]: b"a" * 16}
 
 
+@pytest.mark.parametrize("action", ["new", "refuse"])
+def test_what_only_the_second_of_two_like_rows_replaces_stays_replaced(action: str, tmp_path: Path) -> None:
+    """Whether what they replace was said on their night or is said late; nothing is deleted here."""
+    first, wrong = one(2, 1, action=action), one(1, 3, number="1")
+    first.rows.append(first.rows[0] | {"line": 3, "replaces": KEYS[3]})
+    for nights_of_both in ([0, 0], [0, 1], [1, 0]):
+        content, _ = nights(tmp_path, [first, wrong], Way(nights_of_both, {}))
+        assert content == ({KEYS[1]: b"a" * 16} if action == "new" else {}), nights_of_both
+
+
 CATALOG = load()
 DAYS = 30
 AT = Pinned(1, 1, 1)
