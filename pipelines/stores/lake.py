@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -292,7 +293,7 @@ def shaped(shape: pa.Schema, former: Former, there: Collection[str]) -> list[str
 def live(files: Files, is_united: bool = False, is_placed: bool = False) -> str:
     """SQL of the rows of data files (at least one) that are not struck out; of files with different columns where
     `is_united`; where `is_placed` with `filename` and `file_row_number`, the place of each."""
-    listed = f"[{', '.join(literal(Path(f)) for f in files.data)}], hive_partitioning = false"
+    listed = f"[{', '.join(literal(Path(f)) for f in largest_first(files.data))}], hive_partitioning = false"
     listed += ", union_by_name = true" * is_united
     if not files.strikes and not is_placed:
         return f"read_parquet({listed})"
@@ -300,6 +301,13 @@ def live(files: Files, is_united: bool = False, is_placed: bool = False) -> str:
     if files.strikes:
         placed += f" ANTI JOIN {struck(files)} s ON s.file_path = r.filename AND s.pos = r.file_row_number"
     return f"({placed})" if is_placed else f"(SELECT * EXCLUDE (filename, file_row_number) FROM ({placed}))"
+
+
+def largest_first(files: Iterable[str]) -> list[str]:
+    """The engine takes the first of several files for the measure of all. After a small one it believes that millions
+    of stored rows are few, and builds its joins of them: nights of ten million took four times as long, by the chance
+    of names."""
+    return sorted(files, key=lambda file: (-os.stat(file).st_size if os.path.exists(file) else 0, file))
 
 
 def struck(files: Files) -> str:

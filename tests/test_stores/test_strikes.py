@@ -130,3 +130,14 @@ def test_a_commit_that_is_adopted_or_rolled_back(lake: Lake) -> None:
     three = struck(lake, [(first, 2)])
     other = lake.commit("records", "tickets", SHAPE, base, "c", Change(strikes=[three])).snapshot
     assert lake.files("records", "tickets", other) == Files((first,), (three,))
+
+
+def test_a_small_file_is_no_measure_of_the_others(lake: Lake) -> None:
+    """What is looked up among the stored rows is few; the engine has to know that, whatever the names of the files."""
+    small, large = written(lake, [1]), written(lake, list(range(20_000)))
+    with connect(lake.root) as engine:
+        engine.execute("CREATE TABLE asked AS SELECT n::VARCHAR::BLOB AS record_key FROM range(500) t(n)")
+        for files in (Files((small, large)), Files((large, small))):
+            looked_up = f"SELECT n FROM {live(files, is_placed=True)} SEMI JOIN asked USING (record_key)"
+            ((_, plan),) = engine.execute(f"EXPLAIN {looked_up}").fetchall()
+            assert "Join Type: SEMI" in plan, plan
