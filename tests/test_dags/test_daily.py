@@ -303,7 +303,6 @@ def test_a_backfill_gives_what_day_by_day_gives(place: Place, tmp_path: Path) ->
     states = stack.backfill(place.home, first, first + timedelta(count - 1))
     days = [(first + timedelta(n)).isoformat() for n in range(count)]
     assert states == {day: {"land": "success", "integrate": "success"} for day in days}
-    assert set(place.states().values()) == {"released", "returned"}
     inboxes = place.home / "inbox"
     assert [p for p in inboxes.glob("*/*/*") if p.is_file()] == [], "each day's files were taken"
 
@@ -314,6 +313,11 @@ def test_a_backfill_gives_what_day_by_day_gives(place: Place, tmp_path: Path) ->
                 if file[0] == day:
                     other.put(file)
             run.nightly(other.home, day)
+        # By chance, which is another one on each day, a delivery of few rows may be held for those that are wrong.
+        told, ours = other.states(), place.states()
+        assert {file: ours[file] for file in told} == told
+        assert set(ours.values()) <= {"released", "returned", "held"}
+        assert Counter(told.values())["released"] > 0.9 * len(told)
         for item in (*items, "contract_performance"):
             ours = place.records(item)
             assert ours == other.records(item) and len(ours) > 5
@@ -382,7 +386,8 @@ def test_lineage_says_what_the_ledger_and_the_catalogue_say(place: Place) -> Non
     for d in given:
         account, row = d["facets"]["qiongxin_rowAccount"], rows[d["name"]]
         assert d["inputFacets"]["dataQualityMetrics"]["rowCount"] == account["read"] == row["read"]
-        assert [account[n] for n in ("rejected", "refused")] == [row[n] for n in ("rejected", "refused")]
+        assert account["refused"] == row["refused"]
+        assert account["rejected"] >= row["rejected"], "a row that was corrected since counts as its correction does"
     released = {name: r for name, r in rows.items() if r["state"] == "released"}
     assert released.keys() <= {d["name"] for task in ("integrate", "events") for d in of_task(events, task, "inputs")}
     accounts: dict[tuple[str, str], Counter[str]] = {}
