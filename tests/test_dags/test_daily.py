@@ -399,7 +399,13 @@ def test_lineage_says_what_the_ledger_and_the_catalogue_say(place: Place) -> Non
         if account := d["facets"].get("qiongxin_rowAccount"):  # what time alone makes of records is in no delivery
             told[d["name"], d["facets"]["version"]["datasetVersion"]] = {n: account[n] for n in ("read", *ACCOUNT)}
             assert account["new"] + account["changed"] <= d["outputFacets"]["outputStatistics"]["rowCount"]
-    assert told == accounts
+    # What was rejected or held when it was released may have been settled since by a later delivery.
+    assert told.keys() == accounts.keys()
+    for release, was in told.items():
+        now = accounts[release]
+        assert was["read"] == now["read"] == sum(was[n] for n in ACCOUNT)
+        assert all(was[n] >= now[n] if n in ("rejected", "held") else was[n] <= now[n] for n in ACCOUNT)
+    assert sum(told[release] != dict(accounts[release]) for release in told) < len(told) / 4
 
 
 def told_lineage(place: Place) -> list[dict[str, Any]]:
