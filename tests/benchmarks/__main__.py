@@ -26,7 +26,7 @@ ALL = {
     "small_files": (("500",), "a night of many small files"),
     "worst": (("200000",), "every row bad, twice, withdrawn, of one subject, of 80 fields"),
     "growth": (("1000000", "10000000"), "the same changes on top of more and more stored records"),
-    "life": (("1000000",), "what events about records cost a night"),
+    "life": (("10000000",), "what events about records cost a night"),
     "memory": (("1000000", "10000000"), "what memory deliveries of more and more rows need"),
     "start": ((), "`qiongxin check` of a file of 100 rows, from the first instruction to the last"),
     "catalogue": ((), "what a task pays for the catalogue"),
