@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipelines.model import Home, publish, publish_json
 from pipelines.stages import dedupe
-from pipelines.stores.lake import SPACES, Change, Files, Lake, largest_first, live, struck
+from pipelines.stores.lake import SPACES, Change, Files, Lake, live, struck
 from pipelines.stores.strikes import FIELD_IDS
 from schemas.arrow import former_names, stored_schema
 from schemas.model import Item
@@ -191,8 +191,7 @@ def without(
         rows, gone = int(pq.read_metadata(file).num_rows), int(hit[file] + before.get(file, 0))
         return rows - gone < limits.strike_spared_rows or gone >= limits.strike_share * rows
 
-    listed = ", ".join(map(literal, largest_first(files.data)))
-    every = f"read_parquet([{listed}], filename = true, hive_partitioning = false)"
+    every = live(Files(files.data), is_placed=True)
     doomed = f"SELECT DISTINCT filename FROM {every} SEMI JOIN doomed USING (record_key)"
     renewed = {str(file) for (file,) in engine.execute(doomed).fetchall()} | {f for f in hit if is_worth_it(f)}
     change.removed.extend(sorted(renewed))

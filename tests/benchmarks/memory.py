@@ -11,7 +11,6 @@ have more private memory than that (RLIMIT_DATA), so a night that ends well has 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import shutil
@@ -28,6 +27,7 @@ import psutil
 from pipelines import sampling
 from pipelines.model import Home
 from pipelines.stores import postgres
+from tests.benchmarks.nightly import tree
 from tests.conftest import discard
 
 ITEM, DAY = "traffic_penalty", date(2026, 11, 21)
@@ -51,8 +51,6 @@ def measure(rows: int, limit: int | None) -> dict[str, object]:
         (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
         size = source.stat().st_size
         postgres.up(home.root)
-        data = json.loads((home.root / "postgres.json").read_text())["data"]
-        server = psutil.Process(int((Path(data) / "postmaster.pid").read_text().split()[0]))
         command = [sys.executable, "-m", "pipelines.cli", "nightly", "--home", str(home.root), "--date", str(DAY)]
         bound = (lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit * MB, limit * MB))) if limit else None
         started = time.perf_counter()
@@ -62,7 +60,7 @@ def measure(rows: int, limit: int | None) -> dict[str, object]:
             while done.poll() is None:
                 with suppress(psutil.Error):
                     ours = max(ours, unshared([night, *night.children(recursive=True)]))
-                theirs = max(theirs, unshared([server, *server.children(recursive=True)]))
+                theirs = max(theirs, unshared(tree(home)[1:]))
                 time.sleep(1)
         if done.returncode:
             raise SystemExit(f"the night of {rows:,} rows ended with {done.returncode}: {(place / 'said').read_text()}")
