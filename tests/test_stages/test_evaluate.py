@@ -1,6 +1,9 @@
 """Great Expectations over figures and over a real PostgreSQL table; a broken backend is neither passed nor failed."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
@@ -30,6 +33,22 @@ NUMBER = "469099209001011239"  # no such region ever
 def evaluator() -> Iterator[Evaluator]:
     with Evaluator() as evaluator:
         yield evaluator
+
+
+def test_pyspark_beside_it_does_not_end_the_process(tmp_path: Path) -> None:
+    """Its Spark Connect leaves with exit code 0, and so without a release, where Python was not started by a file."""
+    connect = tmp_path / "pyspark/sql/connect/dataframe.py"
+    connect.parent.mkdir(parents=True)
+    connect.write_text("class DataFrame: ...\n")
+    for package in ("pyspark/sql/connect", "pyspark/sql", "pyspark"):
+        (tmp_path / package / "__init__.py").write_text("")
+    (connect.parent / "__init__.py").write_text("import sys\nsys.exit(0)\n")
+    before = "import pyspark.sql; there = pyspark; "
+    now = "from pipelines.stages.evaluate import Evaluator; Evaluator(); import pyspark; print('evaluated')"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    for program in (now, f"{before}{now}; assert pyspark is there and pyspark.sql"):
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, "evaluated\n"), done.stderr
 
 
 @pytest.fixture(scope="module")
