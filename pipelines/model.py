@@ -135,6 +135,12 @@ class Home:
         return self.root / "compiled" / f"{key}.json"
 
 
+def memory_limit() -> str:
+    """What one engine may take before it spills. With the interpreter and the libraries a night is below two gigabytes
+    then."""
+    return os.environ.get("QIONGXIN_MEMORY_LIMIT", "1500MB")
+
+
 # Files from one stage to the next. Small row groups stay in the processor's cache while they are written.
 PASSING_ON = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 30000"
 

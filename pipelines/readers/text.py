@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 
 from pipelines.errors import DeliveryError
-from pipelines.model import PASSING_ON
+from pipelines.model import PASSING_ON, memory_limit
 from pipelines.readers.characters import BLANK, REMOVED, without_controls
 from pipelines.readers.encoding import CHUNK, Text, binary, normalise
 from pipelines.readers.headers import match, says_nothing
@@ -247,7 +247,7 @@ def _fast(
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
     config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": os.environ.get("QIONGXIN_MEMORY_LIMIT", "2GB"),
+        "memory_limit": memory_limit(),
         "temp_directory": str(work),
         # A column that nobody asks for would be neither counted nor checked.
         "disabled_optimizers": "unused_columns",

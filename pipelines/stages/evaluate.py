@@ -39,8 +39,8 @@ class Outcome:
 
 @contextmanager
 def _without_pyspark() -> Iterator[None]:
-    """Nobody finds pyspark meanwhile. GX imports what it can get of it, which takes a second and serves no suite of
-    ours; and a part of it ends the process where Python was started without a file, as if all were done."""
+    """Nobody finds pyspark meanwhile. GX imports what it can get of it, which serves no suite of ours; and a part of it
+    ends the process where Python was started without a file, as if all were done."""
     of_it = {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == "pyspark"}
     sys.modules["pyspark"] = None  # type: ignore[assignment]  # how Python is told that there is no such module
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from pipelines.model import PASSING_ON, literal, publish
+from pipelines.model import PASSING_ON, literal, memory_limit, publish
 
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:
@@ -20,7 +20,7 @@ def connect(work: Path) -> duckdb.DuckDBPyConnection:
     spill.mkdir(parents=True, exist_ok=True)
     return duckdb.connect(
         config={
-            "memory_limit": os.environ.get("QIONGXIN_MEMORY_LIMIT", "2GB"),
+            "memory_limit": memory_limit(),
             "temp_directory": str(spill),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",

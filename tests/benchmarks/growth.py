@@ -2,22 +2,24 @@
 
 A home is filled to each size in turn; on each, a few nights bring changed records: four fifths of them among the newest
 tenth of what is stored, 15 % among the newest half, the others anywhere, and one in a hundred with another day of
-decision. Told are the median of wall and processor time, by step, its ratio to the first size, and what lies on the
-disk then.
+decision. Of an item without event date they are anywhere. Told are the median of wall and processor time, by step, its
+ratio to the first size, and what lies on the disk then.
 
     .venv/bin/python -m tests.benchmarks.growth 1000000 10000000
+    .venv/bin/python -m tests.benchmarks.growth --item identity_reference 1000000 3000000
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import random
 import shutil
 import statistics
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,35 +28,75 @@ import schemas.load
 from pipelines import sampling
 from pipelines.model import Home
 from pipelines.query import query
-from tests.benchmarks.life import FIRST, ITEM, PIECE, SENDER, corrected, night, nightly, write
+from tests.benchmarks.life import FIRST, PIECE, corrected, night, nightly, write
 from tests.conftest import discard
 
 CHANGED, NIGHTS = 100_000, 3
-STRATA = ((0.9, 0.80), (0.5, 0.15), (0.0, 0.05))  # from this part of what is stored on -> share of the changed
+Row = dict[str, str]
 
 
-def filled(home: Home, there: list[Path], rows: int, copies: Path) -> None:
+def ticket(row: Row, at: int, n: int) -> Row:
+    """The row of number `at` as it is corrected in night `n`."""
+    row = corrected(row) | {"违法事实": f"示例{n}"}
+    return row | {"处罚决定日期": "2026-10-30"} if at % 100 == 0 else row
+
+
+def reference(row: Row, at: int, n: int) -> Row:
+    return row | {"签发机关": f"示例机关{n}", "更新时间": "2026-11-20 08:00:00"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is stored, and which of it changes: `strata`, from which part of what is stored on which share of it."""
+
+    sender: str
+    strata: tuple[tuple[float, float], ...]
+    changed: Callable[[Row, int, int], Row]
+
+
+KINDS = {
+    "traffic_penalty": Kind("public_security", ((0.9, 0.80), (0.5, 0.15), (0.0, 0.05)), ticket),
+    "identity_reference": Kind("public_security", ((0.0, 1.0),), reference),
+}
+
+
+def filled(home: Home, item: str, there: list[Path], rows: int, copies: Path) -> None:
     """Nights of new records until so many are stored; `there` are the files they brought."""
     while len(there) * PIECE < rows:
         day = FIRST + timedelta(len(there))
-        sampling.generate(home.root, rows=PIECE, seed=100 + len(there), as_of=day, items=(ITEM,))
-        (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
+        sampling.generate(home.root, rows=PIECE, seed=100 + len(there), as_of=day, items=(item,))
+        (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix in (".csv", ".json")
+                     and not p.name.endswith(".manifest.json")]  # fmt: skip
         there.append(copies / f"{len(there)}.csv")
-        shutil.copyfile(source, there[-1])
+        if source.suffix == ".csv":
+            shutil.copyfile(source, there[-1])
+        else:
+            as_csv(source, there[-1])
         nightly(home, day, schemas.load.CATALOG)
 
 
-def chosen(rng: random.Random, stored: int) -> set[int]:
+def as_csv(source: Path, target: Path) -> None:
+    """A JSON array with an object on each line as CSV, which is read faster, night after night."""
+    with source.open(encoding="utf-8") as read, target.open("w", encoding="utf-8", newline="") as written:
+        rows = (json.loads(line.rstrip().rstrip(",")) for line in read if line.startswith("{"))
+        first = next(rows)
+        out = csv.DictWriter(written, list(first), extrasaction="ignore")
+        out.writeheader()
+        out.writerow(first)
+        out.writerows(rows)
+
+
+def chosen(rng: random.Random, stored: int, strata: tuple[tuple[float, float], ...]) -> set[int]:
     """Which of the stored rows change, by their numbers from the oldest on."""
     found: set[int] = set()
-    for since, share in STRATA:
+    for since, share in strata:
         wanted = len(found) + int(CHANGED * share)
         while len(found) < wanted:
             found.add(rng.randrange(int(since * stored), stored))
     return found
 
 
-def changed(files: list[Path], numbers: set[int], n: int) -> Iterator[dict[str, str]]:
+def changed(kind: Kind, files: list[Path], numbers: set[int], n: int) -> Iterator[Row]:
     at = 0
     for file in files:
         with file.open(encoding="utf-8-sig", newline="") as f:
@@ -62,8 +104,7 @@ def changed(files: list[Path], numbers: set[int], n: int) -> Iterator[dict[str, 
             header = next(reader)
             for cells in reader:
                 if at in numbers and len(cells) == len(header):  # a planted row may have another width
-                    row = corrected(dict(zip(header, cells, strict=True))) | {"违法事实": f"示例{n}"}
-                    yield row | {"处罚决定日期": "2026-10-30"} if at % 100 == 0 else row
+                    yield kind.changed(dict(zip(header, cells, strict=True)), at, n)
                 at += 1
 
 
@@ -78,18 +119,23 @@ def room(home: Home) -> dict[str, int]:
     return {"parquet": data // 10**6, "iceberg": told // 10**6, "postgresql": database // 10**6}
 
 
-def main(sizes: list[int]) -> None:
+def main() -> None:
+    asked = argparse.ArgumentParser()
+    asked.add_argument("sizes", type=int, nargs="*", default=[1_000_000, 10_000_000])
+    asked.add_argument("--item", choices=KINDS, default="traffic_penalty")
+    said = asked.parse_args()
+    item, kind = said.item, KINDS[said.item]
     place = Path(tempfile.mkdtemp(prefix="qiongxin-growth-", dir="/var/tmp"))
     home, rng = Home(place / "home"), random.Random(1)
     files: list[Path] = []
     day, first = FIRST + timedelta(400), None
     try:
-        for size in sizes:
-            filled(home, files, size, place)
+        for size in said.sizes:
+            filled(home, item, files, size, place)
             nights = []
             for n in range(NIGHTS):
-                rows = changed(files, chosen(rng, len(files) * PIECE), n)
-                write(home, SENDER, ITEM, rows, period=FIRST.isoformat(), sequence=day.toordinal())
+                rows = changed(kind, files, chosen(rng, len(files) * PIECE, kind.strata), n)
+                write(home, kind.sender, item, rows, period=FIRST.isoformat(), sequence=day.toordinal())
                 nights.append(night(home, day, schemas.load.CATALOG))
                 day += timedelta(1)
                 print(size, json.dumps(nights[-1]), flush=True)
@@ -98,11 +144,11 @@ def main(sizes: list[int]) -> None:
             first = first or found
             ratios = {k: round(found[k] / first[k], 2) for k in found}
             print(f"{size:,}: {json.dumps(found)}, against the first {json.dumps(ratios)}, MB {room(home)}", flush=True)
-        print("records:", query(home.root, f"SELECT count(*) FROM records.{ITEM}", None)[1])
+        print("records:", query(home.root, f"SELECT count(*) FROM records.{item}", None)[1])
     finally:
         discard(home.root)
         shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    main([int(n) for n in sys.argv[1:]] or [1_000_000, 10_000_000])
+    main()

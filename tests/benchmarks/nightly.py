@@ -4,13 +4,19 @@ Floor A: copy the file with SHA-256, then DuckDB copies the same text to Parquet
 warehouse and vault rows into empty tables with the same primary keys. Each run measures, one after the other on the
 same rows, floor A, receive→curate, floor B and load, into an empty store and then as new rows on top of the filled one;
 printed are the medians of the ratios. Nothing is switched off: the receipt, the gate and the import of Great
-Expectations run, and are printed beside the two ratios.
+Expectations run, and are printed beside the two ratios; all of them but the import count in the one of the whole night,
+whose floor is A and B together.
+
+With `--stored N` the runs come one on top of the other in a home that is filled with N rows first. With
+`--encoding gb18030` departments send that; the floor, which cannot read it, reads the same text in UTF-8.
 
     make bench ROWS=1000000 TIMES=5
+    .venv/bin/python -m tests.benchmarks.nightly 5000000 3 --stored 20000000
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import platform
@@ -23,7 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,7 +49,9 @@ from schemas.arrow import record_schema
 from tests.conftest import discard
 
 ITEM = "traffic_penalty"
-DAYS = (("empty", date(2026, 11, 21)), ("filled", date(2026, 11, 22)))
+FIRST = date(2026, 11, 1)
+CASES = ("empty", "filled")
+PIECE = 5_000_000  # rows of a night that fills a home
 
 
 def tree(home: Home) -> list[psutil.Process]:
@@ -143,12 +151,32 @@ def floor_b(cursor: Any, files: dict[str, Path]) -> None:
         cursor.adbc_ingest(name, rows, mode="append", db_schema_name="floor")
 
 
-def one_night(home: Home, url: str, place: Path, day: date, rows: int) -> Clock:
+def sent(home: Home, day: date, rows: int) -> Path:
+    """The delivery of a day, alone in the inbox."""
+    shutil.rmtree(home.inbox, ignore_errors=True)
     sampling.generate(home.root, rows=rows, seed=day.day, as_of=day, items=(ITEM,))
     (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
+    return source
+
+
+def in_gb18030(source: Path, place: Path) -> Path:
+    """Make the delivery one in GB18030; the same text in UTF-8 as another file."""
+    text = place / "text.csv"
+    source.rename(text)
+    with text.open(encoding="utf-8", newline="") as read, source.open("w", encoding="gb18030", newline="") as written:
+        shutil.copyfileobj(read, written, 1 << 22)
+    manifest = source.with_name(source.name + ".manifest.json")
+    told = json.loads(manifest.read_text(encoding="utf-8")) | {"sha256": sampling.writers.sha256(source)}
+    manifest.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    return text
+
+
+def one_night(home: Home, url: str, place: Path, day: date, rows: int, encoding: str) -> Clock:
+    source = sent(home, day, rows)
+    text = in_gb18030(source, place) if encoding == "gb18030" else source
     clock = Clock(home)
     with clock.step("floor A"):
-        floor_a(source, place)
+        floor_a(text, place)
     receipt, stage = check.tell_department, load.stage
     check.tell_department, load.stage = clock.timed("receipt", receipt), clock.timed("staging", stage)
     try:
@@ -190,47 +218,91 @@ def one_night(home: Home, url: str, place: Path, day: date, rows: int) -> Clock:
     return clock
 
 
-def one_run(rows: int) -> dict[str, Clock]:
-    place = Path(tempfile.mkdtemp(prefix="qiongxin-bench-"))
+@contextmanager
+def opened() -> Iterator[tuple[Home, str, Path]]:
+    """A home of its own, the URL of its database, and a place for the floors."""
+    place = Path(tempfile.mkdtemp(prefix="qiongxin-bench-", dir="/var/tmp"))
     home = Home(place / "home")
     try:
-        url = postgres.up(home.root)
-        return {case: one_night(home, url, place, day, rows) for case, day in DAYS}
+        yield home, postgres.up(home.root), place
     finally:
         discard(home.root)
         shutil.rmtree(place, ignore_errors=True)
 
 
+def on_little(rows: int, times: int, encoding: str) -> dict[str, list[Clock]]:
+    """Clocks by case: each run is two nights of a home of its own."""
+    found: dict[str, list[Clock]] = {case: [] for case in CASES}
+    for n in range(times):
+        with opened() as (home, url, place):
+            for later, case in enumerate(CASES):
+                found[case].append(one_night(home, url, place, FIRST + timedelta(later), rows, encoding))
+        print(f"run {n + 1}/{times} done", file=sys.stderr, flush=True)
+    return found
+
+
+def on_much(rows: int, times: int, encoding: str, stored: int) -> dict[str, list[Clock]]:
+    """Clocks of the nights on top of what is stored, and of those before."""
+    found: list[Clock] = []
+    with opened() as (home, url, place):
+        for n in range(-(-stored // PIECE)):
+            day = FIRST + timedelta(n)
+            sent(home, day, min(PIECE, stored - n * PIECE))
+            assert run.nightly(home.root, day)["exit_code"] == 0
+            print(f"{min((n + 1) * PIECE, stored):,} rows stored", file=sys.stderr, flush=True)
+        for n in range(times):
+            day = FIRST + timedelta(20 + n)
+            found.append(one_night(home, url, place, day, rows, encoding))
+            print(f"run {n + 1}/{times} done", file=sys.stderr, flush=True)
+    return {f"on {stored / 1e6:.0f}M": found}
+
+
 def main() -> None:
-    rows, times = int(sys.argv[1]), int(sys.argv[2])
+    asked = argparse.ArgumentParser()
+    asked.add_argument("rows", type=int)
+    asked.add_argument("times", type=int)
+    asked.add_argument("--stored", type=int, default=0, help="rows that are there before")
+    asked.add_argument("--encoding", choices=("utf-8", "gb18030"), default="utf-8")
+    said = asked.parse_args()
     import_started = time.perf_counter()
     import great_expectations  # noqa: F401
 
     imported = time.perf_counter() - import_started
-    runs = []
-    for n in range(times):
-        runs.append(one_run(rows))
-        print(f"run {n + 1}/{times} done", file=sys.stderr, flush=True)
+    of = (said.rows, said.times, said.encoding)
+    clocks = on_much(*of, said.stored) if said.stored else on_little(*of)
     used = ("duckdb", "pyarrow", "great-expectations", "adbc-driver-postgresql")
     parts = ", ".join(f"{p} {version(p)}" for p in used)
     print(f"{platform.machine()}, {psutil.cpu_count()} processors, Python {platform.python_version()}, {parts}")
-    print(f"{rows:,} rows, {times} runs; not counted: the import of Great Expectations, {imported:.1f} s once a night")
-    result: dict[str, Any] = {"rows": rows, "runs": times}
-    for case, _ in DAYS:
-        for step, floor in (("receive→curate", "floor A"), ("load", "floor B")):
-            line = [f"{case:6} {step:15}"]
-            for kind in ("wall", "cpu"):
-                pairs = [(getattr(r[case], kind)[step], getattr(r[case], kind)[floor]) for r in runs]
-                ratio = statistics.median(a / b for a, b in pairs)
-                ours, theirs = (statistics.median(p[i] for p in pairs) for i in (0, 1))
-                line.append(f"{kind} {ours:6.1f} s / {floor} {theirs:5.1f} s = {ratio:4.2f}×")
-                result[f"{case} {step} {kind}"] = round(ratio, 2)
-            peak = max(r[case].peak[step] for r in runs)
-            print(f"{' · '.join(line)} · peak {peak:.2f} GB")
-            result[f"{case} {step} peak_gb"] = round(peak, 2)
-        rest = {k: statistics.median(r[case].wall[k] for r in runs) for k in ("gate", "receipt")}
-        print(f"{case:6} beside them: gate {rest['gate']:.1f} s, receipt with workbook {rest['receipt']:.1f} s")
-    print(json.dumps(result))
+    print(f"{said.rows:,} rows, {said.encoding}, {said.times} runs; not counted: the import of Great Expectations,"
+          f" {imported:.1f} s once a night")  # fmt: skip
+    print("| store | step | wall | processor | peak |\n|---|---|--:|--:|--:|")
+    for case, runs in clocks.items():
+        for steps, floors in RATIOS:
+            cells = [told(runs, kind, steps, floors) for kind in ("wall", "cpu")]
+            peak = max(r.peak[step] for r in runs for step in steps)
+            print(f"| {case} | {name_of(steps, floors)} | {' | '.join(cells)} | {peak:.2f} GB |")
+        rest = {k: statistics.median(r.wall[k] for r in runs) for k in ("gate", "receipt")}
+        print(f"{case}: gate {rest['gate']:.1f} s, receipt with workbook {rest['receipt']:.1f} s")
+
+
+# What is held against what.
+RATIOS = (
+    (("receive→curate",), ("floor A",)),
+    (("load",), ("floor B",)),
+    (("receive→curate", "receipt", "gate", "load"), ("floor A", "floor B")),
+)
+
+
+def name_of(steps: tuple[str, ...], floors: tuple[str, ...]) -> str:
+    return f"{steps[0] if len(steps) == 1 else 'whole night'} / {' + '.join(floors)}"
+
+
+def told(runs: list[Clock], kind: str, steps: tuple[str, ...], floors: tuple[str, ...]) -> str:
+    """Medians of the seconds, and of the ratio."""
+    pairs = [[sum(getattr(r, kind)[name] for name in names) for names in (steps, floors)] for r in runs]
+    ratio = statistics.median(ours / floor for ours, floor in pairs)
+    ours, floor = (statistics.median(pair[n] for pair in pairs) for n in (0, 1))
+    return f"{ours:.1f} s / {floor:.1f} s = {ratio:.2f}"
 
 
 if __name__ == "__main__":
