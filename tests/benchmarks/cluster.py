@@ -22,6 +22,7 @@ from typing import Any
 from pipelines import run, sampling
 from pipelines.model import Home
 from pipelines.query import query
+from pipelines.stores.keys import open_keys
 from pipelines.stores.spark import MASTER
 from tests import spark_cluster
 from tests.benchmarks.life import FIRST, ITEM, SENDER, corrected, some, write
@@ -54,6 +55,7 @@ def main(rows: int) -> None:
         sampling.generate(homes["duckdb"].root, rows=rows, seed=100, as_of=FIRST, items=(ITEM,))
         (source,) = [p for p in homes["duckdb"].inbox.glob("*/*/*") if p.suffix == ".csv"]
         shutil.copyfile(source, kept := place / "rows.csv")
+        open_keys(homes["duckdb"].root)  # one key for both, or nothing of them would be equal
         shutil.copytree(homes["duckdb"].root, homes["spark"].root)
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
         (place / "conf").mkdir()
