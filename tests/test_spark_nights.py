@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import night, sessions
+from pipelines import night, sessions, stack
 from pipelines.errors import StoreError
 from pipelines.judge import Asked, Desk, Judged, judge
 from pipelines.model import Delivery, Home, delivery_id
@@ -233,6 +233,45 @@ def test_a_killed_night_on_a_cluster_is_finished_by_the_next(tmp_path: Path) -> 
         assert said[0] == said[1]
         assert not list((homes[1] / "work").glob("cluster.*"))
     finally:
+        for home in homes:
+            discard(home)
+
+
+@soak_only("a scheduler whose tasks judge and fold on a cluster")
+@pytest.mark.timeout(900)
+def test_the_tasks_of_the_scheduler_judge_and_fold_on_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named by the environment alone; each task that needs it is an application of its own."""
+    if why := spark_cluster.missing():
+        pytest.skip(f"no Spark: {why}")
+    homes = [tmp_path / "here", tmp_path / "there"]
+    generate(homes[0], rows=5_000, seed=8, dirty=0.1, items=["honour", "traffic_penalty"], nights=1, as_of=AS_OF)
+    (homes[0] / "pseudonym.key").write_bytes(bytes(range(64)))
+    shutil.copytree(homes[0], homes[1])
+    alone = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", "nightly", "--date", str(AS_OF), "--home", homes[0]],
+        env={**os.environ, "QIONGXIN_LOOK_SECONDS": "0.1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/spark-defaults.conf").write_text("spark.cores.max 1\nspark.sql.shuffle.partitions 2\n")
+    pythonpath, own = os.pathsep.join(sys.path), stack._environment  # pyspark may lie in a folder of its own
+    monkeypatch.setattr(stack, "_environment", lambda *of: {**own(*of), "PYTHONPATH": pythonpath})
+    monkeypatch.setenv("QIONGXIN_ENGINE", "spark")
+    monkeypatch.setenv(SPARK_IP, "127.0.0.1")
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "conf"))
+    try:
+        with spark_cluster.cluster(tmp_path / "cluster") as begun:
+            monkeypatch.setenv(MASTER, begun.master)
+            stack.up(homes[1])
+            assert stack.run_nightly(homes[1], str(AS_OF)) == "success"
+            registered = (tmp_path / "cluster/master/log").read_text(errors="replace").count("Registered app ")
+        said = rows_said(alone, homes[0])
+        assert all(said) and said == rows_said(alone, homes[1])
+        assert registered >= 3  # two deliveries of honour are small, so: one file of each item, and both items
+        assert not list((homes[1] / "work").glob("cluster.*"))
+    finally:
+        stack.down(homes[1])
         for home in homes:
             discard(home)
 
