@@ -25,6 +25,7 @@ from pipelines.stages.obligations import Obligation
 from pipelines.stages.receive import DONE
 from pipelines.stores import alerts as store
 from pipelines.stores.ledger import Ledger
+from schemas import in_force
 from schemas.calendar import DAY
 from schemas.calendar import calendar as calendar_of
 from schemas.findings import filled
@@ -158,9 +159,9 @@ def find(ledger: Ledger, catalog: Catalog, home: Home, figures: Figures, now: da
     key. Raises `CatalogError` where a policy is missing."""
     today = now.astimezone(CHINA).date()
     limit = partial(effective, catalog, on=today)
-    within = Limits(**{name: limit(name) for name in Limits.__dataclass_fields__})
+    within = in_force.read(Limits, limit)
     rows = ledger.deliveries()
-    owed = obligations.obligations(catalog, rows, obligations.limits(limit), today)
+    owed = obligations.obligations(catalog, rows, in_force.read(obligations.Limits, limit), today)
     made, first = _Made(catalog, today), store.first_night(ledger)
     found = [
         *(Alert.of(r) for r in store.known(ledger, FAILED) if r["cleared"] is None),

@@ -18,6 +18,7 @@ from pipelines.stages import curate, gate, obligations, series
 from pipelines.stages.receipt import Receipt, write_receipt
 from pipelines.stages.validate import Fault
 from pipelines.stores import waiting
+from schemas import in_force
 from schemas.yardstick import yardstick
 
 
@@ -84,7 +85,7 @@ def measure(night: Night, row: dict[str, Any]) -> dict[str, str]:
 def remarks(night: Night, row: dict[str, Any]) -> list[Fault]:
     """What the other deliveries of its department and the calendar have to say of a delivery."""
     found = series.remarks(row, night.ledger.beside(row))
-    if due := obligations.late_by(row, night.catalog, obligations.limits(night.limit)):
+    if due := obligations.late_by(row, night.catalog, in_force.read(obligations.Limits, night.limit)):
         found.append(Fault("H015", None, value=due.isoformat()))
     return found
 

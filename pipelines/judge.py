@@ -21,7 +21,7 @@ from pipelines.stages import gate, manifest, totals, validate
 from pipelines.stages.validate import Fault
 from pipelines.stores.keys import Keys
 from pipelines.stores.spark import Cluster
-from schemas import editions, lint_law, overlay, row_rules
+from schemas import editions, in_force, lint_law, overlay, row_rules
 from schemas import load as catalogue
 from schemas.calendar import calendar as calendar_of
 from schemas.compiled import Compiled, compile_item, from_json, key, sources, to_json
@@ -192,7 +192,7 @@ def _judged(desk: Desk, read: _Read, result: validate.Validated) -> Judged:
 
 
 def limits(desk: Desk) -> gate.DeliveryLimits:
-    return gate.DeliveryLimits(**{name: desk.limit(name) for name in gate.DeliveryLimits.__dataclass_fields__})
+    return in_force.read(gate.DeliveryLimits, desk.limit)
 
 
 def judging(catalog: Catalog, code: str, department: str, period: date) -> Item:

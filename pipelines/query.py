@@ -20,6 +20,7 @@ from pipelines.stores import inquiries, judgements, postgres, snapshots
 from pipelines.stores.engine import connect
 from pipelines.stores.lake import SPACES, Lake
 from pipelines.stores.ledger import Ledger, Pinned
+from schemas import in_force
 from schemas.arrow import ended_schema, former_names, record_schema, statement_schema
 from schemas.fold import TOLD
 from schemas.load import effective
@@ -103,7 +104,7 @@ def query(home: str | Path, sql: str, as_of: str | None, reason: str = "") -> tu
 
 def _standing(catalog: Catalog, ledger: Ledger, as_of: date, limit: Callable[[str], Any]) -> str:
     rows = [r for r in ledger.deliveries() if r["received_on"] <= as_of]
-    owed = obligations.obligations(catalog, rows, obligations.limits(limit), as_of)
+    owed = obligations.obligations(catalog, rows, in_force.read(obligations.Limits, limit), as_of)
     missing = [o for o in owed if o.state in ("overdue", "held") and catalog.items[o.item].nature == "adverse"]
     return standing(catalog, as_of, limit, len(missing), "judged")
 

@@ -6,6 +6,7 @@ from datetime import date
 
 from pipelines.night import Night
 from pipelines.stages import obligations
+from schemas import in_force
 
 OPEN = ("due", "overdue")
 
@@ -18,7 +19,7 @@ def ready(night: Night, period: date, is_past_cut_off: bool = False) -> list[str
     if is_past_cut_off or not here:
         return sorted(here)
     as_of = max(night.as_of, period, *(r["received_on"] for r in rows))  # all that has come counts
-    within = obligations.limits(night.limit)
+    within = in_force.read(obligations.Limits, night.limit)
     found = obligations.obligations(night.catalog, rows, within, as_of)
     late = {o.item for o in found if o.state in OPEN and o.period_from <= period <= o.period_to}
     return sorted(here - late)

@@ -9,13 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from pipelines import again, parked, passes, strays
 from pipelines.check import tell_department, told
@@ -23,78 +20,27 @@ from pipelines.checks import SMALL, check_one, checked, unchecked
 from pipelines.errors import UsageFault
 from pipelines.exchange import deliver, take
 from pipelines.hands import Hands
+from pipelines.integrate import (
+    CANDIDATES,
+    doomed,
+    due_items,
+    integrate,
+    integrate_item,
+    pending_events,
+    pending_items,
+    write_tombstones,
+)
 from pipelines.night import Night, open_night
 from pipelines.stages import curate, datafiles, deletion, events, gate, load, obligations, report, sweep, validate
-from pipelines.stages.dedupe import Full, Incoming, Reverted
 from pipelines.stores import inquiries, judgements, reversals, tombstones, waiting
-from pipelines.stores.ledger import Life, Pinned
+from pipelines.stores.ledger import Pinned
 from pipelines.stores.still import turn
 from pipelines.trace import digits
-from schemas import life, profile, suite
+from schemas import in_force, suite
 from schemas.calendar import calendar as calendar_of
-from schemas.model import Item
 
 ORDER = ("receive", "check", "events", "integrate", "gate", "load", "receipts", "deliver")
-CANDIDATES = "candidates"  # the turn of whoever makes, judges or publishes them
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Which checked deliveries are integrated: those of periods from `first` to `last` and, where they are named, of
-    some items. A day that is not complete yet stays out of another one's release; events and clocks never wait."""
-
-    first: date = date.min
-    last: date = date.max
-    items: frozenset[str] | None = None
-
-    def has(self, row: Mapping[str, Any]) -> bool:
-        return self.first <= row["period"] <= self.last and (self.items is None or row["item"] in self.items)
-
-
-EVERYTHING = Scope()
-
-
-def pending_events(night: Night) -> list[str]:
-    """Items of events, and registers of whom they are about, with something to integrate."""
-    return [code for code in _asked(night) if night.catalog.items[code].goes_first]
-
-
-def pending_items(night: Night, of: Scope = EVERYTHING) -> list[str]:
-    """The other items with checked deliveries that no release holds yet, with rows that come back, with reversals, with
-    records that are to be deleted or of which events or time make something else."""
-    asked = {code for code in _asked(night, of) if not night.catalog.items[code].goes_first}
-    return sorted(asked | due_items(night))
-
-
-def _asked(night: Night, of: Scope = EVERYTHING) -> list[str]:
-    back = waiting.replays(night.ledger, "pending").values()
-    void = reversals.pending(night.ledger)
-    ready = filter(of.has, night.ledger.deliveries("checked"))
-    asked = {str(r["item"]) for r in (*ready, *back, *void)}
-    return sorted(asked | _doomed(night))
-
-
-def _doomed(night: Night) -> set[str]:
-    """Items with records that are to be deleted; one that the catalogue has no more waits until it has it again."""
-    return tombstones.pending(night.ledger) & night.catalog.items.keys()
-
-
-def due_items(night: Night) -> set[str]:
-    """Items of which the events gathered tonight, time or the policy make records something else."""
-    said, known, items = events.said(night.home), night.ledger.lives(), night.catalog.items
-    return {
-        code
-        for code in night.ledger.current_snapshots()
-        if code in items and not items[code].goes_first
-        and _look(night, items[code], said.get(code, ""), known.get(code)).is_due(night.as_of)
-    } | {code for code in _doomed(night) if not items[code].goes_first}  # fmt: skip
-
-
-def _look(night: Night, item: Item, said: str, known: Life | None) -> curate.Look:
-    clocks = life.clocks(item, night.catalog, night.limit, night.as_of)
-    kept = life.kept_otherwise(item, clocks)
-    return curate.Look(clocks, life.fingerprint(item, clocks), said, night.limit("delete_after_days"), known, kept)
 
 
 def take_events(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
@@ -107,7 +53,7 @@ def take_events(night: Night, tell: Progress = lambda text: None) -> dict[str, s
 def _take_events(night: Night, tell: Progress) -> dict[str, str]:
     codes = pending_events(night)
     for code in codes:
-        tell(f"events: {code} {_integrate(night, code)}")
+        tell(f"events: {code} {integrate(night, code)}")
     verdicts = _gate(night, codes, tell)
     told, pinned = {}, night.ledger.current_snapshots()
     for code, item in night.catalog.items.items():
@@ -122,89 +68,6 @@ def _take_events(night: Night, tell: Progress) -> dict[str, str]:
     return verdicts
 
 
-def integrate_item(night: Night, code: str, of: Scope = EVERYTHING) -> str:
-    """dedupe and curate one item, and stage its records for the gate; returns candidate, none, or unchanged where a
-    look at its records found nothing to do."""
-    with turn(night.ledger, CANDIDATES, is_shared=True), turn(night.ledger, f"item {code}"):
-        return _integrate(night, code, of=of)
-
-
-def _integrate(night: Night, code: str, is_alone: bool = False, of: Scope = EVERYTHING) -> str:
-    """`is_alone`: without its deliveries, what events and time make of its records."""
-    back = [r for r in waiting.replays(night.ledger, "pending").values() if r["item"] == code and not is_alone]
-    ready = [r for r in night.ledger.deliveries("checked", item=code) if of.has(r)] if not is_alone else []
-    incoming = [
-        Incoming(
-            delivery_id=r["delivery_id"],
-            department=r["department"],
-            period=r["period"].isoformat(),
-            sequence=r["sequence"],
-            accepted=str(night.home.again(r["delivery_id"], "accepted") if is_again
-                         else night.home.accepted(r["delivery_id"])),
-            rejected=str(night.home.again(r["delivery_id"], "rejected") if is_again
-                         else night.home.rejected(r["delivery_id"])),
-            moves=str(night.home.again(r["delivery_id"], "moves")) if is_again else "",
-            is_full=r["mode"] == "full" and r["is_complete"],
-            is_again=is_again,
-        )
-        for rows, is_again in ((ready, False), (back, True))
-        for r in rows
-    ]
-    void = [v for v in reversals.known(night.ledger, code) if not (is_alone and v["release_id"] is None)]
-    reverted = [
-        Reverted(
-            r["delivery_id"], r["department"], r["period"].isoformat(), r["sequence"],
-            r["mode"] == "full" and r["is_complete"], r["release_id"] is None,
-        )
-        for r in void
-    ]  # fmt: skip
-    item = night.catalog.items[code]
-    said = "" if item.goes_first else events.said(night.home).get(code, "")
-    look = _look(night, item, said, night.ledger.lives().get(code))
-    base = night.ledger.published(code)
-    if look.deletes(night.as_of):
-        kept_from = look.kept_from(night.as_of)
-        past = deletion.past(night.home, night.lake, item, base, look.clocks, _received(night, code), kept_from)
-        _write_tombstones(night, item, past, deletion.basis(item), deletion.BY)
-    dead = tombstones.of_item(night.ledger, code)
-    is_due = (look.is_due(night.as_of) or any(dead["is_new"].to_pylist())) and any(base)
-    if not incoming and not any(r.is_new for r in reverted) and not is_due:
-        return "none"
-    fulls = [
-        Full(r["department"], r["period"].isoformat(), r["sequence"])
-        for r in night.ledger.deliveries("released", item=code)
-        if r["mode"] == "full" and r["is_complete"] and r["delivery_id"] not in {v["delivery_id"] for v in void}
-    ]
-    earliest = night.limit("earliest_event_date")
-    figures = [s.sql("duckdb") for s in profile.selects(item, night.catalog.code_sets, earliest, night.as_of)]
-    candidate = curate.curate(
-        night.home, night.lake, item, incoming, base, night.catalog.revision, night.as_of,
-        waiting.open_rows(night.ledger, item=code), night.keys, look, _limits(night), fulls, figures, reverted, dead,
-        _received(night, code), night.cluster,
-    )  # fmt: skip
-    if candidate.is_nothing:
-        datafiles.sweep_planned(night.home, night.lake, code)
-        load.forget(night.home, candidate)
-        night.ledger.enter_life(code, candidate.life)
-        return "unchanged"
-    load.stage(night.home, night.ledger, item, candidate, night.keys)
-    return "candidate"
-
-
-def _limits(night: Night) -> datafiles.Limits:
-    return datafiles.Limits(**{name: night.limit(name) for name in datafiles.Limits.__dataclass_fields__})
-
-
-def _received(night: Night, code: str) -> pa.Table:
-    rows = night.ledger.deliveries(item=code)
-    return pa.Table.from_pylist([{n: r[n] for n in curate.RECEIVED.names} for r in rows], curate.RECEIVED)
-
-
-def _write_tombstones(night: Night, item: Item, records: list[tuple[bytes, bytes | None]], basis: str, by: str) -> None:
-    items = night.catalog.items
-    deletion.write(night.home, night.lake, night.ledger, items, item, records, night.as_of, basis, by)
-
-
 def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, str]:
     """gate: every waiting candidate but those of events; returns item -> passed, failed or could_not_evaluate.
 
@@ -214,7 +77,7 @@ def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, st
     with turn(night.ledger, CANDIDATES):
         verdicts = _gate(night, pending_items(night), tell)
         held = sorted({code for code, found in verdicts.items() if found != "passed"} & due_items(night))
-        alone = [code for code in held if _integrate(night, code, is_alone=True) == "candidate"]
+        alone = [code for code in held if integrate(night, code, is_alone=True) == "candidate"]
         for code, found in _gate(night, alone, tell).items():
             tell(f"gate: {code} without its deliveries {found}")
         return verdicts
@@ -222,7 +85,7 @@ def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, st
 
 def _gate(night: Night, codes: list[str], tell: Progress) -> dict[str, str]:
     candidates = [c for code in codes if (c := curate.read_candidate(night.home, code)) is not None]
-    limits = suite.limits(night.limit)
+    limits = in_force.read(suite.Limits, night.limit)
     book = passes.book(night)
     return gate.gate_items(
         night.ledger, night.catalog, candidates, limits, night.as_of,
@@ -240,7 +103,7 @@ def _publish(night: Night) -> str | None:
     passed = []
     waits = {r["delivery_id"] for r in night.ledger.deliveries("checked")} | {*waiting.replays(night.ledger, "pending")}
     waits |= {r["delivery_id"] for r in reversals.pending(night.ledger)}
-    due = due_items(night) | _doomed(night)
+    due = due_items(night) | doomed(night)
     for code in night.catalog.items:
         candidate = curate.read_candidate(night.home, code)
         if candidate is None:
@@ -276,7 +139,7 @@ def _write_receipts(night: Night, hands: Hands | None, seconds: Mapping[str, flo
         if r["receipted"] != told(r, _stage(r)) and (_stage(r) == "final" or r["message_code"])
     ]
     done = sum(1 for _ in (hands or Hands(night, 1)).each(receipt_one, due, is_worth_it=False))
-    within = obligations.limits(night.limit)
+    within = in_force.read(obligations.Limits, night.limit)
     report.report(night.home, night.ledger, night.catalog, night.as_of, seconds or {}, within)
     sweep_files(night)
     expire(night)
@@ -429,7 +292,7 @@ def delete(
             raise UsageFault(f"--record {key}: deleted already. See 'qiongxin life --record {key}'.")
         again.finish(night)
         item, subject = deletion.found(night.home, night.lake, night.catalog.items, night.ledger, key)
-        _write_tombstones(night, night.catalog.items[item], [(bytes.fromhex(key), subject)], basis, by)
+        write_tombstones(night, night.catalog.items[item], [(bytes.fromhex(key), subject)], basis, by)
         return _published(night, hands, {}, tell)
 
 

@@ -19,6 +19,7 @@ from pipelines.again import Difference
 from pipelines.checks import SMALL, check_several, pieces, unchecked
 from pipelines.errors import QiongxinError, StoreError
 from pipelines.exchange import deliver, groups, take
+from pipelines.integrate import Scope, integrate_item, pending_items
 from pipelines.model import ACCOUNT
 from pipelines.night import Night, open_night
 from pipelines.ready import ready
@@ -101,7 +102,7 @@ def events(home: str, day: str, scope: Mapping[str, Any]) -> list[list[str]]:
         sizes: dict[str, int] = defaultdict(int)
         for row in night.ledger.deliveries("checked"):
             sizes[row["item"]] += row["size"]
-        return _spread(run.pending_items(night, scope_of(scope)), sizes)
+        return _spread(pending_items(night, scope_of(scope)), sizes)
 
 
 def _spread(codes: Sequence[str], sizes: Mapping[str, int]) -> list[list[str]]:
@@ -110,11 +111,11 @@ def _spread(codes: Sequence[str], sizes: Mapping[str, int]) -> list[list[str]]:
     return large + _portions([[code] for code in codes if sizes.get(code, 0) <= SMALL])
 
 
-def scope_of(scope: Mapping[str, Any]) -> run.Scope:
+def scope_of(scope: Mapping[str, Any]) -> Scope:
     """{"first": day, "last": day, "items": [code]}, each of which may be missing, as a scope."""
     days = {name: date.fromisoformat(scope[name]) for name in ("first", "last") if scope.get(name)}
     named = scope.get("items")
-    return run.Scope(**days, items=frozenset(named) if named is not None else None)
+    return Scope(**days, items=frozenset(named) if named is not None else None)
 
 
 def integrate(home: str, day: str, portion: Sequence[str], scope: Mapping[str, Any]) -> dict[str, str]:
@@ -125,7 +126,7 @@ def integrate(home: str, day: str, portion: Sequence[str], scope: Mapping[str, A
         failed: list[Exception] = []
         for code in portion:
             try:
-                made[code] = run.integrate_item(night, code, scope_of(scope))
+                made[code] = integrate_item(night, code, scope_of(scope))
             except Exception as e:
                 failed.append(e)
                 print(f"integrate: {code} failed: {type(e).__name__}")

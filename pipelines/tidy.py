@@ -8,17 +8,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipelines import run
+from pipelines.integrate import CANDIDATES
 from pipelines.night import Night
 from pipelines.stages import curate, datafiles, load
 from pipelines.stages.compact import Limits, compact
 from pipelines.stages.curate import Candidate
 from pipelines.stores.ledger import Ledger, Life
 from pipelines.stores.still import turn
+from schemas import in_force
 
 
 def tidy(night: Night) -> dict[str, Any]:
     """Do all of it, in the turn of whoever changes the release; returns figures. Safe to kill and to repeat."""
-    with turn(night.ledger, run.CANDIDATES):
+    with turn(night.ledger, CANDIDATES):
         swept = run.sweep_files(night)
         expired = run.expire(night)
         datafiles.sweep_abandoned(night.home, night.lake)
@@ -39,7 +41,7 @@ def _compact(night: Night) -> tuple[list[Candidate], str | None]:
     last = night.ledger.current_release()
     if last is None:
         return [], None
-    limits = Limits(**{name: night.limit(name) for name in Limits.__dataclass_fields__})
+    limits = in_force.read(Limits, night.limit)
     lives, found = night.ledger.lives(), []
     for code, base in sorted(night.ledger.current_snapshots().items()):
         # A candidate that waits for the gate or the load stands on the files as they are.

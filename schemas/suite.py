@@ -7,7 +7,7 @@ the warehouse's staging table by SQL. Aggregates only; no suite asks for values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from math import floor
@@ -49,11 +49,6 @@ class Asked:
     arguments: dict[str, Any] = field(default_factory=dict)
     reason_zh: str = ""
     reason_en: str = ""
-
-
-def limits(effective: Callable[[str], Any]) -> Limits:
-    """`effective` gives the value in force of a policy by its name; raises what it raises."""
-    return Limits(**{name: effective(name) for name in Limits.__dataclass_fields__})
 
 
 def profile(item: Item, figures: Figures, previous: Figures | None, within: Limits, as_of: date) -> list[Asked]:

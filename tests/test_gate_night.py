@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipelines import checks, run, sampling
+from pipelines import checks, integrate, run, sampling
 from pipelines.model import Delivery, Home
 from pipelines.query import query
 from pipelines.stages import load
@@ -101,8 +101,8 @@ def test_an_item_that_would_lose_most_of_its_records_is_held(home: Path) -> None
         run.take(opened)
         for row in opened.ledger.deliveries("received"):
             checks.check_one(opened, row["delivery_id"])
-        for code in run.pending_items(opened):
-            run.integrate_item(opened, code)
+        for code in integrate.pending_items(opened):
+            integrate.integrate_item(opened, code)
         path = opened.home.candidate("honour")
         path.write_text(path.read_text().replace('"removed_rows": 0', '"removed_rows": 99'))
         assert run.gate_items(opened) == {"honour": "failed", "volunteer_service": "passed"}
@@ -118,7 +118,7 @@ def test_a_candidate_on_top_of_another_release_is_not_judged(home: Path) -> None
         run.take(opened)
         for row in opened.ledger.deliveries("received"):
             checks.check_one(opened, row["delivery_id"])
-        run.integrate_item(opened, "honour")
+        integrate.integrate_item(opened, "honour")
         path = opened.home.candidate("honour")
         path.write_text(path.read_text().replace('"base_records": ', '"base_records": 1'))
         assert run.gate_items(opened) == {}

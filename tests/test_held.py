@@ -15,10 +15,10 @@ import pytest
 
 from pipelines import checks, sampling, steps
 from pipelines.exchange import take
+from pipelines.integrate import Scope
 from pipelines.model import ACCOUNT
 from pipelines.night import open_night
 from pipelines.ready import ready
-from pipelines.run import Scope
 from pipelines.stores.ledger import Ledger
 from pipelines.stores.still import turn
 from tests.conftest import ROOT

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("schemas", "pipelines", "dags")
 ABOVE = tuple(
     f"pipelines.{m}"
-    for m in ("apply", "judge", "night", "answer", "check", "again", "exchange", "hands", "run", "trace", "query",
-              "alerts", "lineage", "notify", "backup", "restore", "cli", "commands")  # fmt: skip
+    for m in ("apply", "judge", "night", "answer", "check", "again", "exchange", "hands", "integrate", "run", "trace",
+              "query", "alerts", "lineage", "notify", "backup", "restore", "cli", "commands")  # fmt: skip
 )
 FORBIDDEN = {
     "schemas": ("pipelines", "dags", "airflow"),

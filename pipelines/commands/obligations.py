@@ -11,6 +11,7 @@ from pipelines.commands import screen
 from pipelines.commands.account import OBLIGATION, has_ledger, open_ledger
 from pipelines.commands.options import DEFAULT_HOME, HomeOption, JsonOption, TodayOption
 from pipelines.errors import UsageFault
+from schemas import in_force
 
 
 def obligations(
@@ -35,7 +36,7 @@ def obligations(
     if has_ledger(home):
         with open_ledger(home) as ledger:
             rows = ledger.deliveries()
-    within = stage.limits(lambda name: effective(catalog, name, as_of))
+    within = in_force.read(stage.Limits, lambda name: effective(catalog, name, as_of))
     found = stage.obligations(catalog, rows, within, as_of)
     unknown = stage.unknown_years(catalog, found)
     chosen = [o for o in (found if all_periods else stage.next_owed(found)) if department in (None, o.department)]

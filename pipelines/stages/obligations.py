@@ -8,7 +8,7 @@ settles nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -46,11 +46,6 @@ class Obligation:
 
     def as_row(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def limits(effective: Callable[[str], Any]) -> Limits:
-    """`effective` gives the value in force of a policy by its name; raises what it raises."""
-    return Limits(**{name: effective(name) for name in Limits.__dataclass_fields__})
 
 
 def obligations(catalog: Catalog, rows: Iterable[Row], within: Limits, as_of: date) -> list[Obligation]:

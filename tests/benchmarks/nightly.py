@@ -40,7 +40,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import check, checks, run, sampling
+from pipelines import check, checks, integrate, run, sampling
 from pipelines.model import Home
 from pipelines.stages import curate, load
 from pipelines.stores import postgres
@@ -185,7 +185,7 @@ def one_night(home: Home, url: str, place: Path, day: date, rows: int, encoding:
                 (delivery,) = run.take(night).deliveries
                 checks.check_one(night, delivery.delivery_id)
                 run.take_events(night)
-                run.integrate_item(night, ITEM)
+                integrate.integrate_item(night, ITEM)
             candidate = curate.read_candidate(home, ITEM)
             assert candidate is not None
             files = floor_b_rows(home, delivery.delivery_id, candidate.upserts[0], place)

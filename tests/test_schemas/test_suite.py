@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas import suite
+from schemas import in_force, suite
 from schemas.load import effective, load
 from schemas.model import CatalogError
 
@@ -60,6 +60,6 @@ def test_an_optional_field_is_compared_with_the_last_batch_that_passed() -> None
 
 
 def test_every_limit_is_dated_policy() -> None:
-    assert suite.limits(lambda name: effective(CATALOG, name, AS_OF)).gate_minimum_rows == 100
+    assert in_force.read(suite.Limits, lambda name: effective(CATALOG, name, AS_OF)).gate_minimum_rows == 100
     with pytest.raises(CatalogError, match="no 'gate_minimum_rows' in force"):
-        suite.limits(lambda name: effective(CATALOG, name, date(1800, 1, 1)))
+        in_force.read(suite.Limits, lambda name: effective(CATALOG, name, date(1800, 1, 1)))

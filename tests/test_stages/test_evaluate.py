@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from pipelines.stages import gate
 from pipelines.stages.evaluate import Evaluator, Outcome
 from pipelines.stores import postgres
-from schemas import suite
+from schemas import in_force, suite
 from schemas.arrow import record_schema
 from schemas.load import effective, load
 from schemas.tables import warehouse
@@ -25,7 +25,7 @@ from schemas.tables import warehouse
 CATALOG = load()
 ITEM = CATALOG.items["honour"]
 AS_OF = date(2098, 6, 1)
-LIMITS = suite.limits(lambda name: effective(CATALOG, name, AS_OF))
+LIMITS = in_force.read(suite.Limits, lambda name: effective(CATALOG, name, AS_OF))
 NUMBER = "469099209001011239"  # no such region ever
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.stages import obligations as stage
 from pipelines.stages.obligations import Limits, Obligation
+from schemas import in_force
 from schemas.calendar import calendar as calendar_of
 from schemas.load import effective, load
 from schemas.model import Catalog, Duty
@@ -144,7 +145,7 @@ def test_periods_are_owed_once_and_figures_agree_with_the_calendar(
 
 
 def test_the_shipped_catalogue_says_who_owes_what() -> None:
-    within = stage.limits(lambda name: effective(CATALOG, name, AS_OF))
+    within = in_force.read(stage.Limits, lambda name: effective(CATALOG, name, AS_OF))
     found = stage.obligations(CATALOG, [], within, AS_OF)
     pairs = {(o.department, o.item) for o in found}
     assert ("haikou", "administrative_penalty") in pairs
