@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from datetime import date, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import UsageFault
 from schemas.sql import literal as literal  # stores know no schemas
 
 CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")  # one hour for all of it, and never summer time
@@ -137,8 +139,11 @@ class Home:
 
 def memory_limit() -> str:
     """What one engine may take before it spills. With the interpreter and the libraries a night is below two gigabytes
-    then."""
-    return os.environ.get("QIONGXIN_MEMORY_LIMIT", "1500MB")
+    then. Raises `UsageFault`."""
+    said = os.environ.get("QIONGXIN_MEMORY_LIMIT") or "1500MB"
+    if not re.fullmatch(r"[0-9]+(?:[.][0-9]+)? ?[KMGT]i?B", said, re.IGNORECASE):
+        raise UsageFault(f"QIONGXIN_MEMORY_LIMIT: {said!r} is no amount of memory. Write it like 1500MB or 16GB.")
+    return said
 
 
 # Files from one stage to the next. Small row groups stay in the processor's cache while they are written.

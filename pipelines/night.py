@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.apply import apply, summary
 from pipelines.errors import StoreError
 from pipelines.judge import Desk, kept_catalogue, kept_path
-from pipelines.model import Home
+from pipelines.model import Home, memory_limit
 from pipelines.stores import postgres
 from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
@@ -40,6 +40,7 @@ def open_night(
     """Load the catalogue, start or find the database, prepare the stores and bring them to the catalogue where its
     changes break nothing; a preview leaves them as they are. `engine` judges what is large; by default the one that
     QIONGXIN_ENGINE names, or else that of one machine. Raises `StoreError`, `CatalogError`, `UsageFault`."""
+    memory_limit()  # a wrong one is told before anything is begun
     place = Home(Path(home).resolve())
     as_of = day if isinstance(day, date) else date.fromisoformat(day)
     place.root.mkdir(parents=True, exist_ok=True)
