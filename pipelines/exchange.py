@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pipelines.errors import PlaceError
-from pipelines.model import sweep_parts
+from pipelines.model import setting, sweep_parts
 from pipelines.night import Night, open_night
 from pipelines.stages import receive
 from pipelines.stores.places import Folder, Place
@@ -96,7 +95,7 @@ def _known(night: Night) -> dict[str, tuple[str, ...]]:
 
 
 def _pause() -> float:
-    return float(os.environ.get("QIONGXIN_LOOK_SECONDS", "5"))
+    return setting("QIONGXIN_LOOK_SECONDS", 5)
 
 
 @contextmanager

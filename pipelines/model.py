@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -144,6 +145,18 @@ def memory_limit() -> str:
     if not re.fullmatch(r"[0-9]+(?:[.][0-9]+)? ?[KMGT]i?B", said, re.IGNORECASE):
         raise UsageFault(f"QIONGXIN_MEMORY_LIMIT: {said!r} is no amount of memory. Write it like 1500MB or 16GB.")
     return said
+
+
+def setting(name: str, default: float) -> float:
+    """A number, nought or more, that the environment may set. Raises `UsageFault`."""
+    said = os.environ.get(name)
+    try:
+        value = float(said) if said else default
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise UsageFault(f"{name}: {said!r} is no number that it can be. Write it like {default:g}.")
+    return value
 
 
 # Files from one stage to the next. Small row groups stay in the processor's cache while they are written.

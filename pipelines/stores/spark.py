@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import StoreError, UsageFault
+from pipelines.model import setting
 from pipelines.stores.engine import beside
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Cluster:
         self.master = master
         self.folder = work / f"cluster.{os.getpid()}.part"
         self.worked = Counter[str]()  # what was asked of it: "deliveries" judged, "items" folded
-        self.least = int(os.environ.get(ROWS) or 1_000)
+        self.least = int(setting(ROWS, 1_000))
 
     def takes(self, rows: int) -> bool:
         """Whether so many rows are worth the way."""

@@ -27,3 +27,17 @@ def test_what_is_no_amount_of_memory_begins_nothing(
     with pytest.raises(UsageFault), open_night(tmp_path / "home", "2026-11-22"):
         pass
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(("said", "told"), [("", 5.0), ("0.1", 0.1), ("0", 0.0)])
+def test_a_number_may_be_set(monkeypatch: pytest.MonkeyPatch, said: str, told: float) -> None:
+    monkeypatch.setenv("QIONGXIN_LOOK_SECONDS", said)
+    assert model.setting("QIONGXIN_LOOK_SECONDS", 5) == told
+
+
+@pytest.mark.parametrize("said", ["soon", "-1", "nan", "inf"])
+def test_what_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("QIONGXIN_LOOK_SECONDS", said)
+    told = f"QIONGXIN_LOOK_SECONDS: '{said}' is no number that it can be. Write it like 5."
+    with pytest.raises(UsageFault, match=told):
+        model.setting("QIONGXIN_LOOK_SECONDS", 5)
