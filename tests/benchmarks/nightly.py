@@ -51,7 +51,7 @@ from tests.conftest import discard
 ITEM = "traffic_penalty"
 FIRST = date(2026, 11, 1)
 CASES = ("empty", "filled")
-PIECE = 5_000_000  # rows of a night that fills a home
+PIECE = 5_000_000  # rows of a night that fills a home, and the most of any
 
 
 def tree(home: Home) -> list[psutil.Process]:
@@ -151,10 +151,11 @@ def floor_b(cursor: Any, files: dict[str, Path]) -> None:
         cursor.adbc_ingest(name, rows, mode="append", db_schema_name="floor")
 
 
-def sent(home: Home, day: date, rows: int) -> Path:
-    """The delivery of a day, alone in the inbox."""
+def sent(home: Home, n: int, rows: int) -> Path:
+    """The delivery of night `n`, alone in the inbox. Seeds are as far apart as the numbers of its documents need: each
+    next seed has a million of its own."""
     shutil.rmtree(home.inbox, ignore_errors=True)
-    sampling.generate(home.root, rows=rows, seed=day.day, as_of=day, items=(ITEM,))
+    sampling.generate(home.root, rows=rows, seed=1 + 6 * n, as_of=FIRST + timedelta(n), items=(ITEM,))
     (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix == ".csv"]
     return source
 
@@ -171,8 +172,8 @@ def in_gb18030(source: Path, place: Path) -> Path:
     return text
 
 
-def one_night(home: Home, url: str, place: Path, day: date, rows: int, encoding: str) -> Clock:
-    source = sent(home, day, rows)
+def one_night(home: Home, url: str, place: Path, n: int, rows: int, encoding: str) -> Clock:
+    source, day = sent(home, n, rows), FIRST + timedelta(n)
     text = in_gb18030(source, place) if encoding == "gb18030" else source
     clock = Clock(home)
     with clock.step("floor A"):
@@ -236,7 +237,7 @@ def on_little(rows: int, times: int, encoding: str) -> dict[str, list[Clock]]:
     for n in range(times):
         with opened() as (home, url, place):
             for later, case in enumerate(CASES):
-                found[case].append(one_night(home, url, place, FIRST + timedelta(later), rows, encoding))
+                found[case].append(one_night(home, url, place, later, rows, encoding))
         print(f"run {n + 1}/{times} done", file=sys.stderr, flush=True)
     return found
 
@@ -245,14 +246,14 @@ def on_much(rows: int, times: int, encoding: str, stored: int) -> dict[str, list
     """Clocks of the nights on top of what is stored, and of those before."""
     found: list[Clock] = []
     with opened() as (home, url, place):
-        for n in range(-(-stored // PIECE)):
-            day = FIRST + timedelta(n)
-            sent(home, day, min(PIECE, stored - n * PIECE))
-            assert run.nightly(home.root, day)["exit_code"] == 0
+        filling = -(-stored // PIECE)
+        for n in range(filling):
+            sent(home, n, min(PIECE, stored - n * PIECE))
+            told = run.nightly(home.root, FIRST + timedelta(n))
+            assert told["exit_code"] == 0, told
             print(f"{min((n + 1) * PIECE, stored):,} rows stored", file=sys.stderr, flush=True)
         for n in range(times):
-            day = FIRST + timedelta(20 + n)
-            found.append(one_night(home, url, place, day, rows, encoding))
+            found.append(one_night(home, url, place, filling + n, rows, encoding))
             print(f"run {n + 1}/{times} done", file=sys.stderr, flush=True)
     return {f"on {stored / 1e6:.0f}M": found}
 
@@ -264,6 +265,8 @@ def main() -> None:
     asked.add_argument("--stored", type=int, default=0, help="rows that are there before")
     asked.add_argument("--encoding", choices=("utf-8", "gb18030"), default="utf-8")
     said = asked.parse_args()
+    if said.rows > PIECE:
+        asked.error(f"rows: at most {PIECE:,}")
     import_started = time.perf_counter()
     import great_expectations  # noqa: F401
 
