@@ -57,8 +57,8 @@ test soak: export QIONGXIN_TOOLS := $(TOOLS)
 test soak: export QIONGXIN_SPARK := $(SPARK)
 
 # Half of what takes time waits for a process of its own, so two run side by side; a module stays with one of them, as
-# its tests share what it set up. Which come first says tests/conftest.py.
-SIDE_BY_SIDE = -n 2 --dist loadscope --no-loadscope-reorder
+# its tests share what it set up.
+SIDE_BY_SIDE = -n 2 --dist loadscope
 
 # Some of the tests, all by default: make soak TESTS='tests/test_dags tests/test_golden.py'
 TESTS ?=

@@ -45,19 +45,6 @@ SHAPES = (
 )  # fmt: skip
 
 
-# Modules that take minutes, the longest first: two workers share the modules, and whoever got one of these last would
-# be at it alone.
-LONG = ("test_dags/test_daily", "test_spark_nights", "test_spark", "test_kills", "test_life", "test_rotation",
-        "test_golden", "test_hands", "test_strikes", "test_end_to_end", "test_privacy", "test_site",
-        "test_wrong_person", "test_subjects", "test_deletion")  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {ROOT / f"tests/{name}.py": n for n, name in enumerate(LONG)}
-    assert all(path.exists() for path in places), "LONG names a module that is not there"
-    items.sort(key=lambda item: places.get(item.path, len(LONG)))
-
-
 @pytest.fixture(scope="session")
 def is_soak() -> bool:
     return SOAK

@@ -207,15 +207,21 @@ def test_a_cluster_that_dies_is_a_fault_of_a_store(tmp_path: Path) -> None:
         discard(home)
 
 
+def two_homes(folder: Path) -> list[Path]:
+    """With the same files and the same key."""
+    homes = [folder / "here", folder / "there"]
+    generate(homes[0], rows=5_000, seed=8, dirty=0.1, items=["honour", "traffic_penalty"], nights=1, as_of=AS_OF)
+    (homes[0] / "pseudonym.key").write_bytes(bytes(range(64)))
+    shutil.copytree(homes[0], homes[1])
+    return homes
+
+
 @soak_only("a cluster for one command, which is killed and run again")
 def test_a_killed_night_on_a_cluster_is_finished_by_the_next(tmp_path: Path) -> None:
     """SIGKILL when rows were judged, and when they are folded; nothing is left of it, and of Spark nothing is said."""
     if why := spark_cluster.missing():
         pytest.skip(f"no Spark: {why}")
-    homes = [tmp_path / "here", tmp_path / "there"]
-    generate(homes[0], rows=5_000, seed=8, dirty=0.1, items=["honour", "traffic_penalty"], nights=1, as_of=AS_OF)
-    (homes[0] / "pseudonym.key").write_bytes(bytes(range(64)))
-    shutil.copytree(homes[0], homes[1])
+    homes = two_homes(tmp_path)
     pythonpath = os.pathsep.join(sys.path)  # pyspark may lie in a folder of its own
     environment = {**os.environ, "QIONGXIN_LOOK_SECONDS": "0.1", "PYTHONPATH": pythonpath, SPARK_IP: "127.0.0.1"}
     command = [sys.executable, "-u", "-m", "pipelines.cli", "nightly", "--date", str(AS_OF), "--home"]
@@ -245,10 +251,7 @@ def test_the_tasks_of_the_scheduler_judge_and_fold_on_a_cluster(
     """Named by the environment alone; each task that needs it is an application of its own."""
     if why := spark_cluster.missing():
         pytest.skip(f"no Spark: {why}")
-    homes = [tmp_path / "here", tmp_path / "there"]
-    generate(homes[0], rows=5_000, seed=8, dirty=0.1, items=["honour", "traffic_penalty"], nights=1, as_of=AS_OF)
-    (homes[0] / "pseudonym.key").write_bytes(bytes(range(64)))
-    shutil.copytree(homes[0], homes[1])
+    homes = two_homes(tmp_path)
     alone = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", "nightly", "--date", str(AS_OF), "--home", homes[0]],
         env={**os.environ, "QIONGXIN_LOOK_SECONDS": "0.1"}, capture_output=True, text=True,
