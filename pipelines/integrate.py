@@ -7,8 +7,9 @@ time make of stored records.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -96,8 +97,8 @@ def integrate(night: Night, code: str, is_alone: bool = False, of: Scope = EVERY
     void = [v for v in reversals.known(night.ledger, code) if not (is_alone and v["release_id"] is None)]
     reverted = [
         Reverted(
-            r["delivery_id"], r["department"], r["period"].isoformat(), r["sequence"],
-            r["mode"] == "full" and r["is_complete"], r["release_id"] is None,
+            r["delivery_id"], r["department"], r["period"].isoformat(), r["sequence"], _is_full(r),
+            r["release_id"] is None,
         )
         for r in void
     ]  # fmt: skip
@@ -116,7 +117,7 @@ def integrate(night: Night, code: str, is_alone: bool = False, of: Scope = EVERY
     fulls = [
         Full(r["department"], r["period"].isoformat(), r["sequence"])
         for r in night.ledger.deliveries("released", item=code)
-        if r["mode"] == "full" and r["is_complete"] and r["delivery_id"] not in {v["delivery_id"] for v in void}
+        if _is_full(r) and r["delivery_id"] not in {v["delivery_id"] for v in void}
     ]
     limits = in_force.read(datafiles.Limits, night.limit)
     earliest = night.limit("earliest_event_date")
@@ -139,26 +140,27 @@ def _incoming(night: Night, code: str, of: Scope) -> list[Incoming]:
     """The checked deliveries of an item that are in the scope, and those of which rows come back."""
     home = night.home
     ready = [
-        _as_incoming(r, str(home.accepted(r["delivery_id"])), str(home.rejected(r["delivery_id"])))
+        _as_incoming(r, home.accepted(r["delivery_id"]), home.rejected(r["delivery_id"]))
         for r in night.ledger.deliveries("checked", item=code)
         if of.has(r)
     ]
     back = [
-        replace(
-            _as_incoming(r, *(str(home.again(r["delivery_id"], what)) for what in ("accepted", "rejected"))),
-            moves=str(home.again(r["delivery_id"], "moves")),
-            is_again=True,
-        )
+        _as_incoming(r, *(home.again(r["delivery_id"], what) for what in ("accepted", "rejected", "moves")))
         for r in waiting.replays(night.ledger, "pending").values()
         if r["item"] == code
     ]
     return ready + back
 
 
-def _as_incoming(r: Mapping[str, Any], accepted: str, rejected: str) -> Incoming:
-    is_full = r["mode"] == "full" and r["is_complete"]
+def _as_incoming(r: Mapping[str, Any], accepted: Path, rejected: Path, moves: Path | None = None) -> Incoming:
+    """`moves` has the one of which rows come back."""
     where = r["delivery_id"], r["department"], r["period"].isoformat(), r["sequence"]
-    return Incoming(*where, accepted, rejected, is_full=is_full)
+    return Incoming(*where, str(accepted), str(rejected), str(moves or ""), _is_full(r), moves is not None)
+
+
+def _is_full(row: Mapping[str, Any]) -> bool:
+    """Whether it can make records absent."""
+    return bool(row["mode"] == "full" and row["is_complete"])
 
 
 def _received(night: Night, code: str) -> pa.Table:

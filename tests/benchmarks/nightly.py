@@ -249,8 +249,8 @@ def on_much(rows: int, times: int, encoding: str, stored: int) -> dict[str, list
         filling = -(-stored // PIECE)
         for n in range(filling):
             sent(home, n, min(PIECE, stored - n * PIECE))
-            told = run.nightly(home.root, FIRST + timedelta(n))
-            assert told["exit_code"] == 0, told
+            night = run.nightly(home.root, FIRST + timedelta(n))
+            assert night["exit_code"] == 0, night
             print(f"{min((n + 1) * PIECE, stored):,} rows stored", file=sys.stderr, flush=True)
         for n in range(times):
             found.append(one_night(home, url, place, filling + n, rows, encoding))
