@@ -9,9 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from pipelines.errors import StoreError
+
+PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 class Bulk:
@@ -35,6 +42,17 @@ class Bulk:
         finally:
             with self._lock:
                 connection.close()
+
+    def read(self, query: sa.Select[Any], shape: pa.Schema) -> pa.Table:
+        """What a query gives, in columns. A hundred thousand rows as objects of Python take eight times as long. Raises
+        `StoreError`."""
+        text = query.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
+        try:
+            with self.connect() as connection, connection.cursor() as cursor:
+                cursor.execute(str(text))
+                return cursor.fetch_arrow_table().cast(shape)
+        except adbc.Error as e:
+            raise StoreError(f"database: {type(e).__name__}. Start it, then run the same command again.") from None
 
     def close(self) -> None:
         with self._lock:

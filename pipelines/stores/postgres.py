@@ -33,6 +33,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "shared_buffers": "256MB",
+    "wal_buffers": "64MB",  # a load logs whole pages faster than 8 MB are written
     "max_wal_size": "4GB",
     "maintenance_work_mem": "256MB",
     # No replica listens to an embedded server, so a table that is made and filled in one transaction is not logged.

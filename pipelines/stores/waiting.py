@@ -34,10 +34,7 @@ def open_rows(ledger: Ledger, *, item: str | None = None, delivery_id: str | Non
         query = query.where(w.item == item)
     if delivery_id is not None:
         query = query.where(w.delivery_id == delivery_id)
-    with ledger.engine.connect() as connection:
-        rows = connection.execution_options(yield_per=10_000).execute(query)
-        parts = [[dict(r._mapping) for r in part] for part in rows.partitions()]
-    return pa.Table.from_pylist([row for part in parts for row in part], OPEN)
+    return ledger.bulk.read(query, OPEN)
 
 
 def deliveries_with_open(ledger: Ledger) -> set[str]:

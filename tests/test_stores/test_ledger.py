@@ -5,10 +5,14 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
+from pipelines.errors import StoreError
 from pipelines.model import Delivery
-from pipelines.stores.ledger import Ledger
+from pipelines.stores.bulk import Bulk
+from pipelines.stores.ledger import Ledger, waiting_row
 
 DAY, NEXT = date(2026, 11, 22), date(2026, 11, 23)
 SEEN = ("inbox/a", b"name", "9/1")
@@ -77,3 +81,22 @@ def test_others_with_the_same_bytes_or_of_the_same_series_are_found(ledger: Ledg
     }.items():  # fmt: skip
         ledger.register(replace(FIRST, delivery_id=name, **other), DAY, *SEEN)
     assert {r["delivery_id"] for r in ledger.beside(only(ledger))} == {"first", "same series", "same bytes"}
+
+
+def test_much_at_once_is_read_in_the_types_that_are_asked_for(database: Callable[..., str]) -> None:
+    """Also where there is none; and a database that does not answer is told of as such."""
+    shape = pa.schema([("line", pa.int64()), ("sheet", pa.string()), ("record_key", pa.binary())])
+    url = database()
+    with Ledger(url) as ledger:
+        ledger.prepare()
+        query = sa.select(waiting_row.c.line, waiting_row.c.sheet, waiting_row.c.record_key)
+        assert ledger.bulk.read(query, shape).equals(shape.empty_table())
+        row = {"delivery_id": "a", "since_release": "r", "since": DAY, "item": "it's", "verdict": "held", "codes": "D005",
+               "is_stated": True, "sheet": "", "record_key": b"\x00\xff"}  # fmt: skip
+        with ledger.engine.begin() as connection:
+            connection.execute(sa.insert(waiting_row), [{**row, "line": n} for n in (1, 2)])
+        found = ledger.bulk.read(query.where(waiting_row.c.item == "it's").order_by(waiting_row.c.line), shape)
+        assert found.to_pylist() == [{"line": n, "sheet": "", "record_key": b"\x00\xff"} for n in (1, 2)]
+    bulk = Bulk(sa.make_url(url).set(port=1).render_as_string(hide_password=False))
+    with pytest.raises(StoreError, match="Start it"):
+        bulk.read(query, shape)
