@@ -51,7 +51,7 @@ def held_alike(home: Path, url: str) -> bool:
     return sorted(lake) == warehouse and len({r[0] for r in warehouse}) == len(warehouse) > 0
 
 
-def test_a_large_load_is_a_segment_and_a_small_one_goes_into_the_largest(
+def test_a_large_load_is_a_segment_and_a_small_one_goes_into_another(
     nights: Callable[[int, int], str], tmp_path: Path
 ) -> None:
     home, grown = tmp_path / "home", []
@@ -60,6 +60,21 @@ def test_a_large_load_is_a_segment_and_a_small_one_goes_into_the_largest(
         grown.append(segments(url))
         assert held_alike(home, url)
     assert grown == [1, 1, 2]
+
+
+def test_what_little_comes_night_by_night_goes_into_an_open_segment(
+    nights: Callable[[int, int], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A segment is closed when it holds its share, so that the index of what is inserted into stays small."""
+    monkeypatch.setattr("pipelines.stages.load.OPEN_BYTES", 10_000)
+    home, grown = tmp_path / "home", []
+    for n, rows in enumerate((1200, 30, 30, 30, 400, 30)):
+        url = nights(n, rows)
+        grown.append(segments(url))
+        assert held_alike(home, url)
+    assert grown == [1, 2, 2, 2, 3, 3]
+    rows = sorted(asked(url, f"SELECT count(*) FROM records.{ITEM} GROUP BY tableoid"))
+    assert rows[0][0] > 100, "the little ones lie together"
 
 
 def test_a_changed_record_leaves_the_segment_it_lay_in(nights: Callable[[int, int], str], tmp_path: Path) -> None:

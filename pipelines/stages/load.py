@@ -37,7 +37,9 @@ from schemas.model import Item
 
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 BATCH = 64_000
-SEGMENT_SHARE = 4  # a load joins as a segment of its own when it has at least a quarter of the published rows
+# When a load joins a warehouse table as a segment of its own (`_becomes_segment`).
+LARGE, MIDDLING, OPEN_SHARE, SEGMENTS = 4, 16, 8, 8
+OPEN_BYTES = 32_000_000
 
 
 def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Keys) -> None:
@@ -58,20 +60,40 @@ def stage_records(ledger: Ledger, of: Item, candidate: Candidate) -> None:
     with ledger.bulk.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE IF EXISTS staging."{item}"')
         # What is going to be copied once more need not be logged; what becomes a segment itself must be.
-        kind = "" if _becomes_segment(candidate) else "UNLOGGED"
+        is_segment = _becomes_segment(candidate, _segments(cursor, of))
+        kind = "" if is_segment else "UNLOGGED"
         cursor.execute(f'CREATE {kind} TABLE staging."{item}" (LIKE records."{item}" INCLUDING COMMENTS)')
         for file in candidate.upserts:
             _ingest(cursor, "staging", item, Path(file), columns)
         name = f"candidate_{candidate.candidate}"  # index names must not meet in the schema of the segments
         cursor.execute(f'ALTER TABLE staging."{item}" ADD CONSTRAINT {name}_key PRIMARY KEY (record_key)')
-        if _becomes_segment(candidate):
+        if is_segment:
             cursor.execute(f'CREATE INDEX {name}_subject ON staging."{item}" (subject_id)')
         connection.commit()
 
 
-def _becomes_segment(candidate: Candidate) -> bool:
-    """Whether the staged rows are many beside those published: then they join the table as they lie."""
-    return candidate.upsert_rows * SEGMENT_SHARE >= max(candidate.published_rows, 1)
+def _becomes_segment(candidate: Candidate, segments: list[tuple[str, int]]) -> bool:
+    """Whether the staged rows join the table as they lie, and are not inserted into one of its segments: where they are
+    many, or a fair share while there are few segments, or where none is open."""
+    published, bytes_there = max(candidate.published_rows, 1), sum(size for _, size in segments)
+    is_fair = candidate.upsert_rows * MIDDLING >= published and len(segments) < SEGMENTS and bytes_there > OPEN_BYTES
+    return candidate.upsert_rows * LARGE >= published or is_fair or (bool(segments) and _open(segments) is None)
+
+
+def _open(segments: list[tuple[str, int]]) -> str | None:
+    """The segment into which little is inserted: the largest that holds no fair share of the table yet. Its index is
+    small, and what is inserted night by night meets pages of it that the nights before have met. To insert 100,000 keys
+    into the index of six million took 1.5 s, most of it logging nearly all of its pages; each further segment costs the
+    deletion of as many keys 0.1 s (docs/benchmarks.md)."""
+    full = max(sum(size for _, size in segments) / OPEN_SHARE, OPEN_BYTES)
+    return next((name for name, size in segments if size < full), None)
+
+
+def _segments(cursor: Any, item: Item) -> list[tuple[str, int]]:
+    """The segments of a warehouse table and their bytes, the largest first."""
+    cursor.execute(f"""SELECT inhrelid::regclass::text, pg_relation_size(inhrelid) FROM pg_inherits
+        WHERE inhparent = '{_table(item)}'::regclass ORDER BY 2 DESC, 1""")
+    return [(str(name), int(size)) for name, size in cursor.fetchall()]
 
 
 def _vault(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Keys) -> None:
@@ -139,8 +161,7 @@ def fill_history(ledger: Ledger, item: str, statements: duckdb.DuckDBPyRelation)
 def empty(cursor: Any, items: Iterable[Item]) -> None:
     """Take all rows out of the warehouse tables of items, on the cursor of the transaction that fills them again."""
     for item in items:
-        cursor.execute(f"SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '{_table(item)}'::regclass")
-        for (segment,) in cursor.fetchall():
+        for segment, _ in _segments(cursor, item):
             cursor.execute(f"DROP TABLE {segment}")
         cursor.execute(f"TRUNCATE ONLY {_table(item)}")
         if item.history_in_warehouse:
@@ -317,8 +338,8 @@ def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
     """The item's table loses the touched keys and gains the staged rows.
 
     A warehouse table is an empty parent whose rows lie in segments that inherit from it, each with its own primary
-    key; the fold sees to it that a key is in one of them. A large load joins as a segment of its own, at once; a small
-    one is inserted into the largest. A segment is at least a share of what was there, so there are never many.
+    key; the fold sees to it that a key is in one of them. A load joins as a segment of its own, at once, or is inserted
+    into one that is open. A segment has at least a share of what was there when it was closed, so there are never many.
     """
     code = item.code
     if c.touched_rows:
@@ -328,22 +349,24 @@ def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
             cursor.adbc_ingest(f"touched_{code}", batch, mode="append", temporary=True)
         cursor.execute(f'ANALYZE "touched_{code}"')
         cursor.execute(f'DELETE FROM records."{code}" r USING "touched_{code}" t WHERE r.record_key = t.record_key')
-    if c.upsert_rows and _becomes_segment(c):
+    if c.upsert_rows and _is_logged(cursor, item):
         segment = f"{code}_{c.candidate[:12]}"
         cursor.execute(f'ALTER TABLE staging."{code}" RENAME TO "{segment}"')
         cursor.execute(f'ALTER TABLE staging."{segment}" SET SCHEMA segments')
         cursor.execute(f'ALTER TABLE segments."{segment}" INHERIT records."{code}"')
         return
     if c.upsert_rows:
-        cursor.execute(
-            f"""SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'records."{code}"'::regclass
-            ORDER BY pg_relation_size(inhrelid) DESC LIMIT 1"""
-        )
-        largest = cursor.fetchone()
+        there = _segments(cursor, item)
+        target = _open(there) or (there[0][0] if there else _table(item))
         columns = ", ".join(f'"{n}"' for n in record_schema(item).names)
-        target = largest[0] if largest else f'records."{code}"'
         cursor.execute(f'INSERT INTO {target} ({columns}) SELECT {columns} FROM staging."{code}"')
     cursor.execute(f'DROP TABLE IF EXISTS staging."{code}"')  # what only merges files stages nothing
+
+
+def _is_logged(cursor: Any, item: Item) -> bool:
+    """Whether `stage_records` has made of the staged rows what may become a segment."""
+    cursor.execute(f"SELECT relpersistence = 'p' FROM pg_class WHERE oid = 'staging.\"{item.code}\"'::regclass")
+    return bool(cursor.fetchone()[0])
 
 
 def _ingest(
