@@ -91,8 +91,8 @@ def test_much_at_once_is_read_in_the_types_that_are_asked_for(database: Callable
         ledger.prepare()
         query = sa.select(waiting_row.c.line, waiting_row.c.sheet, waiting_row.c.record_key)
         assert ledger.bulk.read(query, shape).equals(shape.empty_table())
-        row = {"delivery_id": "a", "since_release": "r", "since": DAY, "item": "it's", "verdict": "held", "codes": "D005",
-               "is_stated": True, "sheet": "", "record_key": b"\x00\xff"}  # fmt: skip
+        row = {"delivery_id": "a", "since_release": "r", "since": DAY, "item": "it's", "verdict": "held",
+               "codes": "D005", "is_stated": True, "sheet": "", "record_key": b"\x00\xff"}  # fmt: skip
         with ledger.engine.begin() as connection:
             connection.execute(sa.insert(waiting_row), [{**row, "line": n} for n in (1, 2)])
         found = ledger.bulk.read(query.where(waiting_row.c.item == "it's").order_by(waiting_row.c.line), shape)
