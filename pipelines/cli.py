@@ -22,6 +22,7 @@ from pipelines.commands.obligations import obligations
 from pipelines.commands.services import db_app, stack_app
 from pipelines.commands.subjects import subjects_app
 from pipelines.errors import of_storage
+from pipelines.garbage import collect_rarely
 
 app.command(epilog="Example: qiongxin obligations --date 2026-11-22")(obligations)
 app.command(epilog="Example: qiongxin alerts --send")(alerts)
@@ -58,6 +59,7 @@ def answer(error: Exception) -> tuple[int, str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    collect_rarely()
     try:
         code = app(arguments, prog_name="qiongxin", standalone_mode=False)
     except Exception as e:

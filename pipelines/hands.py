@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from pipelines.errors import StoreError
+from pipelines.garbage import collect_rarely
 from pipelines.night import Night, open_night
 from pipelines.stores.spark import ENGINES
 
@@ -90,6 +91,7 @@ _open = ExitStack()  # ... which ends with it
 def _begin(parent: int, home: Path, as_of: date) -> None:
     """Open the night in a new process, and end with the process that asked for it, even if that is killed."""
     global _night
+    collect_rarely()
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG of Linux
     if os.getppid() != parent:
         os._exit(1)

@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pipelines.garbage import collect_rarely
 from tests.remembered import remember
 
+collect_rarely()
 remember()
 
 from pipelines.night import open_night  # noqa: E402
