@@ -148,13 +148,16 @@ def replaced_key(item: Item, own: str = "subject_id") -> str:
     return f"CASE WHEN {given} THEN nullif({other}, {record_key(item, own)}) END"
 
 
-def business_key(item: Item) -> str:
+def business_key(item: Item, is_canonical: bool = False) -> str:
     """The business key of a row in the form that keys compare, as arguments of concat_ws."""
-    return ", ".join(f"coalesce({key_text(item.field(k))}, '')" for k in item.business_key)
+    return ", ".join(f"coalesce({key_text(item.field(k), is_canonical)}, '')" for k in item.business_key)
 
 
-def key_text(field: FieldSpec) -> str:
-    """A key field in the form that keys compare: brackets 〔〕, no blanks, no 第, upper case (domain 4.6)."""
+def key_text(field: FieldSpec, is_canonical: bool = False) -> str:
+    """A key field in the form that keys compare: brackets 〔〕, no blanks, no 第, upper case (domain 4.6); as it is
+    where it is known to have this form."""
+    if field.type == "text" and is_canonical:
+        return field.name
     if field.type != "text":
         return f"CAST({field.name} AS VARCHAR)"
     brackets = f"translate({field.name}, '()（）[]［］【】{{}}', '〔〕〔〕〔〕〔〕〔〕〔〕')"

@@ -60,6 +60,12 @@ def no_outer_database(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def no_store_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done for large stores alone is done in the small ones of tests, too."""
+    monkeypatch.setattr("pipelines.stages.canonical.MUCH", 0)
+
+
 def discard(home: Path) -> None:
     """Stop the server of a home and remove its data, which may lie aside of the home."""
     note = home / "postgres.json"

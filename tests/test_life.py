@@ -280,6 +280,25 @@ def test_retention_ends_a_record_on_its_day_without_any_delivery(home: Home) -> 
     assert home.everything()[0]["ledger.release"] == before[0]["ledger.release"], "nothing is due, so nothing is done"
 
 
+def test_a_day_on_which_nothing_changes_any_more_costs_a_look_and_no_more(home: Home) -> None:
+    """A record that was the first to change is corrected: who has that day in mind is not told until it comes."""
+
+    def changes_on() -> Any:
+        with home.told() as ledger:
+            return ledger.lives()["traffic_penalty"].changes_on
+
+    first, second = ({"违法日期": "2021-11-20", "处罚决定日期": f"2021-11-{day}"} for day in (23, 24))
+    home.night(0, a=table(ticket(1, 1, **first), ticket(2, 2, **second), ticket(3, 3)))
+    assert str(changes_on()) == "2026-11-24"
+    home.night(1, b=(table(ticket(1, 1, 更新时间="2026-11-23 08:00:00")), {"period": "2026-11-23"}))
+    assert str(changes_on()) <= "2026-11-24"
+    home.night(2)
+    assert shown(home).keys() == {no(1), no(2), no(3)} and str(changes_on()) == "2026-11-25"
+    home.night(3)
+    assert shown(home).keys() == {no(1), no(3)} and ended(home) == {no(2): ("expired", "2026-11-25")}
+    assert str(changes_on()) > "2026-11-25"
+
+
 @soak_only("more scenes of events")
 def test_what_follows_does_not_wait_with_deliveries_that_the_gate_holds(
     home: Home, monkeypatch: pytest.MonkeyPatch

@@ -72,7 +72,7 @@ class Folding:
         placed = pa.schema([*whole, (PLACE[0], pa.string()), (PLACE[1], pa.int64())])
         records = reduce(lambda one, other: one.unionByName(other), found) if found else self._nothing(placed)
         records.createOrReplaceTempView(RECORDS)
-        views = dedupe.of_stored(self.item, HISTORY, reverted, has_tombstones)
+        views = dedupe.of_stored(self.item, {HISTORY: False}, reverted, has_tombstones)
         for name, sql in {**views, "published_all": dedupe.of_records(RECORDS, is_placed=True)}.items():
             self.cluster.session.sql(spark.sql(tree(sql))).createOrReplaceTempView(name)
 

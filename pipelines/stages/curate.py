@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from pipelines.model import ACCOUNT, Home, publish_json
 from pipelines.stages import datafiles, dedupe
+from pipelines.stages.canonical import split
 from pipelines.stages.cluster_fold import RECORDS, Folding
 from pipelines.stages.datafiles import Limits, Local, Making, Planned, linked, rows_of, write
 from pipelines.stages.dedupe import Full, Incoming, Reverted
@@ -181,11 +182,14 @@ def curate(
     with Planned(home, lake, item) as plan, connect(home.work) as engine, ExitStack() as ending:
         shape, former = statement_schema(item), former_names(item)
         history = lake.files("history", item.code, base.history)
-        past = lake.relation(engine, "history", item.code, shape, former, history) if history else None
+        canonical, past = (
+            lake.relation(engine, "history", item.code, shape, former, some) if some else None
+            for some in split(engine, home, lake, item, history)
+        )
         stored = recorded(engine, lake, item, {"records": records, "ended": ended})
         placed = recorded(engine, lake, item, {"records": records, "ended": ended}, is_placed=True)
         has_events = not item.goes_first and open_events(engine, home, item.code)
-        dedupe.open_statements(engine, item, incoming, past, placed, fulls, reverted, tombstones, is_placed=True)
+        dedupe.open_statements(engine, item, incoming, past, placed, fulls, reverted, tombstones, True, canonical)
         gone = _gone(engine, home, item, tombstones)
         engine.register("received", RECEIVED.empty_table() if received is None else received)
         there = {"records": records, "ended": ended, "history": history}
@@ -224,7 +228,8 @@ def curate(
         for space, new in (("records", upserts), ("ended", [*over, *over_again]), ("history", [*stated, *unshown])):
             changes[space].added.extend(new)
         after = {space: files.after(changes[space]) for space, files in there.items()}
-        changes_on, keeps_until = _next_days(engine, lake, item, after, look, as_of, unshown, stored is not None)
+        fresh = [*upserts, *over, *over_again]
+        changes_on, keeps_until = _next_days(engine, lake, item, after, look, as_of, fresh, unshown, stored is not None)
         accounts = _verdicts(engine, home, incoming, over)
         keyed_functions(engine, keys)
         settle(engine, home, item, incoming, waiting, revision, [r.delivery_id for r in reverted if r.is_new])
@@ -343,15 +348,22 @@ def _next_days(
     files: dict[str, Files],
     look: Look,
     as_of: date,
+    new: list[str],
     unshown: list[str],
     is_known: bool,
 ) -> tuple[date | None, date | None]:
-    """The day on which time changes one of the records that are stored then, in `files` by space, and the one until
-    which all that is not shared is kept. The latter may be too early, which costs a look, and never is too late: what
-    records showed until now counts as kept no longer than it was to be."""
+    """The day on which time changes one of the records that are stored then, in `files` by space (those in `new` were
+    not there before), and the one until which all that is not shared is kept. Either may be too early, which costs a
+    look, and never is too late: what records showed until now counts as kept no longer than it was to be, and as
+    changing on the day on which the first of those before was to change, until that day comes."""
     records = {space: files[space] for space in ("records", "ended")}
     stored = recorded(engine, lake, item, records)
-    changes_on: date | None = _one(engine, f"SELECT min(changes_on) FROM {stored}") if stored else None
+    before = look.known.changes_on if look.known is not None and not look.is_whole else as_of
+    looked_at = dedupe.parquet(new) if new else None
+    if before is not None and before <= as_of:  # by all that is there
+        before, looked_at = None, stored
+    first: date | None = _one(engine, f"SELECT min(changes_on) FROM {looked_at}") if looked_at else None
+    changes_on = min((day for day in (before, first) if day is not None), default=None)
     if not look.clocks.years:
         return changes_on, None
     over = recorded(engine, lake, item, {"ended": records["ended"]})

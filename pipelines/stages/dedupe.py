@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,13 +70,15 @@ def open_statements(
     reverted: Iterable[Reverted] = (),
     tombstones: pa.Table | None = None,
     is_placed: bool = False,
+    canonical: str | None = None,
 ) -> None:
     """Views `arrived`, `past`, `dropped`, `published`, tables `fulls`, `lifted`, `precedence` and `due`: what the fold
     reads. `due` has the records that are to be deleted and those that stood behind them, and is open for more.
     `history` and `records` are relations over the stored statements and over the records that they show, shared or
-    ended (columns of `schemas.arrow.stored_schema`); None where there are none. `is_placed`: `records` tells where they
-    lie (`filename`, `file_row_number`), and `published` does, too (`file_path`, `pos`). `tombstones` (columns of
-    `stores.tombstones.SHAPE`) are those of the item: the fold knows no statement of these records.
+    ended (columns of `schemas.arrow.stored_schema`); None where there are none. `canonical` is a relation over further
+    statements, of which the key texts are stored as keys compare them (stages/canonical.py). `is_placed`: `records`
+    tells where they lie (`filename`, `file_row_number`), and `published` does, too (`file_path`, `pos`). `tombstones`
+    (columns of `stores.tombstones.SHAPE`) are those of the item: the fold knows no statement of these records.
 
     Table `repeats`: rows that come back and only repeat a statement of their own delivery; table `barred`: rows of
     records with a tombstone. `arrived` is without either. A row that was refused is in neither: it is counted already.
@@ -92,7 +94,8 @@ def open_statements(
     if not once:
         engine.register("nothing", statement_schema(item).empty_table())
         once = f"SELECT {columns} FROM nothing"
-    for name, sql in of_stored(item, history or f"({once} LIMIT 0)", reverted, has_tombstones).items():
+    stored = {relation: is_canonical for relation, is_canonical in ((history, False), (canonical, True)) if relation}
+    for name, sql in of_stored(item, stored or {f"({once} LIMIT 0)": False}, reverted, has_tombstones).items():
         engine.execute(f"CREATE VIEW {name} AS {sql}")
     _repeats(engine, once, [d.delivery_id for d in incoming if d.is_again])
     if any(d.is_again for d in incoming):
@@ -104,10 +107,11 @@ def open_statements(
         engine.execute(f"""INSERT INTO barred SELECT delivery_id, line, sheet, record_key FROM ({once})
             SEMI JOIN tombstones USING (record_key) WHERE action <> 'refuse'""")
         engine.execute("INSERT INTO due SELECT record_key FROM tombstones WHERE is_new")
-        if history and (item.one_subject or item.replacing_fields or item.sender_key):
+        if stored and (item.one_subject or item.replacing_fields or item.sender_key):
             # What stood behind a deleted record, as a rival or replaced, is to be as if that had never come.
             newly = "SELECT record_key FROM tombstones WHERE is_new"
-            dead = f"SELECT {columns} FROM {history} SEMI JOIN ({newly}) t USING (record_key)"
+            every = " UNION ALL ".join(f"SELECT {columns} FROM {relation}" for relation in stored)
+            dead = f"SELECT {columns} FROM ({every}) SEMI JOIN ({newly}) t USING (record_key)"
             dead = f"(SELECT *{lookups(item)} FROM ({dead}))"
             engine.execute(f"""INSERT INTO due SELECT replaces FROM {dead} WHERE replaces IS NOT NULL
                 UNION SELECT record_key FROM (SELECT record_key, decision_key FROM past) SEMI JOIN {dead}
@@ -129,11 +133,16 @@ def open_statements(
     engine.execute("CREATE TABLE precedence AS SELECT * FROM precedence_rows")
 
 
-def of_stored(item: Item, history: str, reverted: Sequence[Reverted], has_tombstones: bool) -> dict[str, str]:
-    """SQL of `past` and `dropped` over the relation `history`."""
-    alive = ALIVE if has_tombstones else ""
-    stored = f"SELECT {', '.join(statement_schema(item).names)} FROM {history}{alive}"
-    past = f"SELECT *{lookups(item)} FROM ({stored})"
+def of_stored(
+    item: Item, history: Mapping[str, bool], reverted: Sequence[Reverted], has_tombstones: bool
+) -> dict[str, str]:
+    """SQL of `past` and `dropped` over relations, each with whether its key texts are canonical."""
+    alive, columns = ALIVE if has_tombstones else "", ", ".join(statement_schema(item).names)
+    said = (
+        f"SELECT *{lookups(item, is_canonical)} FROM (SELECT {columns} FROM {relation}{alive})"
+        for relation, is_canonical in history.items()
+    )
+    past = f"SELECT * FROM ({' UNION ALL '.join(said)})"
     out, now = (", ".join(literal(r.delivery_id) for r in reverted if r.is_new or not new) for new in (False, True))
     return {
         "past": past + (f" WHERE delivery_id NOT IN ({out})" if out else ""),
@@ -147,11 +156,11 @@ def of_records(records: str, is_placed: bool) -> str:
     return f"SELECT {SHOWN}{place}, kept_until, ended_on IS NULL AS was_shared FROM {records}"
 
 
-def lookups(item: Item) -> str:
+def lookups(item: Item, is_canonical: bool = False) -> str:
     """What the fold finds other records by, as further columns: the decision of a statement where one decision has one
     subject (a refusal tells none), the key of the record that it replaces where rows may name one, and the sender's own
     row key where that is unique, with what a correction would leave as it is."""
-    none, document = "CAST(NULL AS VARCHAR)", f"concat_ws(chr(31), {business_key(item)})"
+    none, document = "CAST(NULL AS VARCHAR)", f"concat_ws(chr(31), {business_key(item, is_canonical)})"
     decision = f"CASE WHEN action <> 'refuse' THEN {document} END" if item.one_subject else none
     other = "" if item.replacing_fields else ", CAST(NULL AS BLOB) AS replaces"
     row_key, subject, left = none, "CAST(NULL AS BLOB)", none
@@ -161,7 +170,7 @@ def lookups(item: Item) -> str:
             + (f" AND period <= DATE '{u.valid_to.isoformat()}'" if u.valid_to else "")
             for u in item.sender_key.unique
         )
-        own = f"department || chr(31) || nullif({key_text(item.field(item.sender_key.field))}, '')"
+        own = f"department || chr(31) || nullif({key_text(item.field(item.sender_key.field), is_canonical)}, '')"
         row_key, subject, left = f"CASE WHEN {unique} THEN {own} END", "subject_id", document
     row = f"{row_key} AS row_key, {subject} AS row_subject, {left} AS row_document"
     return f", {decision} AS decision_key{other}, {row}"
