@@ -98,18 +98,18 @@ def made(source: Path, root: Path, on: Cluster | None) -> tuple[Judged, list[pa.
 
 
 def few(home: NightHome) -> None:
-    """What is new, corrected, withdrawn and ended by an event, over rows that are struck out. The first night brings so
+    """What is new, corrected, withdrawn and ended by an event, over rows that are struck out. The first nights bring so
     little that the cluster is left alone."""
     home.night(0, a=table(*(ticket(n, n) for n in range(1, 8))))
     send(home, "withdrawal_event", "w", event("withdrawal_event", 5, no(5)))
     withdrawn = corrected(4, 23, "示例", 操作类型="撤销")
-    for day in (1, 2):
-        rows = corrected(2, 22 + day, f"示例{day}"), withdrawn, ticket(9 + day, 9 + day)
+    for day, more in ((1, ()), (2, (12, 13, 14))):
+        rows = corrected(2, 22 + day, f"示例{day}"), withdrawn, *(ticket(n, n) for n in (9 + day, *more))
         home.night(day, **{f"b{day}": (table(*rows), {"period": f"2026-11-{22 + day}"})})
 
 
 @pytest.mark.parametrize(
-    ("those", "least"), [(few, 7), pytest.param(nights, 0, marks=soak_only("eight nights on a cluster"))]
+    ("those", "least"), [(few, 11), pytest.param(nights, 0, marks=soak_only("eight nights on a cluster"))]
 )
 def test_nights_are_folded_alike(
     those: Callable[[NightHome], None], least: int, cluster: Cluster, tmp_path: Path, applied: Callable[[], str],

@@ -357,7 +357,7 @@ def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
         return
     if c.upsert_rows:
         there = _segments(cursor, item)
-        target = _open(there) or (there[0][0] if there else _table(item))
+        target = _open(there) or (there[-1][0] if there else _table(item))
         columns = ", ".join(f'"{n}"' for n in record_schema(item).names)
         cursor.execute(f'INSERT INTO {target} ({columns}) SELECT {columns} FROM staging."{code}"')
     cursor.execute(f'DROP TABLE IF EXISTS staging."{code}"')  # what only merges files stages nothing
