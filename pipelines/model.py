@@ -141,7 +141,7 @@ class Home:
 def memory_limit() -> str:
     """What one engine may take before it spills. With the interpreter and the libraries a night is below two gigabytes
     then. Raises `UsageFault`."""
-    said = os.environ.get("QIONGXIN_MEMORY_LIMIT") or "1500MB"
+    said = os.environ.get("QIONGXIN_MEMORY_LIMIT") or "1400MB"
     if not re.fullmatch(r"[0-9]+(?:[.][0-9]+)? ?[KMGT]i?B", said, re.IGNORECASE):
         raise UsageFault(f"QIONGXIN_MEMORY_LIMIT: {said!r} is no amount of memory. Write it like 1500MB or 16GB.")
     return said

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 from plain import Found, run
 
+from pipelines.garbage import collect_rarely
 from pipelines.judge import Asked, Desk, judge
 from pipelines.model import Delivery, Home, delivery_id
 from pipelines.night import kept_catalogue
@@ -48,4 +49,5 @@ def repeated(engine: duckdb.DuckDBPyConnection, desk: Desk, item: str, incoming:
 
 
 if __name__ == "__main__":
+    collect_rarely()  # as the command does
     run(judged)
