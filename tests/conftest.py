@@ -64,6 +64,7 @@ def no_outer_database(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_store_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is done for large stores alone is done in the small ones of tests, too."""
     monkeypatch.setattr("pipelines.stages.canonical.MUCH", 0)
+    monkeypatch.setattr("pipelines.stages.load.FEW", 0)
 
 
 def discard(home: Path) -> None:

@@ -298,7 +298,8 @@ def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[...,
         connection.execute("DROP VIEW release_snapshots")
         connection.execute("ALTER TABLE ledger.release_snapshot DROP COLUMN ended_snapshot, DROP COLUMN expired_on")
         tables = ("asked", "catalogue", "decision", "migration", "look", "unreachable", "waiting_row", "replay",
-                  "reversal", "life", "judgement", "tombstone", "alert", "pseudonym_key", "inquiry")  # fmt: skip
+                  "reversal", "life", "judgement", "tombstone", "alert", "pseudonym_key", "inquiry",
+                  "data_file_segment")  # fmt: skip
         connection.execute(f"DROP TABLE {', '.join(f'ledger.{t}' for t in tables)}")
     for _ in range(2):
         with Ledger(old) as ledger:

@@ -46,7 +46,7 @@ from tests.test_wrong_person import account, findings, no, ticket
 
 # What a rotation changes by itself: places of data files, the release and the key, and what is sealed anew; and what
 # goes on while it is looked at.
-OWN = {"release", "release_snapshot", "pseudonym_key", "iceberg_tables", "inquiry"}
+OWN = {"release", "release_snapshot", "pseudonym_key", "iceberg_tables", "inquiry", "data_file_segment"}
 SEALED = "ARRAY['credit_number', 'metadata_location', 'previous_metadata_location']"
 SEALED_BY_LAW = {"违法事实": "犯罪记录已封存"}
 CORRECTED = ticket(6, 5, 更正前证件号码=number(5))

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_manager.dbapi as adbc
 import psycopg
 import pyarrow.parquet as pq
 import pytest
@@ -75,6 +76,43 @@ def test_what_little_comes_night_by_night_goes_into_an_open_segment(
     assert grown == [1, 2, 2, 2, 3, 3]
     rows = sorted(asked(url, f"SELECT count(*) FROM records.{ITEM} GROUP BY tableoid"))
     assert rows[0][0] > 100, "the little ones lie together"
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_many_changed_records_are_looked_for_where_they_lie(
+    forgotten: bool, nights: Callable[[int, int], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the segments that are known for their data files, whether those were written anew since or not; in every
+    segment where that is not known."""
+    monkeypatch.setattr("pipelines.stages.load.OPEN_BYTES", 0)
+    home, url, content = tmp_path / "home", "", ""
+    for n, rows in enumerate((300, 100, 20)):
+        url = nights(n, rows)
+        (source,) = [p for p in (home / "inbox").rglob("*.csv") if f"{DAY + timedelta(n):%Y%m%d}" in p.name]
+        header, _, rest = source.read_text(encoding="utf-8-sig").partition("\n")
+        content = (content or header + "\n") + rest
+    assert segments(url) == 3
+    asked_for: list[str] = []
+    execute = adbc.Cursor.execute
+
+    def heard(self: Any, sql: Any, *more: Any, **named: Any) -> Any:
+        asked_for.append(str(sql))
+        return execute(self, sql, *more, **named)
+
+    monkeypatch.setattr(adbc.Cursor, "execute", heard)
+    for turn, (before, after) in enumerate((("市示例局", "市范例局"), ("市范例局", "市样例局"))):
+        if forgotten:
+            with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+                connection.execute("TRUNCATE ledger.data_file_segment")
+        asked_for.clear()
+        content = content.replace(before, after)
+        (home / "inbox" / "public_security" / ITEM / f"again{turn}.csv").write_text(content, encoding="utf-8")
+        assert run.nightly(home, DAY + timedelta(5 + turn))["exit_code"] == 0
+        assert held_alike(home, url)
+        everywhere = [sql for sql in asked_for if sql.startswith("DELETE FROM records.")]
+        assert len(everywhere) == forgotten
+    ((left,),) = asked(url, f"SELECT count(*) FROM records.{ITEM} WHERE deciding_organ LIKE '%市示例局'")
+    assert left == 0
 
 
 def test_a_changed_record_leaves_the_segment_it_lay_in(nights: Callable[[int, int], str], tmp_path: Path) -> None:

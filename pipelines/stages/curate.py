@@ -91,7 +91,8 @@ class Candidate:
 
     `changes` are those of its tables, by space, `stated` the data files of statements that are new to history.
     `upserts` are the data files of records that hold the `upsert_rows` that are new or changed, `touched` the keys of
-    stored records that they replace or that show no more; `events`, `rules`, `changes_on` and `keeps_until` what the
+    stored records that they replace or that show no more, each with the data file that holds it, in the order in which
+    they lie; `events`, `rules`, `changes_on` and `keeps_until` what the
     records of the item have taken in then. `gone` are the keys of records that are deleted (`is_new`) or not taken in
     again, '' for none. `deliveries` are the checked ones, `again` those released before of which rows come back,
     `reverted` those that count for nothing from now on; `begun` and `waited` are the rows that begin and end to wait
@@ -213,7 +214,8 @@ def curate(
         returning, returning_rows, over_again = tables.record_files(plan, lived(fold.returning(columns)))
         upserts = [*shown, *returning]
         touched = home.work / "candidates" / f"{item.code}.touched.parquet"
-        touched_rows = write(engine, "SELECT record_key FROM published", touched)
+        told = "record_key, parse_filename(file_path, true) AS file, was_shared AS is_shared"
+        touched_rows = write(engine, f"SELECT {told} FROM published ORDER BY file_path, pos", touched)
 
         def without(space: str, of: str, limits: Limits | None) -> Change:
             return datafiles.without(engine, plan, lake, item, space, there[space], of, limits)
@@ -236,7 +238,7 @@ def curate(
         begun, waited = (_noted(engine, home, item, what) for what in ("begun", "ended"))
         current = dedupe.parquet(upserts) if upserts else "arrived WHERE FALSE"
         engine.execute(f"CREATE VIEW current AS SELECT {', '.join(columns)} FROM {current}")
-        told = [*figures, *([profile.ENDED.sql("duckdb")] if look.known is not None and look.is_whole else [])]
+        counted = [*figures, *([profile.ENDED.sql("duckdb")] if look.known is not None and look.is_whole else [])]
         candidate = Candidate(
             candidate=name,
             item=item.code,
@@ -261,7 +263,7 @@ def curate(
             reverted=[r.delivery_id for r in reverted if r.is_new],
             begun=begun,
             waited=waited,
-            profile={**_profile(engine, told), "published_rows": published},
+            profile={**_profile(engine, counted), "published_rows": published},
         )
         publish_json(home.candidate(item.code), asdict(candidate))
     return candidate

@@ -119,7 +119,8 @@ def open_statements(
                 UNION SELECT record_key FROM (SELECT record_key, row_key FROM past) SEMI JOIN {dead} USING (row_key)
                 """)
     engine.execute(f"CREATE VIEW arrived AS SELECT {columns}{lookups(item)} FROM ({once}){alive}")
-    none = f"SELECT {SHOWN}, CAST(NULL AS DATE) AS kept_until, TRUE AS was_shared FROM arrived WHERE FALSE"
+    nowhere = ", CAST(NULL AS VARCHAR) AS file_path, CAST(NULL AS BIGINT) AS pos" if is_placed else ""
+    none = f"SELECT {SHOWN}{nowhere}, CAST(NULL AS DATE) AS kept_until, TRUE AS was_shared FROM arrived WHERE FALSE"
     engine.execute(f"CREATE VIEW published_all AS {of_records(records, is_placed) if records else none}")
     _fulls(engine, incoming, fulls)
     engine.execute("CREATE TABLE lifted (department VARCHAR, period DATE, sequence INTEGER)")

@@ -40,6 +40,7 @@ BATCH = 64_000
 # When a load joins a warehouse table as a segment of its own (`_becomes_segment`).
 LARGE, MIDDLING, OPEN_SHARE, SEGMENTS = 4, 16, 8, 8
 OPEN_BYTES = 32_000_000
+FEW = 1_000  # records that are looked for in all segments alike
 
 
 def stage(home: Home, ledger: Ledger, item: Item, candidate: Candidate, keys: Keys) -> None:
@@ -163,6 +164,7 @@ def empty(cursor: Any, items: Iterable[Item]) -> None:
     for item in items:
         for segment, _ in _segments(cursor, item):
             cursor.execute(f"DROP TABLE {segment}")
+        cursor.execute(f"DELETE FROM ledger.data_file_segment WHERE item = '{item.code}'")
         cursor.execute(f"TRUNCATE ONLY {_table(item)}")
         if item.history_in_warehouse:
             cursor.execute(f'TRUNCATE history."{item.code}"')
@@ -341,26 +343,64 @@ def _switch_records(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
     key; the fold sees to it that a key is in one of them. A load joins as a segment of its own, at once, or is inserted
     into one that is open. A segment has at least a share of what was there when it was closed, so there are never many.
     """
-    code = item.code
-    if c.touched_rows:
-        cursor.execute(f'CREATE TEMP TABLE "touched_{code}" (record_key bytea) ON COMMIT DROP')
-        reader = pq.ParquetFile(home.root / c.touched)
-        for batch in reader.iter_batches(BATCH):
-            cursor.adbc_ingest(f"touched_{code}", batch, mode="append", temporary=True)
-        cursor.execute(f'ANALYZE "touched_{code}"')
-        cursor.execute(f'DELETE FROM records."{code}" r USING "touched_{code}" t WHERE r.record_key = t.record_key')
+    code, target = item.code, ""
+    _take_out(cursor, home, item, c)
     if c.upsert_rows and _is_logged(cursor, item):
         segment = f"{code}_{c.candidate[:12]}"
         cursor.execute(f'ALTER TABLE staging."{code}" RENAME TO "{segment}"')
         cursor.execute(f'ALTER TABLE staging."{segment}" SET SCHEMA segments')
         cursor.execute(f'ALTER TABLE segments."{segment}" INHERIT records."{code}"')
-        return
-    if c.upsert_rows:
+        target = f'segments."{segment}"'
+    elif c.upsert_rows:
         there = _segments(cursor, item)
         target = _open(there) or (there[-1][0] if there else _table(item))
         columns = ", ".join(f'"{n}"' for n in record_schema(item).names)
         cursor.execute(f'INSERT INTO {target} ({columns}) SELECT {columns} FROM staging."{code}"')
     cursor.execute(f'DROP TABLE IF EXISTS staging."{code}"')  # what only merges files stages nothing
+    _note_segments(cursor, c, target)
+
+
+def _take_out(cursor: Any, home: Home, item: Item, c: Candidate) -> None:
+    """Delete the touched keys. Of many, each is looked for in the segments that are known for its data file, since a
+    look that finds nothing costs a page of an index; if that was not all of them, in every segment."""
+    if not c.touched_rows:
+        return
+    touched, there = f'"touched_{item.code}"', _segments(cursor, item)
+    cursor.execute(f"CREATE TEMP TABLE {touched} (record_key bytea, file text, is_shared boolean) ON COMMIT DROP")
+    for batch in pq.ParquetFile(home.root / c.touched).iter_batches(BATCH):
+        cursor.adbc_ingest(touched.strip('"'), batch, mode="append", temporary=True)
+    cursor.execute(f"ANALYZE {touched}")
+    if c.touched_rows > FEW and len(there) > 1:
+        cursor.execute(f"SELECT count(*) FROM {touched} WHERE is_shared IS NOT FALSE")
+        left = int(cursor.fetchone()[0])
+        for segment, _ in there:
+            known = f"SELECT file FROM ledger.data_file_segment WHERE item = '{item.code}' AND segment = '{segment}'"
+            cursor.execute(f"""WITH gone AS (DELETE FROM {segment} r USING {touched} t
+                WHERE r.record_key = t.record_key AND t.file IN ({known}) RETURNING 1) SELECT count(*) FROM gone""")
+            left -= int(cursor.fetchone()[0])
+        if left == 0:
+            return
+    cursor.execute(f"DELETE FROM {_table(item)} r USING {touched} t WHERE r.record_key = t.record_key")
+
+
+def _note_segments(cursor: Any, c: Candidate, target: str) -> None:
+    """Enter where the records of the candidate's data files lie: those that it brings in `target`, those of files that
+    it has written anew where they lay, as far as that is known."""
+    change = c.changes["records"]
+    anew, gone = (
+        ", ".join(literal(Path(file).stem) for file in files)
+        for files in ([f for f in change.added if f not in c.upserts], change.removed)
+    )
+    place = "ledger.data_file_segment"
+    if anew and gone:
+        cursor.execute(f"""INSERT INTO {place} SELECT DISTINCT item, f, segment FROM {place}, unnest(ARRAY[{anew}]) f
+            WHERE item = '{c.item}' AND file IN ({gone}) ON CONFLICT DO NOTHING""")
+    if gone:
+        cursor.execute(f"DELETE FROM {place} WHERE item = '{c.item}' AND file IN ({gone})")
+    if target and c.upserts:
+        brought = ", ".join(literal(Path(file).stem) for file in c.upserts)
+        cursor.execute(f"""INSERT INTO {place} SELECT '{c.item}', f, '{target}'::regclass::text
+            FROM unnest(ARRAY[{brought}]) f ON CONFLICT DO NOTHING""")
 
 
 def _is_logged(cursor: Any, item: Item) -> bool:

@@ -155,6 +155,15 @@ life = sa.Table(
     ),
     schema="ledger",
 )
+# What spares a load looking for records in every segment of a warehouse table; where it tells too little, it looks.
+data_file_segment = sa.Table(
+    "data_file_segment",
+    metadata,
+    sa.Column("item", sa.Text, primary_key=True),
+    sa.Column("file", sa.Text, primary_key=True, comment="data file of records, its name without folder and ending"),
+    sa.Column("segment", sa.Text, primary_key=True, comment="in which some of its records lie, or all"),
+    schema="ledger",
+)
 # Records that are to be deleted, or have been: no content, and no later stage takes them in again.
 tombstone = sa.Table(
     "tombstone",

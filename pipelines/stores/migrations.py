@@ -147,4 +147,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " 'since when the snapshots of before the rotation are gone'",
         "COMMENT ON COLUMN vault.subject.credit_number IS 'AES-SIV (RFC 5297), bound to subject_id'",
     ),
+    (
+        "CREATE TABLE ledger.data_file_segment (item TEXT, file TEXT, segment TEXT, PRIMARY KEY (item, file, segment))",
+        "COMMENT ON COLUMN ledger.data_file_segment.file IS"
+        " 'data file of records, its name without folder and ending'",
+        "COMMENT ON COLUMN ledger.data_file_segment.segment IS 'in which some of its records lie, or all'",
+    ),
 )
