@@ -38,7 +38,7 @@ from schemas.model import Item
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 BATCH = 64_000
 # When a load joins a warehouse table as a segment of its own (`_becomes_segment`).
-LARGE, MIDDLING, OPEN_SHARE, SEGMENTS = 4, 16, 8, 8
+LARGE, MIDDLING, OPEN_SHARE, SEGMENTS = 4, 16, 16, 16
 OPEN_BYTES = 32_000_000
 FEW = 1_000  # records that are looked for in all segments alike
 
