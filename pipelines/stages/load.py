@@ -84,8 +84,7 @@ def _becomes_segment(candidate: Candidate, segments: list[tuple[str, int]]) -> b
 def _open(segments: list[tuple[str, int]]) -> str | None:
     """The segment into which little is inserted: the largest that holds no fair share of the table yet. Its index is
     small, and what is inserted night by night meets pages of it that the nights before have met. To insert 100,000 keys
-    into the index of six million took 1.5 s, most of it logging nearly all of its pages; each further segment costs the
-    deletion of as many keys 0.1 s (docs/benchmarks.md)."""
+    into the index of six million took 1.5 s, most of it logging nearly all of its pages (docs/benchmarks.md)."""
     full = max(sum(size for _, size in segments) / OPEN_SHARE, OPEN_BYTES)
     return next((name for name, size in segments if size < full), None)
 
