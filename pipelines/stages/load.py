@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from pipelines.errors import StoreError
@@ -29,13 +28,13 @@ from pipelines.stages.curate import Candidate
 from pipelines.stages.datafiles import plan_note
 from pipelines.stores import ledger as book
 from pipelines.stores import vault
+from pipelines.stores.bulk import PSQL
 from pipelines.stores.keys import Keys
 from pipelines.stores.lake import SPACES, Commit, Lake
 from pipelines.stores.ledger import Ledger, Pinned, life_row
 from schemas.arrow import record_schema, statement_schema, stored_schema
 from schemas.model import Item
 
-PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 BATCH = 64_000
 # When a load joins a warehouse table as a segment of its own (`_becomes_segment`).
 LARGE, MIDDLING, OPEN_SHARE, SEGMENTS = 4, 16, 16, 16
