@@ -190,7 +190,9 @@ def curate(
         stored = recorded(engine, lake, item, {"records": records, "ended": ended})
         placed = recorded(engine, lake, item, {"records": records, "ended": ended}, is_placed=True)
         has_events = not item.goes_first and open_events(engine, home, item.code)
-        dedupe.open_statements(engine, item, incoming, past, placed, fulls, reverted, tombstones, True, canonical)
+        dedupe.open_statements(
+            engine, item, incoming, past, placed, fulls, reverted, tombstones, is_placed=True, canonical=canonical
+        )
         gone = _gone(engine, home, item, tombstones)
         engine.register("received", RECEIVED.empty_table() if received is None else received)
         there = {"records": records, "ended": ended, "history": history}
