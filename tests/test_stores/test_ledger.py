@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from pipelines.errors import StoreError
 from pipelines.model import Delivery
+from pipelines.stores import waiting
 from pipelines.stores.bulk import Bulk
 from pipelines.stores.ledger import Ledger, waiting_row
 
@@ -100,3 +102,22 @@ def test_much_at_once_is_read_in_the_types_that_are_asked_for(database: Callable
     bulk = Bulk(sa.make_url(url).set(port=1).render_as_string(hide_password=False))
     with pytest.raises(StoreError, match="Start it"):
         bulk.read(query, shape)
+
+
+def test_few_open_rows_are_read_as_many_are(database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"delivery_id": "first", "since_release": "r", "since": DAY, "item": "x", "verdict": "held", "codes": "D005",
+           "is_stated": True, "sheet": "", "record_key": b"\x00\xff"}  # fmt: skip
+    with Ledger(database()) as ledger:
+        ledger.prepare()
+        ledger.register(FIRST, DAY, *SEEN)
+        with ledger.engine.begin() as connection:
+            connection.execute(sa.insert(waiting_row), [{**row, "line": n} for n in range(3)])
+        found, read = [], Mock(wraps=ledger.bulk.read)
+        monkeypatch.setattr(ledger.bulk, "read", read)
+        for much, asked in ((1, 1), (3, 2), (4, 2)):
+            monkeypatch.setattr(waiting, "MUCH", much)
+            found.append(waiting.open_rows(ledger).sort_by("line"))
+            assert read.call_count == asked
+        assert found[0].num_rows == 3 and found[0].schema == waiting.OPEN
+        assert all(other.equals(found[0]) for other in found[1:])
+        assert waiting.open_rows(ledger, item="y").num_rows == 0
