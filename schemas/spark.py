@@ -1,7 +1,7 @@
 """The trees of this package in Spark's SQL, so that both engines read a row alike.
 
 The trees are written for DuckDB. Wherever Spark means something else by the same words, that is mended here and
-nowhere else, and what cannot be mended is refused when it is rendered. tests/test_spark.py holds the two engines
+nowhere else, and what cannot be mended is refused when it is rendered. tests/test_spark holds the two engines
 against each other; the session must be one of `pipelines.stores.spark`.
 """
 

@@ -38,6 +38,26 @@ def soak_only(what: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not SOAK, reason=f"{what}: soak only")
 
 
+# What takes minutes begins first, so that no process is left alone with it in the end; longest first.
+LONG = (
+    "tests/test_dags/test_daily.py", "tests/test_rotation.py", "tests/test_spark/", "tests/test_life.py",
+    "tests/test_kills.py", "tests/test_hands.py", "tests/test_strikes.py", "tests/test_apply.py",
+    "tests/test_replay.py", "tests/test_warehouse.py", "tests/test_end_to_end.py", "tests/test_bad_input.py",
+    "tests/test_site.py", "tests/test_golden.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((n for n, long in enumerate(LONG) if item.nodeid.startswith(long)), len(LONG)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.side_by_side import ByModule
+
+    return ByModule(config, log)
+
+
 # Items in which every shape occurs: several providers, several vocabularies, organisations, free text, repeated keys.
 # Whole nights are held over these; over every other item of the catalogue the rules are.
 SHAPES = (
