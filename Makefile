@@ -56,9 +56,11 @@ lint: env
 test soak: export QIONGXIN_TOOLS := $(TOOLS)
 test soak: export QIONGXIN_SPARK := $(SPARK)
 
-# Half of what takes time waits for a process of its own, so two run side by side; a module stays with one of them, as
-# its tests share what it set up.
-SIDE_BY_SIDE = -n 2 --dist loadscope
+# Processes that tests start would compile every module anew where nobody may keep what was compiled.
+test soak: export PYTHONDONTWRITEBYTECODE :=
+
+# Half of what takes time waits for a process of its own, so two run side by side (tests/side_by_side.py).
+SIDE_BY_SIDE = -n 2 --dist loadscope --no-loadscope-reorder
 
 # Some of the tests, all by default: make soak TESTS='tests/test_dags tests/test_golden.py'
 TESTS ?=
