@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 JAVAS = (17, 21)
 WORKERS = 2
 EXECUTOR = "CoarseGrainedExecutorBackend"  # how the process of one is known
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+JVMS = ("driver", "executor")
 # What a test can do with: little memory, few partitions of little data, everything on loopback.
 SMALL = {
     "spark.driver.host": "127.0.0.1",
@@ -40,6 +42,8 @@ SMALL = {
     "spark.sql.adaptive.enabled": "false",  # plans again after each stage
     "spark.sql.codegen.wholeStage": "false",  # to compile it takes longer than few rows do
     "spark.task.maxFailures": "8",
+    # To compile what runs once or twice as well as can be takes longer than to run it.
+    **{f"spark.{of}.extraJavaOptions": f"{spark.SETTINGS[f'spark.{of}.extraJavaOptions']} {QUICK}" for of in JVMS},
 }
 
 
@@ -112,6 +116,7 @@ def _begin(ending: ExitStack, folder: Path, program: str, *arguments: str) -> se
     home = Path(pyspark.__file__).parent
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
     own = {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
+    own["SPARK_DAEMON_JAVA_OPTS"] = QUICK
     command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{program}", "--host", "127.0.0.1"]
     with (folder / "log").open("wb") as log:
         begun = sessions.begin([*command, "--webui-port", "0", *arguments], folder, kept | own, log)
