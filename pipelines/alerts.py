@@ -19,7 +19,8 @@ from typing import Any
 
 from pipelines.model import CHINA as CHINA
 from pipelines.model import Home
-from pipelines.stages import curate, gate, obligations, report
+from pipelines.stages import gate, obligations, report
+from pipelines.stages.candidate import read_candidate
 from pipelines.stages.manifest import MANIFEST
 from pipelines.stages.obligations import Obligation
 from pipelines.stages.receive import DONE
@@ -361,7 +362,7 @@ def _held(made: _Made, rows: Iterable[Row]) -> Iterator[Alert]:
 def _items_held(made: _Made, home: Home, ledger: Ledger) -> Iterator[Alert]:
     """Items whose candidate did not pass though no delivery is in it: what events and time make of their records."""
     for code in made.catalog.items:
-        candidate = curate.read_candidate(home, code)
+        candidate = read_candidate(home, code)
         if candidate is None or candidate.deliveries:
             continue
         found = gate.FINDING.get(ledger.gate_verdict(candidate.candidate) or "")

@@ -17,7 +17,8 @@ from pipelines.model import Home
 from pipelines.stages import load
 from pipelines.stores import judgements
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.files import SPACES
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas.arrow import former_names, statement_schema, stored_schema
 from schemas.diff import KINDS, Change, diff

@@ -20,8 +20,8 @@ from pipelines.night import open_lake
 from pipelines.stores import postgres
 from pipelines.stores.copies import copy, regular, sha256, write_sums
 from pipelines.stores.dump import dump
+from pipelines.stores.files import SPACES
 from pipelines.stores.keys import key_file
-from pipelines.stores.lake import SPACES
 from pipelines.stores.ledger import Ledger
 from pipelines.stores.own_keys import own_keys
 from pipelines.stores.rotation import settle

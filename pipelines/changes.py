@@ -14,7 +14,8 @@ from pipelines.model import Home
 from pipelines.night import open_lake
 from pipelines.stores import snapshots
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import Files, Lake, thinned
+from pipelines.stores.files import Files, thinned
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas.arrow import former_names, statement_schema
 from schemas.model import Item

@@ -19,7 +19,8 @@ from pipelines.checks import PARKED
 from pipelines.errors import UsageFault
 from pipelines.model import ACCOUNT
 from pipelines.night import Night
-from pipelines.stages import curate, gate
+from pipelines.stages import gate
+from pipelines.stages.candidate import read_candidate
 from pipelines.stages.evaluate import FAILED, PASSED, UNEVALUATED
 from pipelines.stores import decisions
 
@@ -119,7 +120,7 @@ def _deliveries(night: Night) -> list[Held]:
 def _items(night: Night) -> list[Held]:
     found = []
     for code in night.catalog.items:
-        c = curate.read_candidate(night.home, code)
+        c = read_candidate(night.home, code)
         if c is None or (verdict := night.ledger.gate_verdict(c.candidate)) in (None, PASSED):
             continue
         outcomes = night.ledger.gate_outcomes(c.candidate)

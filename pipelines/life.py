@@ -14,7 +14,8 @@ from pipelines.night import open_lake
 from pipelines.stages.people import of_everyone, open_people
 from pipelines.stores import judgements, tombstones
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import Files, Lake, holding, shown_in
+from pipelines.stores.files import Files, holding, shown_in
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
 from pipelines.trace import digits
 from schemas import life

@@ -11,8 +11,7 @@ from typing import Any
 
 from pipelines.model import ACCOUNT
 from pipelines.night import Night, open_night
-from pipelines.stages import curate
-from pipelines.stages.curate import Candidate
+from pipelines.stages.candidate import Candidate, read_candidate
 from pipelines.stages.evaluate import NOT_APPLICABLE, PASSED
 from schemas.arrow import record_schema
 from schemas.model import Item
@@ -102,7 +101,7 @@ def released(
     """Of the candidates that had passed, those that a release took, and the records of their items in it. `accounts`:
     by item, the sums of the deliveries of that release."""
     with open_night(home, day) as night:
-        taken = [code for code in passed if curate.read_candidate(night.home, code) is None] if release else []
+        taken = [code for code in passed if read_candidate(night.home, code) is None] if release else []
         records = [
             Dataset(
                 f"records.{code}", passed[code].columns, version=str(release), rows=passed[code].rows,
@@ -128,7 +127,7 @@ def _deliveries(night: Night, keys: Iterable[str], is_counted: bool = True) -> t
 
 
 def _made(night: Night, codes: Iterable[str]) -> Told:
-    candidates = [c for code in codes if (c := curate.read_candidate(night.home, code)) is not None]
+    candidates = [c for code in codes if (c := read_candidate(night.home, code)) is not None]
     brought = [key for c in candidates for key in (*c.deliveries, *c.again, *c.reverted)]
     return Told(_deliveries(night, brought), tuple(_candidate(night.catalog.items[c.item], c, ()) for c in candidates))
 
@@ -136,7 +135,7 @@ def _made(night: Night, codes: Iterable[str]) -> Told:
 def _judged(night: Night, is_passed: bool = False) -> dict[str, Dataset]:
     found = {}
     for code, item in night.catalog.items.items():
-        c = curate.read_candidate(night.home, code)
+        c = read_candidate(night.home, code)
         if c is not None and not (is_passed and night.ledger.gate_verdict(c.candidate) != PASSED):
             found[code] = _candidate(item, c, night.ledger.gate_outcomes(c.candidate))
     return found

@@ -18,7 +18,8 @@ from pipelines.model import Home
 from pipelines.stages import obligations
 from pipelines.stores import inquiries, judgements, postgres, snapshots
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.files import SPACES
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas import in_force
 from schemas.arrow import ended_schema, former_names, record_schema, statement_schema

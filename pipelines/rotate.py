@@ -21,7 +21,8 @@ from pipelines.errors import StoreError, UsageFault
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.night import open_lake
-from pipelines.stages import curate, datafiles, load
+from pipelines.stages import datafiles, load
+from pipelines.stages.candidate import read_candidate
 from pipelines.stages.rotate import rotate as taken_over
 from pipelines.stores import postgres, rotation
 from pipelines.stores.keys import Keys, add_key, key_file, read_keys
@@ -89,7 +90,7 @@ def rotate(home: str | Path, tell: Tell = lambda text: None) -> dict[str, Any]:
 def _put_away(home: Home, ledger: Ledger, lake: Lake, catalog: Catalog) -> list[str]:
     """Put away the candidates that the gate has not let pass, since the next night makes them anew, and return their
     items. Raises `StoreError` where one waits for the gate or the load."""
-    found = [c for code in sorted(catalog.items) if (c := curate.read_candidate(home, code)) is not None]
+    found = [c for code in sorted(catalog.items) if (c := read_candidate(home, code)) is not None]
     waiting = [c.item for c in found if ledger.gate_verdict(c.candidate) in (None, "passed")]
     if waiting:
         raise StoreError(

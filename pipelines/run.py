@@ -31,7 +31,8 @@ from pipelines.integrate import (
     write_tombstones,
 )
 from pipelines.night import Night, open_night
-from pipelines.stages import curate, datafiles, deletion, events, gate, load, obligations, report, sweep, validate
+from pipelines.stages import datafiles, deletion, events, gate, load, obligations, report, sweep, validate
+from pipelines.stages.candidate import read_candidate
 from pipelines.stores import inquiries, judgements, reversals, tombstones, waiting
 from pipelines.stores.ledger import Pinned
 from pipelines.stores.still import turn
@@ -59,7 +60,7 @@ def _take_events(night: Night, tell: Progress) -> dict[str, str]:
     for code, item in night.catalog.items.items():
         if item.goes_first:
             files = night.lake.files("records", code, pinned.get(code, Pinned()).records)
-            candidate = curate.read_candidate(night.home, code) if verdicts.get(code) == "passed" else None
+            candidate = read_candidate(night.home, code) if verdicts.get(code) == "passed" else None
             told[code] = files.after(candidate.changes["records"]) if candidate else files
     # What rests on a listing is kept from the night after the listing is released: nothing ends for want of that day,
     # and no item has to wait for another.
@@ -84,7 +85,7 @@ def gate_items(night: Night, tell: Progress = lambda text: None) -> dict[str, st
 
 
 def _gate(night: Night, codes: list[str], tell: Progress) -> dict[str, str]:
-    candidates = [c for code in codes if (c := curate.read_candidate(night.home, code)) is not None]
+    candidates = [c for code in codes if (c := read_candidate(night.home, code)) is not None]
     limits = in_force.read(suite.Limits, night.limit)
     book = passes.book(night)
     return gate.gate_items(
@@ -105,7 +106,7 @@ def _publish(night: Night) -> str | None:
     waits |= {r["delivery_id"] for r in reversals.pending(night.ledger)}
     due = due_items(night) | doomed(night)
     for code in night.catalog.items:
-        candidate = curate.read_candidate(night.home, code)
+        candidate = read_candidate(night.home, code)
         if candidate is None:
             continue
         brings = [*candidate.deliveries, *candidate.again, *candidate.reverted]

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from pipelines import run
 from pipelines.integrate import CANDIDATES
 from pipelines.night import Night
-from pipelines.stages import curate, datafiles, load
+from pipelines.stages import datafiles, load
+from pipelines.stages.candidate import Candidate, read_candidate
 from pipelines.stages.compact import Limits, compact
-from pipelines.stages.curate import Candidate
 from pipelines.stores.ledger import Ledger, Life
 from pipelines.stores.still import turn
 from schemas import in_force
@@ -45,7 +45,7 @@ def _compact(night: Night) -> tuple[list[Candidate], str | None]:
     lives, found = night.ledger.lives(), []
     for code, base in sorted(night.ledger.current_snapshots().items()):
         # A candidate that waits for the gate or the load stands on the files as they are.
-        if code in night.catalog.items and curate.read_candidate(night.home, code) is None:
+        if code in night.catalog.items and read_candidate(night.home, code) is None:
             known = lives.get(code, Life("", ""))
             found.append(compact(night.home, night.lake, night.catalog.items[code], base, known, limits))
     made = [c for c in found if c is not None]

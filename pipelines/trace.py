@@ -17,7 +17,8 @@ from pipelines.night import open_lake
 from pipelines.stages import dedupe
 from pipelines.stores import reversals, waiting
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import Lake, holding, shown_in
+from pipelines.stores.files import holding, shown_in
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger
 from schemas import fold
 from schemas.arrow import former_names, statement_schema

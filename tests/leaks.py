@@ -28,7 +28,7 @@ from lxml import etree
 from psycopg import sql
 from pyiceberg.catalog.sql import SqlCatalog
 
-from pipelines.stores.lake import SPACES
+from pipelines.stores.files import SPACES
 
 CATALOG = Path(__file__).resolve().parents[1] / "catalog"
 ENCODINGS = ("utf-8", "utf-16-le", "gb18030")

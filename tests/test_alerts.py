@@ -24,7 +24,7 @@ from pipelines.errors import StoreError, UsageFault
 from pipelines.judge import kept_catalogue
 from pipelines.model import Home
 from pipelines.notify import Digest, Notifier, SmtpNotifier, WebhookNotifier
-from pipelines.stages import curate, obligations
+from pipelines.stages import obligations
 from pipelines.stores import alerts as store
 from pipelines.stores import ledger as tables
 from pipelines.stores.ledger import Ledger
@@ -248,7 +248,7 @@ def test_an_item_that_is_held_without_a_delivery_is_told(ledger: Ledger, monkeyp
     class Waiting:
         candidate, deliveries = "c1", ()
 
-    monkeypatch.setattr(curate, "read_candidate", lambda home, item: Waiting() if item == "honour" else None)
+    monkeypatch.setattr("pipelines.alerts.read_candidate", lambda home, item: Waiting() if item == "honour" else None)
     assert holding(ledger, at("2026-11-21T00:00"), "held") == []
     ledger.gate("c1", "honour", "failed", {})
     (found,) = holding(ledger, at("2026-11-21T00:00"), "held")

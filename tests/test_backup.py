@@ -13,7 +13,8 @@ import pytest
 from pipelines.night import open_night
 from pipelines.stages import deletion
 from pipelines.stores.copies import read_sums, write_sums
-from pipelines.stores.lake import SPACES, Lake
+from pipelines.stores.files import SPACES
+from pipelines.stores.lake import Lake
 from pipelines.stores.still import still
 from tests.conftest import every_row
 from tests.dirty_files import table

@@ -216,6 +216,13 @@ finally:
     assert done.stderr.split() == [], f"imported at start: {done.stderr.strip()}. Import it inside the command."
 
 
+def test_telling_alerts_imports_nothing_that_only_large_data_need() -> None:
+    """A scheduler does so after every run, in a process that ends with it."""
+    asked = f"import sys, pipelines.notify; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert {"pandas", "pyiceberg", "great_expectations"}.isdisjoint(done.stdout.split())
+
+
 def test_progress_is_plain_lines_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
     with screen.progress() as tell:
         tell("check 1/2: a")

@@ -17,7 +17,7 @@ from pipelines import sampling
 from pipelines.model import ACCOUNT, Home
 from pipelines.query import query
 from pipelines.stores import postgres
-from pipelines.stores.lake import SPACES
+from pipelines.stores.files import SPACES
 from pipelines.stores.ledger import Ledger
 from tests.conftest import SHAPES, discard, soak_only
 from tests.mortal_night import Mortals

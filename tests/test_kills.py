@@ -29,7 +29,7 @@ from pipelines import sampling
 from pipelines.model import ACCOUNT
 from pipelines.query import query
 from pipelines.stores import postgres
-from pipelines.stores.lake import SPACES
+from pipelines.stores.files import SPACES
 from pipelines.stores.ledger import Ledger
 from tests.conftest import ROOT, SOAK, discard, soak_only
 from tests.mortal_night import Death, Mortals

@@ -26,7 +26,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pipelines import cli, run, sampling
 from pipelines.errors import StoreError
 from pipelines.stores import postgres
-from pipelines.stores.lake import SPACES
+from pipelines.stores.files import SPACES
 from tests import leaks
 from tests.conftest import ROOT, discard
 from tests.mortal_night import Mortals

@@ -24,12 +24,14 @@ from pipelines import sampling
 from pipelines.judge import Asked, Desk, judge
 from pipelines.model import Home as Place
 from pipelines.night import open_night
-from pipelines.stages import curate, validate
+from pipelines.stages import validate
+from pipelines.stages.candidate import read_candidate
 from pipelines.stages.manifest import Manifest, described
 from pipelines.stores import ledger as book
 from pipelines.stores import rotation
+from pipelines.stores.files import SPACES, live
 from pipelines.stores.keys import Keys, read_keys
-from pipelines.stores.lake import SPACES, Lake, live
+from pipelines.stores.lake import Lake
 from schemas.load import load
 from tests.conftest import SOAK, every_row
 from tests.dirty_files import number, table
@@ -383,7 +385,7 @@ def test_nothing_is_rotated_beside_a_night_or_before_its_end(
     assert (home.place / "pseudonym.key").read_bytes() == key
     # What a gate has held is made anew.
     with home.told() as ledger:
-        candidate = curate.read_candidate(Place(home.place), "traffic_penalty")
+        candidate = read_candidate(Place(home.place), "traffic_penalty")
         assert candidate is not None
         ledger.gate(candidate.candidate, "traffic_penalty", "failed", {})
     assert rotate(home)[1]["held_again"] == ["traffic_penalty"] and litter(home.place, home.url) == []

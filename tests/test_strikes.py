@@ -14,7 +14,8 @@ import pytest
 from pipelines import steps
 from pipelines.query import query
 from pipelines.stages import datafiles
-from pipelines.stores.lake import SPACES, Files, Lake, live
+from pipelines.stores.files import SPACES, Files, live
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Pinned
 from tests.conftest import SOAK
 from tests.dirty_files import table

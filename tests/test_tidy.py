@@ -24,7 +24,8 @@ from pipelines.stages import load
 from pipelines.stages.compact import Limits, compact, fingerprint, grouped
 from pipelines.stores import tombstones
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import SPACES, Change, Lake
+from pipelines.stores.files import SPACES, Change
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Life, Pinned
 from schemas.arrow import former_names, stored_schema
 from tests.conftest import SOAK, every_row, soak_only

@@ -14,7 +14,8 @@ import os
 import duckdb
 
 from pipelines.model import Home, publish_json
-from pipelines.stores.lake import Files, Lake
+from pipelines.stores.files import Files
+from pipelines.stores.lake import Lake
 from schemas.arrow import statement_schema
 from schemas.model import Item
 from schemas.record import key_text

@@ -23,7 +23,8 @@ from pipelines.stages import dedupe
 from pipelines.stages.datafiles import Planned
 from pipelines.stages.dedupe import Reverted
 from pipelines.stores.engine import pass_on
-from pipelines.stores.lake import PLACE, Files, Lake, shaped
+from pipelines.stores.files import PLACE, Files
+from pipelines.stores.lake import Lake, shaped
 from pipelines.stores.spark import Cluster, guarded
 from schemas import spark
 from schemas.arrow import former_names, statement_schema, stored_schema

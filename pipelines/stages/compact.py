@@ -16,10 +16,11 @@ import duckdb
 
 from pipelines.errors import StoreError
 from pipelines.model import Home
-from pipelines.stages.curate import Candidate
+from pipelines.stages.candidate import Candidate
 from pipelines.stages.datafiles import Planned, data_file
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import SPACES, Change, Files, Lake
+from pipelines.stores.files import SPACES, Change, Files
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Life, Pinned
 from schemas.arrow import former_names, stored_schema
 from schemas.model import Item

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from pipelines.model import Home, publish, publish_json
 from pipelines.stages import dedupe
-from pipelines.stores.lake import SPACES, Change, Files, Lake, live, struck
+from pipelines.stores.files import SPACES, Change, Files, live, struck
+from pipelines.stores.lake import Lake
 from pipelines.stores.strikes import FIELD_IDS
 from schemas.arrow import former_names, stored_schema
 from schemas.model import Item

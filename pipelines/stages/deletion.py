@@ -21,7 +21,8 @@ from pipelines.model import Home, publish_json
 from pipelines.stages.dedupe import lookups
 from pipelines.stores import snapshots, tombstones
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import SPACES, Files, Lake, live
+from pipelines.stores.files import SPACES, Files, live
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Ledger, Pinned
 from schemas import life
 from schemas.arrow import former_names, statement_schema, stored_schema

@@ -18,7 +18,8 @@ from pipelines.errors import StoreError
 from pipelines.model import Home
 from pipelines.stages.people import of_everyone, open_people
 from pipelines.stores.engine import connect, note_of, pass_on
-from pipelines.stores.lake import Files, Lake
+from pipelines.stores.files import Files
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Pinned
 from schemas import life
 from schemas.arrow import former_names, stored_schema

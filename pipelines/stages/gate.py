@@ -16,7 +16,7 @@ from schemas import suite
 from schemas.model import Catalog, Item
 
 if TYPE_CHECKING:  # a department's dry run asks for the first part alone, and has no stores
-    from pipelines.stages.curate import Candidate
+    from pipelines.stages.candidate import Candidate
     from pipelines.stores.ledger import Ledger
 
 Reason = tuple[str, str, str]  # finding code, message zh, message en

@@ -24,13 +24,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from pipelines.errors import StoreError
 from pipelines.model import ACCOUNT, Home, literal
-from pipelines.stages.curate import Candidate
+from pipelines.stages.candidate import Candidate
 from pipelines.stages.datafiles import plan_note
 from pipelines.stores import ledger as book
 from pipelines.stores import vault
 from pipelines.stores.bulk import PSQL
+from pipelines.stores.files import SPACES
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import SPACES, Commit, Lake
+from pipelines.stores.lake import Commit, Lake
 from pipelines.stores.ledger import Ledger, Pinned, life_row
 from schemas.arrow import record_schema, statement_schema, stored_schema
 from schemas.model import Item

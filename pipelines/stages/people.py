@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 
 from pipelines.stores import judgements
-from pipelines.stores.lake import Files, Lake
+from pipelines.stores.files import Files
+from pipelines.stores.lake import Lake
 from schemas import persons
 from schemas.arrow import former_names, stored_schema
 from schemas.model import Catalog, Item

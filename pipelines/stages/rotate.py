@@ -10,12 +10,13 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.model import Home
+from pipelines.stages.candidate import Candidate
 from pipelines.stages.compact import rewritten
-from pipelines.stages.curate import Candidate
 from pipelines.stages.datafiles import Planned, linked, rows_of
 from pipelines.stores.engine import connect
+from pipelines.stores.files import SPACES, Change, Files, thinned
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import SPACES, Change, Files, Lake, thinned
+from pipelines.stores.lake import Lake
 from pipelines.stores.ledger import Life, Pinned
 from pipelines.stores.rotation import renew_in
 from schemas.arrow import former_names, stored_schema

@@ -9,14 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from pipelines.errors import StoreError
+
+if TYPE_CHECKING:
+    import adbc_driver_postgresql.dbapi as adbc
 
 PSQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -32,6 +34,8 @@ class Bulk:
     @contextmanager
     def connect(self) -> Iterator[adbc.Connection]:
         """A connection of its own, in a transaction; what is not committed is rolled back. Raises `adbc.Error`."""
+        import adbc_driver_postgresql.dbapi as adbc  # and with it pandas, which most commands do not need
+
         with self._lock:
             if self._first is None:
                 plain = sa.make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
@@ -46,12 +50,14 @@ class Bulk:
     def read(self, query: sa.Select[Any], shape: pa.Schema) -> pa.Table:
         """What a query gives, in columns. A hundred thousand rows as objects of Python take eight times as long. Raises
         `StoreError`."""
+        from adbc_driver_postgresql.dbapi import Error
+
         text = query.compile(dialect=PSQL, compile_kwargs={"literal_binds": True})
         try:
             with self.connect() as connection, connection.cursor() as cursor:
                 cursor.execute(str(text))
                 return cursor.fetch_arrow_table().cast(shape)
-        except adbc.Error as e:
+        except Error as e:
             raise StoreError(f"database: {type(e).__name__}. Start it, then run the same command again.") from None
 
     def close(self) -> None:

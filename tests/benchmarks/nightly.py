@@ -42,7 +42,8 @@ import pyarrow.parquet as pq
 
 from pipelines import check, checks, integrate, run, sampling
 from pipelines.model import Home
-from pipelines.stages import curate, load
+from pipelines.stages import load
+from pipelines.stages.candidate import read_candidate
 from pipelines.stores import postgres
 from schemas import load as catalogue
 from schemas.arrow import record_schema
@@ -187,7 +188,7 @@ def one_night(home: Home, url: str, place: Path, n: int, rows: int, encoding: st
                 checks.check_one(night, delivery.delivery_id)
                 run.take_events(night)
                 integrate.integrate_item(night, ITEM)
-            candidate = curate.read_candidate(home, ITEM)
+            candidate = read_candidate(home, ITEM)
             assert candidate is not None
             files = floor_b_rows(home, delivery.delivery_id, candidate.upserts[0], place)
             with adbc.connect(url.replace("+psycopg", "")) as connection, connection.cursor() as cursor:

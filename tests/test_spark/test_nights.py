@@ -28,8 +28,9 @@ from pipelines.sampling import PROVIDERS_AT_MOST, generate
 from pipelines.stages import cluster_fold
 from pipelines.stages.cluster_fold import Folding
 from pipelines.stores.engine import connect
+from pipelines.stores.files import PLACE, Files, live
 from pipelines.stores.keys import Keys
-from pipelines.stores.lake import PLACE, Files, Lake, live, shaped
+from pipelines.stores.lake import Lake, shaped
 from pipelines.stores.spark import MASTER, Cluster, cluster_of
 from schemas.arrow import statement_schema
 from schemas.load import load

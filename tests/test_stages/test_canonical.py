@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.model import Home
 from pipelines.stages import canonical, dedupe
-from pipelines.stores.lake import Files
+from pipelines.stores.files import Files
 from schemas.load import load
 
 ITEM = load().items["traffic_penalty"]

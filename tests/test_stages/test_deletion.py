@@ -19,7 +19,7 @@ from pipelines.model import Home
 from pipelines.stages import dedupe, deletion
 from pipelines.stages.curate import RECEIVED
 from pipelines.stages.dedupe import Full, Incoming
-from pipelines.stores.lake import Files, live
+from pipelines.stores.files import Files, live
 from pipelines.stores.ledger import Pinned
 from pipelines.stores.tombstones import SHAPE
 from schemas import fold, life

@@ -11,7 +11,8 @@ import pytest
 from pyiceberg.table import Table
 
 from pipelines.stores.engine import connect
-from pipelines.stores.lake import Change, Files, Lake, holding, live, shown_in
+from pipelines.stores.files import Change, Files, holding, live, shown_in
+from pipelines.stores.lake import Lake
 from pipelines.stores.strikes import FIELD_IDS
 from tests.conftest import SOAK
 
