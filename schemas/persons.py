@@ -66,6 +66,19 @@ def people(links: str, judged: str) -> str:
         SELECT subject_id, person_id FROM p UNION SELECT person_id, person_id FROM p"""
 
 
+def near(links: str, judged: str, subjects: str) -> str:
+    """SELECT of those rows of `links` that decide of `subjects` (a relation with subject_id): all that is said of whom
+    they can be led to, and who to them, however far. With `judged` they resolve these subjects as all links do."""
+    said = f"""SELECT subject_id, leads_to FROM {links} s
+        UNION ALL SELECT subject_id, leads_to FROM {judged} j WHERE verdict = 'same'"""
+    return f"""WITH RECURSIVE said AS ({said}),
+        beside AS (SELECT subject_id AS here, leads_to AS there FROM said
+            UNION ALL SELECT leads_to, subject_id FROM said),
+        met AS (SELECT subject_id FROM {subjects} o UNION
+            SELECT b.there FROM met m JOIN beside b ON b.here = m.subject_id)
+        SELECT * FROM {links} l WHERE l.subject_id IN (SELECT subject_id FROM met)"""
+
+
 def persons(links: str, judged: str) -> str:
     """SELECT of subject_id, person_id: every subject that links lead to another person. All others stand for
     themselves."""

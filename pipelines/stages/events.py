@@ -58,7 +58,7 @@ def gather(
                 if files := lake.files(space, code, snapshot):
                     stored = lake.relation(engine, space, code, shape, former_names(item), files)
                     engine.execute(f"INSERT INTO events {life.keeping(item, stored).sql('duckdb')}")
-        open_people(engine, lake, catalog, told, judged)
+        open_people(engine, lake, catalog, told, judged, "events")
         engine.execute(f"CREATE TABLE everyone AS {of_everyone('events')}")
         row = ", ".join(f"CAST({c} AS VARCHAR)" for c in life.EVENTS.split(", "))
         found = engine.execute(f"""SELECT item, md5(string_agg(md5(concat_ws(chr(31), {row})), '' ORDER BY {row}))

@@ -45,12 +45,19 @@ def open_people(
     catalog: Catalog,
     files: Mapping[str, Files],
     judged: Iterable[dict[str, Any]],
+    of: str | None = None,
 ) -> None:
-    """Table `people` (subject_id, person_id): the subjects of persons that have more than one. Makes those of
-    `open_links` for it."""
+    """Table `people` (subject_id, person_id): the subjects of persons that have more than one; where `of` names a table
+    with subject_id, all those of the persons in it, and of others some or none. Makes those of `open_links` for it.
+
+    To resolve what registers of millions say takes a second a million; who is spoken of in a night are few.
+    """
     engine.execute(PEOPLE)
-    if open_links(engine, lake, catalog, files, judged):
-        engine.execute(f"INSERT INTO people {persons.people('links', 'judged')}")
+    if not open_links(engine, lake, catalog, files, judged):
+        return
+    if of is not None:
+        engine.execute(f"CREATE TABLE near AS {persons.near('links', 'judged', of)}")
+    engine.execute(f"INSERT INTO people {persons.people('links' if of is None else 'near', 'judged')}")
 
 
 def of_everyone(events: str) -> str:

@@ -103,6 +103,27 @@ def test_the_resolution_is_that_of_one_written_another_way(said: list[Link], tol
         assert all(stood.get(a, a) == stood.get(b, b) for a, b in alone), "what is not left out joins"
 
 
+@settings(max_examples=300 if SOAK else 100, deadline=None)
+@given(links, verdicts, st.sets(node))
+def test_what_is_near_resolves_some_as_all_does(said: list[Link], told: list[Judged], some: set[str]) -> None:
+    judged = one_word(told)
+    with duckdb.connect() as engine:
+        for name, columns, rows in (
+            ("links", "subject_id, leads_to", said), ("judged", "subject_id, leads_to, verdict", judged),
+            ("chosen", "subject_id", [(n,) for n in some]),
+        ):  # fmt: skip
+            engine.execute(f"CREATE TABLE {name} ({columns.replace(',', ' VARCHAR,')} VARCHAR)")
+            if rows:
+                engine.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        engine.execute(f"CREATE TABLE near AS {persons.near('links', 'judged', 'chosen')}")
+        of_all, of_near = (dict(engine.sql(persons.people(n, "judged")).fetchall()) for n in ("links", "near"))
+
+    def beside(who: str, people: dict[str, str]) -> set[str]:
+        return {other for other in people if who in people and people[other] == people[who]}
+
+    assert all(beside(n, of_near) == beside(n, of_all) and of_near.get(n) == of_all.get(n) for n in some)
+
+
 CASES: dict[str, tuple[list[Link], list[Judged], dict[str, str], set[tuple[str, ...]]]] = {
     "nothing": ([], [], {}, set()),
     "a chain and a short cut": ([("A", "B"), ("B", "C"), ("A", "C")], [], {"A": "C", "B": "C"}, set()),
