@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from pipelines import run
-from pipelines.stages import deletion
+from pipelines.stages import curate, deletion
 from pipelines.stores import tombstones
 from pipelines.stores.lake import Lake
 from tests import leaks
@@ -179,7 +179,7 @@ def test_a_deletion_that_is_killed_is_taken_up_again(home: Home, monkeypatch: py
         home.night(GONE)
     with monkeypatch.context() as patch:
         target, attribute = {
-            "write": (run.curate, "curate"), "load": (run.load, "_switch"), "expire": (Lake, "expire"),
+            "write": (curate, "curate"), "load": (run.load, "_switch"), "expire": (Lake, "expire"),
             "unlink": (Path, "unlink"),
         }[step]  # fmt: skip
         real = getattr(target, attribute)
