@@ -29,7 +29,7 @@ ALL = {
     "small_files": (("500",), "a night of many small files"),
     "worst": (("200000",), "every row bad, twice, withdrawn, of one subject, of 80 fields"),
     "growth": (
-        ("1000000 10000000 30000000", "--item identity_reference 1000000 3000000"),
+        ("1000000 10000000 30000000", "--item identity_reference 1000000 5000000"),
         "the same changes on top of more and more stored records",
     ),
     "life": (("10000000",), "what events about records cost a night"),
