@@ -234,7 +234,8 @@ def database_bytes(url: str, without: tuple[str, ...] = ()) -> Iterator[tuple[st
                 rows = connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(space, table)))
                 yield f"{space}.{table}", b"\x1e".join(b"\x1f".join(map(_bytes, row)) for row in rows)
         hidden = connection.execute(
-            "SELECT most_common_vals::text, histogram_bounds::text FROM pg_stats WHERE schemaname <> ALL(%s)"
+            "SELECT most_common_vals::text, histogram_bounds::text, most_common_elems::text FROM pg_stats"
+            " WHERE schemaname <> ALL(%s)"
             " AND schemaname NOT IN ('pg_catalog', 'information_schema')", [list(without)],
         ).fetchall()  # fmt: skip
         yield "pg_stats", repr(hidden).encode()
@@ -245,4 +246,6 @@ def database_bytes(url: str, without: tuple[str, ...] = ()) -> Iterator[tuple[st
 def _bytes(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
-    return (json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)).encode()
+    if isinstance(value, list):
+        return b"\x1f".join(map(_bytes, value))
+    return (json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)).encode()

@@ -301,9 +301,19 @@ def test_an_older_home_is_migrated_to_what_a_new_one_has(database: Callable[...,
                   "reversal", "life", "judgement", "tombstone", "alert", "pseudonym_key", "inquiry",
                   "data_file_segment")  # fmt: skip
         connection.execute(f"DROP TABLE {', '.join(f'ledger.{t}' for t in tables)}")
+        connection.execute("DROP TABLE vault.identity_block CASCADE")
+        connection.execute("""CREATE TABLE vault.statement_identity (delivery_id TEXT, line BIGINT, sheet TEXT,
+            item TEXT NOT NULL, record_key BYTEA NOT NULL, identity TEXT NOT NULL,
+            PRIMARY KEY (delivery_id, line, sheet))""")
+        connection.execute("""INSERT INTO vault.statement_identity
+            SELECT 'd' || n % 3, n, CASE n % 2 WHEN 0 THEN '' ELSE 's'
+            END, 'honour', decode(md5(n::text), 'hex'), '{"name": ' || n || '}' FROM generate_series(2, 2000) n""")
+    said = "SELECT * FROM vault.statement_identity ORDER BY delivery_id, line, sheet"
+    before = told(old, said)
     for _ in range(2):
         with Ledger(old) as ledger:
             ledger.prepare()
     assert told(old, shape) == told(new, shape)
+    assert told(old, said) == before and told(old, "SELECT count(*) FROM vault.identity_block") == [(48,)]
     numbers = "SELECT max(number) FROM ledger.migration"
     assert told(old, numbers) == told(new, numbers) == [(len(MIGRATIONS),)]

@@ -333,7 +333,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory, applied: Callable[[], str],
     assert mortals.start(home, url, "status", "--json").wait() == 0
     before = len(server_log(url))
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        connection.execute("ALTER TABLE vault.statement_identity ADD CHECK (line < 0)")
+        connection.execute("ALTER TABLE vault.identity_block ADD CHECK (line < 0)")
     code = mortals.night(home, url, DAY)
     # A scheduler runs the same step as a function, and logs the error with everything that caused it.
     with pytest.MonkeyPatch.context() as named, pytest.raises(StoreError) as caught:
@@ -353,7 +353,7 @@ def test_a_failing_load_tells_no_value_to_a_scheduler_that_logs_the_cause(failed
 
 
 def test_a_failing_load_leaves_no_value_in_the_server_log(failed: Failed) -> None:
-    assert b"statement_identity" in failed.server_log
+    assert b"identity_block" in failed.server_log
     assert failed.secrets.leaks(failed.server_log) == set()
 
 

@@ -324,9 +324,11 @@ def _delete(cursor: Any, home: Home, item: Item, c: Candidate, release_id: str) 
     cursor.execute("DROP TABLE IF EXISTS gone")
     cursor.adbc_ingest("gone", pq.read_table(home.root / c.gone), mode="create", temporary=True)
     cursor.execute("ANALYZE gone")
-    places = ['vault.statement_identity'] + [f'history."{item.code}"'] * item.history_in_warehouse
-    for place in places:
-        cursor.execute(f"DELETE FROM {place} s USING gone g WHERE g.is_new AND s.record_key = g.record_key")
+    vault.take_out_records(cursor, item.code, "SELECT record_key FROM gone WHERE is_new")
+    if item.history_in_warehouse:
+        cursor.execute(
+            f'DELETE FROM history."{item.code}" s USING gone g WHERE g.is_new AND s.record_key = g.record_key'
+        )
     # Rows that stood against deleted ones do so no more.
     cursor.execute(f"UPDATE ledger.delivery SET strayed = NULL WHERE item = '{item.code}' AND strayed <> ''")
     cursor.execute(

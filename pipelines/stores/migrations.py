@@ -153,4 +153,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " 'data file of records, its name without folder and ending'",
         "COMMENT ON COLUMN ledger.data_file_segment.segment IS 'in which some of its records lie, or all'",
     ),
+    (
+        "CREATE TABLE vault.identity_block (delivery_id TEXT, sheet TEXT, block BIGINT, line BIGINT,"
+        " item TEXT NOT NULL, lines BIGINT[] NOT NULL, record_keys BYTEA[] NOT NULL, identities TEXT[] NOT NULL,"
+        " PRIMARY KEY (delivery_id, sheet, block, line))",
+        "COMMENT ON COLUMN vault.identity_block.block IS 'line / 256'",
+        "COMMENT ON COLUMN vault.identity_block.line IS 'the first of these lines'",
+        "COMMENT ON COLUMN vault.identity_block.record_keys IS 'of each line'",
+        "COMMENT ON COLUMN vault.identity_block.identities IS 'of each line, JSON of its identifying fields'",
+        "INSERT INTO vault.identity_block SELECT delivery_id, sheet, line / 256, min(line), item,"
+        " array_agg(line ORDER BY line), array_agg(record_key ORDER BY line), array_agg(identity ORDER BY line)"
+        " FROM vault.statement_identity GROUP BY delivery_id, sheet, line / 256, item",
+        "DROP TABLE vault.statement_identity",
+        "CREATE VIEW vault.statement_identity AS"
+        " SELECT b.delivery_id, said.line, b.sheet, b.item, said.record_key, said.identity FROM vault.identity_block b"
+        " CROSS JOIN unnest(b.lines, b.record_keys, b.identities) AS said (line, record_key, identity)",
+        "ALTER TABLE vault.identity_block ALTER COLUMN lines SET STATISTICS 0,"
+        " ALTER COLUMN record_keys SET STATISTICS 0, ALTER COLUMN identities SET STATISTICS 0",
+    ),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from pipelines.model import literal
@@ -14,6 +15,13 @@ from pipelines.stores.engine import connect
 from pipelines.stores.keys import Keys
 
 BATCH = 64_000
+LINES = 256  # of a block of vault.identity_block; a row of its own took 280 bytes, in a block it takes 51
+LISTS = {"lines": "line", "record_keys": "record_key", "identities": "identity"}
+BLOCKS = pa.schema(
+    [("delivery_id", pa.string()), ("sheet", pa.string()), ("block", pa.int64()), ("line", pa.int64()),
+     ("item", pa.string()), ("lines", pa.list_(pa.int64())), ("record_keys", pa.list_(pa.binary())),
+     ("identities", pa.list_(pa.string()))]
+)  # fmt: skip
 
 
 def enter_subjects(
@@ -70,15 +78,63 @@ def enter_statements(
             cursor.execute("CREATE TEMP TABLE places (delivery_id text, line bigint, sheet text)")
             places = engine.sql(f"SELECT {place} FROM {source}").to_arrow_reader(BATCH)
             cursor.adbc_ingest("places", places, mode="append", temporary=True)
-            where = "(delivery_id, line, sheet) IN (SELECT delivery_id, line, sheet FROM places)"
+            _take_out_places(cursor)
         else:
-            where = f"delivery_id IN ({', '.join(map(literal, accepted))})"
-        cursor.execute(f"DELETE FROM vault.statement_identity WHERE {where}")
-        cursor.execute("DROP TABLE IF EXISTS places")
+            cursor.execute(
+                f"DELETE FROM vault.identity_block WHERE delivery_id IN ({', '.join(map(literal, accepted))})"
+            )
         said = engine.sql(
             f"SELECT {place}, {literal(item)} AS item, record_key, identity FROM {source} {_without(gone)}"
         ).to_arrow_reader(BATCH)
-        cursor.adbc_ingest("statement_identity", said, mode="append", db_schema_name="vault")
+        blocks = pa.RecordBatchReader.from_batches(BLOCKS, map(_blocks, said))
+        cursor.adbc_ingest("identity_block", blocks, mode="append", db_schema_name="vault")
+
+
+def _blocks(said: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows as blocks: neighbours of one sheet of a delivery whose lines lie between the same multiples of LINES."""
+    import numpy as np
+
+    if not said.num_rows:
+        return pa.RecordBatch.from_pylist([], BLOCKS)
+    block = pc.divide(said["line"], pa.scalar(LINES, pa.int64()))
+    is_next = np.zeros(said.num_rows, bool)
+    for column in (block, said["delivery_id"], said["sheet"]):
+        is_next[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
+    is_next[0] = True
+    begins = np.flatnonzero(is_next)
+    offsets = pa.array(np.append(begins, said.num_rows), pa.int32())
+    ones = {name: said[name].take(pa.array(begins)) for name in ("delivery_id", "sheet", "line", "item")}
+    lists = {many: pa.ListArray.from_arrays(offsets, said[one]) for many, one in LISTS.items()}
+    columns = ones | lists | {"block": block.take(pa.array(begins))}
+    return pa.RecordBatch.from_arrays([columns[f.name].cast(f.type) for f in BLOCKS], schema=BLOCKS)
+
+
+def take_out_records(cursor: Any, item: str, keys: str) -> None:
+    """Take out what statements about the records of an item called their subjects; `keys` is SQL that gives their
+    record_key. Goes through all blocks of the item. On an ADBC cursor whose transaction the caller ends."""
+    cursor.execute(
+        "CREATE TEMP TABLE places AS SELECT delivery_id, line, sheet FROM vault.statement_identity"
+        f" WHERE item = {literal(item)} AND record_key IN ({keys})"
+    )
+    _take_out_places(cursor)
+
+
+def _take_out_places(cursor: Any) -> None:
+    """Take out what was said at the places of the temporary table `places`, and drop that. Of a block in which one of
+    them lies the other rows are written anew."""
+    is_place = f"p.delivery_id = b.delivery_id AND p.sheet = b.sheet AND p.line / {LINES} = b.block"
+    ordered = ", ".join(f"array_agg({one} ORDER BY line)" for one in LISTS.values())
+    cursor.execute("ANALYZE places")
+    cursor.execute(f"""WITH taken AS (
+            DELETE FROM vault.identity_block b WHERE EXISTS (SELECT 1 FROM places p WHERE {is_place}) RETURNING b.*
+        ), said AS (
+            SELECT b.delivery_id, b.sheet, b.block, b.item, u.* FROM taken b
+            CROSS JOIN unnest(b.lines, b.record_keys, b.identities) AS u (line, record_key, identity)
+            WHERE NOT EXISTS (SELECT 1 FROM places p WHERE {is_place} AND p.line = u.line)
+        )
+        INSERT INTO vault.identity_block SELECT delivery_id, sheet, block, min(line), item, {ordered}
+        FROM said GROUP BY delivery_id, sheet, block, item""")
+    cursor.execute("DROP TABLE places")
 
 
 def differing(
@@ -98,13 +154,15 @@ def differing(
         f"CASE WHEN {said('a', names)} IS DISTINCT FROM {said('b', names)} THEN {literal(field)} END"
         for field, names in fields.items()
     )
-    place = "{0}.delivery_id = p.{0}_delivery AND {0}.line = p.{0}_line AND {0}.sheet = p.{0}_sheet"
+    said_by = f"""(SELECT u.identity FROM vault.identity_block b
+        CROSS JOIN unnest(b.lines, b.identities) AS u (line, identity)
+        WHERE b.delivery_id = p.{{0}}_delivery AND b.sheet = p.{{0}}_sheet AND b.block = p.{{0}}_line / {LINES}
+            AND u.line = p.{{0}}_line)"""
     sql = sa.text(f"""SELECT p.n, concat_ws(',', {asked})
         FROM unnest(CAST(:ad AS text[]), CAST(:al AS bigint[]), CAST(:at AS text[]), CAST(:bd AS text[]),
             CAST(:bl AS bigint[]), CAST(:bt AS text[])) WITH ORDINALITY
             AS p(a_delivery, a_line, a_sheet, b_delivery, b_line, b_sheet, n)
-        JOIN vault.statement_identity a ON {place.format("a")}
-        JOIN vault.statement_identity b ON {place.format("b")}""")
+        CROSS JOIN LATERAL {said_by.format("a")} a CROSS JOIN LATERAL {said_by.format("b")} b""")
     values: dict[str, list[Any]] = {}
     for n, side in enumerate("ab"):
         values[f"{side}d"] = [pair[n]["delivery_id"] for pair in pairs]
