@@ -18,7 +18,9 @@ import random
 import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +29,9 @@ from typing import Any
 import schemas.load
 from pipelines import sampling
 from pipelines.model import Home
+from pipelines.night import open_night
 from pipelines.query import query
+from pipelines.stages import sweep
 from tests.benchmarks.life import FIRST, PIECE, corrected, night, nightly, write
 from tests.conftest import discard
 
@@ -60,19 +64,53 @@ KINDS = {
 }
 
 
-def filled(home: Home, item: str, there: list[Path], rows: int, copies: Path) -> None:
-    """Nights of new records until so many are stored; `there` are the files they brought."""
-    while len(there) * PIECE < rows:
-        day = FIRST + timedelta(len(there))
-        sampling.generate(home.root, rows=PIECE, seed=100 + len(there), as_of=day, items=(item,))
+@dataclass(frozen=True)
+class Change:
+    """A night of changed records: which of the stored ones, by their numbers from the oldest on, and the file of them
+    as they were sent, which grows while the home is filled."""
+
+    n: int
+    numbers: set[int]
+    rows: Path
+
+
+def filled(home: Home, item: str, pieces: range, changes: list[Change], place: Path) -> None:
+    """Nights of new records, one for each of these pieces of what is to be stored. Of what they brought the rows that
+    will change are kept, and nothing else but what the house needs: with the bytes as they were sent and with what was
+    accepted of them, which a real house sweeps in its time, a hundred million records would not fit the disk."""
+    for piece in pieces:
+        day, started = FIRST + timedelta(piece), time.perf_counter()
+        sampling.generate(home.root, rows=PIECE, seed=100 + piece, as_of=day, items=(item,))
         (source,) = [p for p in home.inbox.glob("*/*/*") if p.suffix in (".csv", ".json")
                      and not p.name.endswith(".manifest.json")]  # fmt: skip
-        there.append(copies / f"{len(there)}.csv")
-        if source.suffix == ".csv":
-            shutil.copyfile(source, there[-1])
-        else:
-            as_csv(source, there[-1])
+        read = source
+        if source.suffix != ".csv":
+            as_csv(source, read := place / "piece.csv")
+        take(read, piece * PIECE, changes)
         nightly(home, day, schemas.load.CATALOG)
+        with open_night(home.root, day) as night:
+            days = dict.fromkeys(sweep.PLACES, 10**6) | dict.fromkeys(("raw", "taken", "accepted"), -1)
+            sweep.sweep(home, night.ledger, days, day)
+        for left in home.inbox.glob("*/*/*"):
+            if left.is_file():
+                left.unlink()
+        free = shutil.disk_usage(place).free // 10**9
+        print(f"stored {piece + 1} pieces: {time.perf_counter() - started:.1f} s, {free} GB free", flush=True)
+
+
+def take(file: Path, begin: int, changes: list[Change]) -> None:
+    """Keep the rows of a file that will change; its first one has the number `begin`."""
+    with file.open(encoding="utf-8-sig", newline="") as f, ExitStack() as opened:
+        out = [csv.writer(opened.enter_context(c.rows.open("a", encoding="utf-8", newline=""))) for c in changes]
+        reader = csv.reader(f)
+        header = next(reader)
+        for change, writer in zip(changes, out, strict=True):
+            if not change.rows.stat().st_size:
+                writer.writerow(["", *header])
+        for at, cells in enumerate(reader, start=begin):
+            for change, writer in zip(changes, out, strict=True):
+                if at in change.numbers and len(cells) == len(header):  # a planted row may have another width
+                    writer.writerow([at, *cells])
 
 
 def as_csv(source: Path, target: Path) -> None:
@@ -96,16 +134,11 @@ def chosen(rng: random.Random, stored: int, strata: tuple[tuple[float, float], .
     return found
 
 
-def changed(kind: Kind, files: list[Path], numbers: set[int], n: int) -> Iterator[Row]:
-    at = 0
-    for file in files:
-        with file.open(encoding="utf-8-sig", newline="") as f:
-            reader = csv.reader(f)
-            header = next(reader)
-            for cells in reader:
-                if at in numbers and len(cells) == len(header):  # a planted row may have another width
-                    yield kind.changed(dict(zip(header, cells, strict=True)), at, n)
-                at += 1
+def changed(kind: Kind, change: Change) -> Iterator[Row]:
+    with change.rows.open(encoding="utf-8", newline="") as f:
+        for row in csv.DictReader(f):
+            at = int(row.pop(""))
+            yield kind.changed(row, at, change.n)
 
 
 def room(home: Home) -> dict[str, int]:
@@ -127,14 +160,19 @@ def main() -> None:
     item, kind = said.item, KINDS[said.item]
     place = Path(tempfile.mkdtemp(prefix="qiongxin-growth-", dir="/var/tmp"))
     home, rng = Home(place / "home"), random.Random(1)
-    files: list[Path] = []
-    day, first = FIRST + timedelta(400), None
+    day, first, stored = FIRST + timedelta(400), None, 0
+    planned = {
+        size: [Change(n, chosen(rng, size, kind.strata), place / f"{size}-{n}.csv") for n in range(NIGHTS)]
+        for size in said.sizes
+    }
     try:
-        for size in said.sizes:
-            filled(home, item, files, size, place)
+        for size, changes in planned.items():
+            still = [c for other, cs in planned.items() if other >= size for c in cs]
+            filled(home, item, range(stored, -(-size // PIECE)), still, place)
+            stored = -(-size // PIECE)
             nights = []
-            for n in range(NIGHTS):
-                rows = changed(kind, files, chosen(rng, len(files) * PIECE, kind.strata), n)
+            for change in changes:
+                rows = changed(kind, change)
                 write(home, kind.sender, item, rows, period=FIRST.isoformat(), sequence=day.toordinal())
                 nights.append(night(home, day, schemas.load.CATALOG))
                 day += timedelta(1)
