@@ -5,7 +5,7 @@ Run: `PYTHONPATH=. python tests/benchmarks/corpus.py [--rows N] [--times T] [--p
 The rows are invented with a fixed seed; `truth.json` says what was planted where. Every tool gets the same file and the
 same rules, written down once from the catalogue (`rules.json`), and is written as its user would write it: reading with
 lines, built-in checks first, own checks where the tool allows them. Each runs in a process of its own. `--pandera`
-names a Python with pandera and pandas; without it pandera is left out (docs/benchmarks.md says how to make one).
+names a Python with pandera, pandas and polars; without it pandera is left out (how to make one: docs/benchmarks.md).
 
 A row is *returned* when the tool reports its line; a *false alarm* is a reported line that holds no planted defect. The
 first of two equal rows, which some tools report with its copy, is counted as neither.
@@ -47,6 +47,7 @@ TOOLS = {
     "Great Expectations, default": ["by_gx.py", "DEFAULT"],
     "DuckDB, SQL by hand": ["by_duckdb.py"],
     "pandera": ["by_pandera.py"],
+    "pandera on polars": ["by_pandera_polars.py"],
     "frictionless": ["by_frictionless.py"],
     "frictionless, default": ["by_frictionless.py", "DEFAULT"],
 }
@@ -229,9 +230,9 @@ def measure(home: Path, rows: int, times: int, pandera: str, only: list[str]) ->
     runs: dict[str, list[dict[str, Any]]] = {}
     for n in range(times):
         for name in only:
-            if name == "pandera" and not pandera:
+            if name.startswith("pandera") and not pandera:
                 continue
-            python = pandera if name == "pandera" else sys.executable
+            python = pandera if name.startswith("pandera") else sys.executable
             told = child(python, TOOLS[name], made.rules_file, home / "answer.json")
             runs.setdefault(name, []).append(told | score(told["found"], made))
             print(f"run {n + 1}/{times}: {name} done", file=sys.stderr, flush=True)
