@@ -32,6 +32,7 @@ from schemas.sql import literal
 from schemas.words import Words
 
 SMALL = 1_000  # rows; up to here the engine takes longer to plan what is asked of the rows than to answer
+FEW = 50_000  # rows; of so many that are stopped, what they said is held until it is told what stopped them
 STEP = 1 << 40  # between the places of one delivery and of the next, where several are judged together
 PART = f"place // {STEP}"
 UNLESS_REFUSED = "CASE WHEN verdict <> 'refused' THEN"
@@ -183,9 +184,9 @@ def _open_rules(made: _Made, rules: Rules, codes: dict[str, pa.Table]) -> None:
     made.engine.execute(f"CREATE VIEW passing AS {rules.compiled.passing}")
 
 
-def _stage(engine: duckdb.DuckDBPyConnection, as_of: date, but: str = "") -> None:
+def _stage(engine: duckdb.DuckDBPyConnection, as_of: date, rows: str = "sent") -> None:
     """`staged`, which all layers lie over: the rows that were sent, or some of them."""
-    engine.execute(f"CREATE OR REPLACE VIEW staged AS SELECT *, DATE '{as_of.isoformat()}' AS as_of FROM sent {but}")
+    engine.execute(f"CREATE OR REPLACE VIEW staged AS SELECT *, DATE '{as_of.isoformat()}' AS as_of FROM {rows}")
 
 
 def _accept(
@@ -223,9 +224,15 @@ def _reject(made: _Made, rules: Rules, files: list[Path], echo: str, there: clus
         engine.execute("DELETE FROM located USING accepted WHERE located.place = accepted.place")
     else:
         engine.execute("CREATE TABLE missing AS SELECT place FROM sent ANTI JOIN accepted USING (place)")
-        _stage(engine, rules.as_of, "SEMI JOIN missing USING (place)")
-        if there is not None and there.cluster.takes(_count(engine, "missing")):
+        stopped = _count(engine, "missing")
+        if there is not None and there.cluster.takes(stopped):
             judged = there.judged(engine, "missing", judged)
+        elif stopped <= FEW:
+            engine.execute("CREATE TABLE stopped AS SELECT * FROM sent SEMI JOIN missing USING (place)")
+            _stage(engine, rules.as_of, "stopped")
+            engine.execute("PRAGMA disable_optimizer")
+        else:
+            _stage(engine, rules.as_of, "sent SEMI JOIN missing USING (place)")
     texts = ", ".join(f"{UNLESS_REFUSED} t_{f.name} END AS {f.name}" for f in item.fields)
     record_key, name_key = of_judged(item, compiled.checks)
     refused_key, refused_replaces = of_refused(item, compiled.checks)
@@ -244,6 +251,8 @@ def _reject(made: _Made, rules: Rules, files: list[Path], echo: str, there: clus
         files,
         "ORDER BY place",
     )
+    if not made.is_small:
+        engine.execute("PRAGMA enable_optimizer")
     _stage(engine, rules.as_of)
 
 
