@@ -36,6 +36,7 @@ from tests.benchmarks.life import FIRST, PIECE, corrected, night, nightly, write
 from tests.conftest import discard
 
 CHANGED, NIGHTS = 100_000, 3
+FILES = 89  # whose documents bear different numbers, by their seeds (pipelines/sampling/rows.py)
 Row = dict[str, str]
 
 
@@ -157,6 +158,8 @@ def main() -> None:
     asked.add_argument("sizes", type=int, nargs="*", default=[1_000_000, 10_000_000])
     asked.add_argument("--item", choices=KINDS, default="traffic_penalty")
     said = asked.parse_args()
+    if max(said.sizes) > FILES * PIECE:
+        asked.error(f"no more than {FILES * PIECE:,}: the numbers of invented documents begin anew then")
     item, kind = said.item, KINDS[said.item]
     place = Path(tempfile.mkdtemp(prefix="qiongxin-growth-", dir="/var/tmp"))
     home, rng = Home(place / "home"), random.Random(1)
