@@ -336,14 +336,14 @@ identity_block = sa.Table(
     schema="vault",
 )
 # The same, row by row; and the planner, who has no use for them, keeps no names in its statistics.
-BLOCKS = (
+BESIDE_BLOCKS = (
     "CREATE VIEW vault.statement_identity AS"
     " SELECT b.delivery_id, said.line, b.sheet, b.item, said.record_key, said.identity FROM vault.identity_block b"
     " CROSS JOIN unnest(b.lines, b.record_keys, b.identities) AS said (line, record_key, identity)",
     "ALTER TABLE vault.identity_block ALTER COLUMN lines SET STATISTICS 0, ALTER COLUMN record_keys SET STATISTICS 0,"
     " ALTER COLUMN identities SET STATISTICS 0",
 )
-for step in BLOCKS:
+for step in BESIDE_BLOCKS:
     sa.event.listen(identity_block, "after_create", sa.DDL(step))  # type: ignore[no-untyped-call]
 
 

@@ -43,11 +43,11 @@ def tables() -> dict[str, sa.Table]:
     """The tables of ledger and vault that hold what is made under the key, by the name they have in `staging`."""
     return {
         f"rotated_{t.name}": t for t in book.metadata.sorted_tables
-        if t not in OTHERS and any(isinstance(one_of(c.type), sa.LargeBinary) for c in t.columns)
+        if t not in OTHERS and any(isinstance(_one_of(c.type), sa.LargeBinary) for c in t.columns)
     }  # fmt: skip
 
 
-def one_of(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+def _one_of(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
     """The type of the values of a column: of an array, that of what is in it."""
     return kind.item_type if isinstance(kind, sa.ARRAY) else kind
 
@@ -161,7 +161,7 @@ def _taken_over(table: sa.Table, old: Keys, new: Keys, batch: pa.RecordBatch) ->
             yield pa.array([None if v is None else v.hex() for v in renewed], values.type)
         elif isinstance(column.type, sa.LargeBinary):
             yield new.renewed(values).cast(values.type)
-        elif isinstance(one_of(column.type), sa.LargeBinary):
+        elif isinstance(_one_of(column.type), sa.LargeBinary):
             lengths = pc.list_value_length(values)
             offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths)])
             flat = values.flatten()

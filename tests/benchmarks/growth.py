@@ -92,9 +92,6 @@ def filled(home: Home, item: str, pieces: range, changes: list[Change], place: P
         with open_night(home.root, day) as night:
             days = dict.fromkeys(sweep.PLACES, 10**6) | dict.fromkeys(("raw", "taken", "accepted"), -1)
             sweep.sweep(home, night.ledger, days, day)
-        for left in home.inbox.glob("*/*/*"):
-            if left.is_file():
-                left.unlink()
         free = shutil.disk_usage(place).free // 10**9
         print(f"stored {piece + 1} pieces: {time.perf_counter() - started:.1f} s, {free} GB free", flush=True)
 

@@ -66,8 +66,7 @@ def judge(rules: dict[str, Any]) -> Found:
     schema = pa.DataFrameSchema(
         {header: column(c, rules) for header, c in columns.items()},
         checks=checks,
-        unique=list(columns),
-        report_duplicates="exclude_first",
+        unique=list(columns),  # both copies are reported, whatever is asked of report_duplicates
     )
     found: Found = [(line, "") for line in ragged]
     try:
